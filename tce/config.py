@@ -1,0 +1,359 @@
+"""The settings of a site: ``tce.toml`` with comments on one side, frozen pydantic models on the other.
+
+Every key carries its comment as the field's description, so the file that ``tce init`` writes and the model
+cannot differ. Faults are named with line and key, all of them at once. Secrets do not belong into this file,
+and there is no key for one: tokens come from the environment or from the embedded site's own files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from tce.errors import ConfigFault, SiteMissing
+
+SETTINGS_FILE = "tce.toml"
+HOME_VARIABLE = "TCE_HOME"
+
+AETitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
+PersonName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
+People = tuple[PersonName, ...]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class SiteSettings(_Table):
+    """Who runs this site. Written on media and into audit messages."""
+
+    name: str = Field(
+        default="site", min_length=1, max_length=64, description="name of this site in audit messages"
+    )
+    institution: str = Field(default="", max_length=64, description="institution on media; may stay empty")
+    contact: str = Field(
+        default="", max_length=128, description="whom a finder of a medium can ask; may stay empty"
+    )
+
+
+class VaultSettings(_Table):
+    """Where the keys are."""
+
+    mode: Literal["embedded", "server"] = Field(
+        default="embedded",
+        description="embedded: an OpenBao server of this site's own; server: the address below",
+    )
+    address: str = Field(default="", description="https://… of your Vault or OpenBao; only for mode = server")
+    ca: str = Field(
+        default="", description="file with the CA certificate of that server; empty: the system's"
+    )
+    namespace: str = Field(default="", description="Vault namespace; empty: none")
+
+    @model_validator(mode="after")
+    def _address_for_a_server(self) -> VaultSettings:
+        if self.mode == "server" and not re.match(r"https?://\S+$", self.address):
+            raise ValueError("address: mode = server needs an address such as https://vault.example:8200")
+        return self
+
+
+class PeopleSettings(_Table):
+    """Names by role. One person has one role, so that nobody approves what he wrote himself."""
+
+    coordinators: People = Field(
+        default=("coordinator",), description="write cases and policies, submit them"
+    )
+    approvers: People = Field(
+        default=("approver",), description="approve or withdraw what a coordinator submitted"
+    )
+    custodians: People = Field(
+        default=("custodian-a", "custodian-b"), description="re-identify, two together; at least two names"
+    )
+    auditors: People = Field(default=("auditor",), description="read the audit trail")
+
+    @model_validator(mode="after")
+    def _one_role_each(self) -> PeopleSettings:
+        if len(set(self.custodians)) < 2:
+            raise ValueError("custodians: two different people are needed; name at least two")
+        seen: dict[str, str] = {}
+        for role, name in self.everyone():
+            if name in seen:
+                raise ValueError(f"{role}: {name} is among the {seen[name]} too; one person has one role")
+            seen[name] = role
+        return self
+
+    def everyone(self) -> Iterator[tuple[str, str]]:
+        """Yield (role, name) of every person."""
+        for role in ("coordinators", "approvers", "custodians", "auditors"):
+            for name in getattr(self, role):
+                yield role, name
+
+    def role_of(self, name: str) -> str | None:
+        """Return the role of a person in the singular, or None for a stranger."""
+        return next((role.removesuffix("s") for role, person in self.everyone() if person == name), None)
+
+
+class SelectorSettings(_Table):
+    """The Export Selector of this site."""
+
+    ae_title: AETitle = Field(default="TCE_SELECTOR", description="calling AE title of tce select")
+
+
+class ActorSettings(_Table):
+    """An actor that listens."""
+
+    ae_title: AETitle = Field(description="its AE title")
+    host: Host = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0: every network")
+    port: Port = Field(description="port to listen on")
+    allowed: tuple[AETitle, ...] = Field(description="AE titles that may call; nobody else is answered")
+
+
+class ManagerSettings(ActorSettings):
+    """The Export Manager."""
+
+    ae_title: AETitle = Field(default="TCE_MANAGER", description="its AE title")
+    port: Port = Field(default=11112, description="port to listen on")
+    allowed: tuple[AETitle, ...] = Field(
+        default=("TCE_SELECTOR",), description="AE titles that may call; nobody else is answered"
+    )
+
+
+class ReceiverSettings(ActorSettings):
+    """The Receiver."""
+
+    ae_title: AETitle = Field(default="TCE_RECEIVER", description="its AE title")
+    port: Port = Field(default=11113, description="port to listen on")
+    allowed: tuple[AETitle, ...] = Field(
+        default=("TCE_MANAGER",), description="AE titles that may call; nobody else is answered"
+    )
+
+
+class NetworkSettings(_Table):
+    """AE titles and ports of the three actors."""
+
+    selector: SelectorSettings = SelectorSettings()
+    manager: ManagerSettings = ManagerSettings()
+    receiver: ReceiverSettings = ReceiverSettings()
+
+
+class ExportSettings(_Table):
+    """How the Export Manager waits."""
+
+    settle_seconds: float = Field(
+        default=2.0, ge=0, le=3600, description="quiet time before a complete export"
+    )
+    poll_seconds: float = Field(default=0.5, gt=0, le=60, description="how often waiting work is looked at")
+    stale_hours: float = Field(default=24.0, gt=0, description="an export incomplete for this long fails")
+
+
+class MediaSettings(_Table):
+    """How media are written."""
+
+    profile: Literal["STD-GEN-CD", "STD-GEN-DVD-JPEG", "STD-GEN-USB-JPEG", "STD-GEN-USB-J2K"] = Field(
+        default="STD-GEN-CD", description="DICOM application profile of media"
+    )
+
+
+class DatabaseSettings(_Table):
+    """Where the mapping and the exports are stored."""
+
+    mapping: str = Field(
+        default="", description="SQLAlchemy URL of the mapping; empty: SQLite in this folder"
+    )
+    exports: str = Field(
+        default="", description="SQLAlchemy URL of the exports; empty: SQLite in this folder"
+    )
+
+
+class Settings(_Table):
+    """All of ``tce.toml``."""
+
+    site: SiteSettings = SiteSettings()
+    vault: VaultSettings = VaultSettings()
+    people: PeopleSettings = PeopleSettings()
+    network: NetworkSettings = NetworkSettings()
+    exports: ExportSettings = ExportSettings()
+    media: MediaSettings = MediaSettings()
+    database: DatabaseSettings = DatabaseSettings()
+
+
+def loads(text: str, source: str) -> Settings:
+    """Read settings from text.
+
+    Raises ConfigFault that names every fault as ``SOURCE, line N, key: reason``.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigFault(f"{source}: {exc}", next_step=f"correct this line of {source}") from None
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as exc:
+        lines = _lines_of_keys(text)
+        faults = [_fault(tuple(str(p) for p in e["loc"]), e["type"], e["msg"], lines) for e in exc.errors()]
+        what = f"{source}: " + "; ".join(faults)
+        raise ConfigFault(what, next_step=f"correct these keys in {source}") from None
+
+
+def load(path: Path) -> Settings:
+    """Read ``tce.toml``. Raises SiteMissing when there is none, ConfigFault when it has faults."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise SiteMissing(
+            f"there is no site in {path.parent}",
+            next_step=f"make one: tce init --home {path.parent}   (or name another with --home or TCE_HOME)",
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigFault(f"{path.name} is not UTF-8 text", next_step="save it as UTF-8") from None
+    return loads(text, str(path))
+
+
+def dumps(settings: Settings) -> str:
+    """Write settings as TOML with a comment above every key; :func:`loads` reads the same settings back."""
+    head = "# Settings of this site. Every key has a default: a key that is left out means the default.\n"
+    return head + "".join(_table_text((), settings))
+
+
+def save(settings: Settings, path: Path) -> None:
+    """Write ``tce.toml``; the file is replaced in one step."""
+    draft = path.with_suffix(".new")
+    draft.write_text(dumps(settings), "utf-8")
+    draft.replace(path)
+
+
+def _table_text(name: tuple[str, ...], table: BaseModel) -> Iterator[str]:
+    fields = type(table).model_fields
+    plain = [key for key in fields if not isinstance(getattr(table, key), BaseModel)]
+    if name and (plain or type(table).__doc__):
+        yield f"\n# {(type(table).__doc__ or '').strip()}\n"
+    if plain:
+        yield f"[{'.'.join(name)}]\n"
+    for key in plain:
+        yield f"# {fields[key].description}\n{key} = {_toml(getattr(table, key))}\n"
+    for key in fields:
+        value = getattr(table, key)
+        if isinstance(value, BaseModel):
+            yield from _table_text((*name, key), value)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, str):
+        # A TOML basic string escapes these two and control characters (TOML 1.0, String).
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_HEADER = re.compile(r"^\s*\[\s*([A-Za-z0-9_.\s-]+?)\s*\]")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_.-]+)\s*=")
+
+
+def _lines_of_keys(text: str) -> dict[tuple[str, ...], int]:
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            table = tuple(part.strip() for part in header[1].split("."))
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            lines.setdefault((*table, *key[1].split(".")), number)
+    return lines
+
+
+_WORDS = {
+    "extra_forbidden": "is not a setting; remove it or check its spelling",
+    "missing": "is missing; add it",
+}
+
+
+def _fault(loc: tuple[str, ...], kind: str, message: str, lines: dict[tuple[str, ...], int]) -> str:
+    reason = _WORDS.get(kind, message.removeprefix("Value error, "))
+    if kind == "value_error" and ": " in reason:  # our own validators name the key in front
+        key, reason = reason.split(": ", 1)
+        loc = (*loc, key)
+    elif kind == "string_pattern_mismatch":
+        reason = "is not legal (AE title: at most 16 characters; person: lower-case letters, digits, hyphen)"
+    for end in range(len(loc), 0, -1):
+        if loc[:end] in lines:
+            return f"line {lines[loc[:end]]}, {'.'.join(loc)}: {reason}"
+    return f"{'.'.join(loc)}: {reason}"
+
+
+def default_home() -> Path:
+    """Return the site's folder when none is named: ``TCE_HOME``, else the platform's user data folder."""
+    named = os.environ.get(HOME_VARIABLE)
+    return Path(named).expanduser() if named else Path(platformdirs.user_data_dir("tce", appauthor=False))
+
+
+class Site:
+    """A site's folder: where each thing lies, and its settings (read once, when first asked for)."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.expanduser().absolute()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings. Raises SiteMissing or ConfigFault."""
+        return load(self.settings_path)
+
+    @property
+    def settings_path(self) -> Path:
+        """The settings file."""
+        return self.home / SETTINGS_FILE
+
+    @property
+    def vault_home(self) -> Path:
+        """The embedded server's folder, with people/ and roles/."""
+        return self.home / "vault"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Received instances that are not exported yet."""
+        return self.home / "spool"
+
+    @property
+    def mapping_url(self) -> str:
+        """SQLAlchemy URL of the mapping store."""
+        return self.settings.database.mapping or f"sqlite:///{self.home / 'mapping.db'}"
+
+    @property
+    def exports_url(self) -> str:
+        """SQLAlchemy URL of the exports."""
+        return self.settings.database.exports or f"sqlite:///{self.home / 'exports.db'}"
+
+    @property
+    def audit_trail(self) -> Path:
+        """The audit trail."""
+        return self.home / "audit" / "trail.jsonl"
+
+    @property
+    def policies_dir(self) -> Path:
+        """Policies with their submissions and approvals beside them."""
+        return self.home / "policies"
+
+    @property
+    def cases_dir(self) -> Path:
+        """One folder for each case."""
+        return self.home / "cases"
+
+    @property
+    def releases_dir(self) -> Path:
+        """One folder for each release."""
+        return self.home / "releases"
+
+    @property
+    def trust_path(self) -> Path:
+        """Public keys of authors, approvers and the release key."""
+        return self.home / "trust.json"
