@@ -1,0 +1,226 @@
+"""The audit trail: one JSON line a record, each chained to the one before it by SHA-256, flushed to the disk.
+
+Beside the trail lies its head (number of records, size, last hash), replaced in one step after each append, so
+that a trail cut at the end does not pass for a shorter one. A release record anchors the head under a signature
+(:mod:`tce.release`), which is what stands against somebody who can rewrite both files. It holds job ids, counts,
+digests and pseudonyms; originals have no field here.
+
+::
+
+    {"n":1,"time":…,"event":…,"actor":…,"outcome":0,"detail":{…},"message":"<AuditMessage…","prev":"0…0","hash":…}
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tce.errors import AuditError
+
+GENESIS = "0" * 64
+_RESTORE = "keep the files as they are, tell the auditor, and compare them with your backup"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the trail."""
+
+    n: int
+    time: str
+    event: str
+    actor: str
+    outcome: int
+    detail: Mapping[str, str]
+    message: str
+    prev: str
+    hash: str = field(default="")
+
+    def sealed(self) -> Record:
+        """Return this record with its hash, which covers every other field and the hash before it."""
+        content = {key: value for key, value in asdict(self).items() if key != "hash"}
+        digest = hashlib.sha256(_canonical(content)).hexdigest()
+        return Record(**{**content, "hash": digest})
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the trail ends: how many records, how many bytes, the last hash."""
+
+    records: int = 0
+    size: int = 0
+    hash: str = GENESIS
+
+
+def _canonical(content: object) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class Trail:
+    """An append-only file of records, shared by any number of processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.head_path = path.with_suffix(".head")
+
+    def append(
+        self,
+        event: str,
+        *,
+        actor: str,
+        outcome: int = 0,
+        detail: Mapping[str, str] | None = None,
+        message: str = "",
+    ) -> Record:
+        """Add a record; when this returns it is on the disk.
+
+        Raises AuditError when the trail does not end as its head says: then nothing is added to it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with self._locked():
+                head = self._recovered(self._read_head())
+                record = Record(
+                    n=head.records + 1,
+                    time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                    event=event,
+                    actor=actor,
+                    outcome=int(outcome),
+                    detail=dict(detail or {}),
+                    message=message,
+                    prev=head.hash,
+                ).sealed()
+                line = _canonical(asdict(record)) + b"\n"
+                self._write(line)
+                self._write_head(Head(record.n, head.size + len(line), record.hash))
+        except OSError as exc:
+            raise AuditError(
+                f"the audit trail cannot be written: {exc.strerror}",
+                next_step="make room or correct permissions",
+            ) from None
+        return record
+
+    def records(self) -> Iterator[Record]:
+        """Yield every record in order without checking the chain (see :meth:`verify`)."""
+        if self.path.exists():
+            with self.path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    yield _parsed(line, number)
+
+    def head(self) -> Head:
+        """Return where the trail ends. Raises AuditError when the head file is missing or unreadable."""
+        with self._locked():
+            return self._read_head()
+
+    def verify(self) -> Head:
+        """Read the whole trail and prove it unbroken; return where it ends.
+
+        Raises AuditError at the first edit, removal, insertion or cut, naming the record.
+        """
+        if not self.path.exists() and not self.head_path.exists():
+            raise AuditError(
+                "there is no audit trail", next_step="a site writes its first record at tce init"
+            )
+        with self._locked():
+            head, expected = self._read_head(), Head()
+            with self.path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    if not line.endswith(b"\n") and expected.size >= head.size:
+                        break  # a record that a killed process left unfinished; the next append clears it
+                    expected = _step(expected, _parsed(line, number), len(line))
+                    if expected.size == head.size and expected != head:
+                        raise AuditError(
+                            f"record {number} is not the one that was written", next_step=_RESTORE
+                        )
+        if expected.size < head.size:
+            raise AuditError(
+                f"the trail was cut: {head.records} records were written, {expected.records} are there",
+                next_step=_RESTORE,
+            )
+        return expected
+
+    def contains(self, anchor: Head) -> bool:
+        """Say whether the trail once ended as ``anchor`` says, so that what was signed then is still there."""
+        if anchor.records == 0:
+            return True
+        return any(r.n == anchor.records and r.hash == anchor.hash for r in self.records())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _read_head(self) -> Head:
+        try:
+            return Head(**json.loads(self.head_path.read_text("ascii")))
+        except FileNotFoundError:
+            if self.path.exists() and self.path.stat().st_size and not self._only_first_record():
+                raise AuditError("the head of the audit trail is missing", next_step=_RESTORE) from None
+            return Head()
+        except (ValueError, TypeError):
+            raise AuditError("the head of the audit trail is unreadable", next_step=_RESTORE) from None
+
+    def _only_first_record(self) -> bool:
+        """Say whether a process may have died between the first record ever and the first head."""
+        return self.path.read_bytes().count(b"\n") <= 1
+
+    def _recovered(self, head: Head) -> Head:
+        """Take in what a killed process left after the head: whole records stay, an unfinished one is cut off."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < head.size:
+            raise AuditError("the trail was cut at its end", next_step=_RESTORE)
+        if size == head.size:
+            return head
+        with self.path.open("r+b") as trail:
+            trail.seek(head.size)
+            for line in trail.readlines():
+                if not line.endswith(b"\n"):
+                    break
+                head = _step(head, _parsed(line, head.records + 1), len(line))
+            trail.truncate(head.size)
+            os.fsync(trail.fileno())
+        return head
+
+    def _write(self, line: bytes) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            while line:
+                line = line[os.write(descriptor, line) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _write_head(self, head: Head) -> None:
+        draft = self.head_path.with_suffix(".new")
+        with draft.open("wb") as out:
+            out.write(_canonical(asdict(head)))
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(self.head_path)
+
+
+def _parsed(line: bytes, number: int) -> Record:
+    try:
+        return Record(**json.loads(line))
+    except (ValueError, TypeError):
+        raise AuditError(f"record {number} of the audit trail is unreadable", next_step=_RESTORE) from None
+
+
+def _step(end: Head, record: Record, length: int) -> Head:
+    """Return the end of the trail after one more record. Raises AuditError when it does not follow."""
+    if record.n != end.records + 1 or record.prev != end.hash:
+        raise AuditError(f"a record before record {end.records + 1} was removed or moved", next_step=_RESTORE)
+    if record.sealed().hash != record.hash:
+        raise AuditError(f"record {record.n} was edited", next_step=_RESTORE)
+    return Head(record.n, end.size + length, record.hash)
