@@ -1,0 +1,1 @@
+"""Tests, mirroring the four packages, and the journeys through all of them."""
