@@ -1,0 +1,1 @@
+"""The three actors of the TCE profile: Export Selector, Export Manager, Receiver."""

@@ -1,0 +1,319 @@
+"""The road of one export, as a numbered story: received → anonymized → sealed → delivered.
+
+Each state is a frozen type of its own, a step takes the state before it and returns the next, and the sender
+takes nothing but :class:`Sealed`. The steps stand in :mod:`tce.worker`; this module holds the states, the two
+steps that change an instance, and what the road asks of the other rooms, as protocols of one or two methods
+(``tce.wiring`` binds the real ones). It knows neither sockets nor tables (design, section 4; RAD-50 to 53).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from policies.errors import Refusal
+from policies.pseudonyms import Identifier, Pseudonyms, Subject
+from tce.errors import TceError
+
+
+class Reason(NamedTuple):
+    """Why an export waits or failed: a code for machines, a sentence for people; never an instance's value."""
+
+    code: str
+    what: str
+
+
+class Hold(TceError):
+    """This export must not go on until a person has looked at it; every reason is named."""
+
+    def __init__(self, reasons: Sequence[Reason]) -> None:
+        super().__init__(
+            "; ".join(reason.what for reason in reasons) or "held without a reason",
+            next_step="look at it with: tce exports show",
+        )
+        self.reasons = tuple(reasons)
+
+
+class Peer(NamedTuple):
+    """Another application entity and where it listens."""
+
+    ae_title: str
+    host: str
+    port: int
+
+
+# --- The states. UIDs of received instances stay out of every repr: they lead back to the zone before.
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An instance as it arrived: durable in the spool, not yet touched by a policy."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str = field(repr=False)
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymized:
+    """An instance that the case's policy has treated, not yet verified. All UIDs are new ones."""
+
+    source: Received
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    study_uid: str
+    patient_id: str
+    transfer_syntax_uid: str
+    tally: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An instance that passed verification and has not changed since: its bytes have this digest."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    is_manifest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A sealed instance that one receiver has answered with Success."""
+
+    sealed: Sealed
+    receiver: str
+
+
+# --- What the road asks of the other rooms.
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTerms:
+    """One policy, exactly."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTerms:
+    """What an approved case allows: who may select, which policy, where it goes."""
+
+    id: str
+    policy: PolicyTerms
+    selectors: frozenset[str]
+    receivers: tuple[Peer, ...]
+    minimum_cohort: int = 1
+
+
+class CaseBook(Protocol):
+    """The site's cases and their approvals."""
+
+    def terms(self, case_id: str) -> CaseTerms:
+        """Return the terms of a case whose own approval and whose policy's approval both stand now.
+
+        Raises :class:`Hold` when the case is unknown, or an approval is missing, altered, expired or
+        withdrawn.
+        """
+        ...
+
+
+class Draft(Protocol):
+    """An instance that the engine has read and can write; says which identifiers it contains."""
+
+    @property
+    def subject(self) -> Subject: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+
+
+class Written(Protocol):
+    """What the engine wrote. All values are new ones."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def sop_class_uid(self) -> str: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+    @property
+    def series_uid(self) -> str: ...
+    @property
+    def study_uid(self) -> str: ...
+    @property
+    def patient_id(self) -> str: ...
+    @property
+    def transfer_syntax_uid(self) -> str: ...
+    @property
+    def tally(self) -> Mapping[str, int]: ...
+
+
+D = TypeVar("D", bound=Draft)
+
+
+class Deidentifier(Protocol[D]):
+    """One compiled policy (:class:`policies.engine.Engine`); raises policies.errors.Refusal."""
+
+    def read(self, path: Path) -> D: ...
+    def write(self, draft: D, pseudonyms: Mapping[Identifier, str], out: Path) -> Written: ...
+
+
+class Verifier(Protocol):
+    """Looks at what came out, without sharing a rule with the engine that made it."""
+
+    def findings(self, instances: Sequence[Anonymized]) -> Sequence[Reason]:
+        """Return everything wrong with this set: policy, IOD, references, residue of the sources, cohort."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop(Generic[D]):
+    """What it takes to anonymize for one case: its policy compiled, its keys, its verification."""
+
+    engine: Deidentifier[D]
+    pseudonyms: Pseudonyms
+    verifier: Verifier
+
+
+class Auditor(Protocol):
+    """Takes events for the audit trail. ``detail`` holds job ids, counts, digests and AE titles."""
+
+    def record(self, event: str, *, success: bool, detail: Mapping[str, str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Everything a release record accounts for: one export, delivered to all of its receivers."""
+
+    export_id: str
+    case_id: str
+    policy: PolicyTerms
+    receivers: tuple[Peer, ...]
+    instances: tuple[Sealed, ...]
+    tally: Mapping[str, int]
+
+
+class ReleaseBook(Protocol):
+    """Writes signed release records."""
+
+    def close(self, release: Release) -> None:
+        """Write the signed record of a release, durably. A second call for one export changes nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the Export Manager takes from the other rooms."""
+
+    cases: CaseBook
+    workshop: Callable[[CaseTerms], Workshop[Any]]
+    auditor: Auditor
+    releases: ReleaseBook
+
+
+class MediumWriter(Protocol):
+    """Writes portable media for the Receiver (:func:`media.pdi.write_medium`)."""
+
+    def __call__(self, instances: Sequence[Path], out: Path) -> None:
+        """Write a complete medium into the folder ``out``, which does not exist yet, or raise."""
+        ...
+
+
+# --- The two steps that change an instance.
+
+
+def anonymize(received: Sequence[Received], workshop: Workshop[D], out: Path) -> list[Anonymized]:
+    """Treat a whole export by its policy, in one visit to the keys.
+
+    Returns one anonymized instance for each received one, in order. Raises :class:`Hold` naming every refused
+    instance by its place, when the engine refuses any, when an instance is not the one that the index says,
+    or when they are not all of one patient (RAD-51: one patient a manifest). Then nothing is passed on.
+    """
+    # 1. Read every instance; a refusal of one holds all (an export is complete or it is not made).
+    drafts: list[D] = []
+    refused: list[Reason] = []
+    for place, instance in enumerate(received, 1):
+        try:
+            draft = workshop.engine.read(instance.path)
+        except Refusal as exc:
+            refused.append(Reason(exc.reason, f"instance {place}: {exc.what}"))
+            continue
+        if draft.sop_instance_uid != instance.sop_instance_uid:
+            refused.append(
+                Reason("uid-mismatch", f"instance {place} is not the one its C-STORE request named")
+            )
+        drafts.append(draft)
+    if refused:
+        raise Hold(refused)
+    # 2. One patient a manifest.
+    if len({draft.subject.patient for draft in drafts}) != 1:
+        raise Hold([Reason("several-patients", "the selection holds instances of more than one patient")])
+    # 3. One request derives the pseudonyms of all identifiers.
+    pseudonyms = workshop.pseudonyms.resolve([draft.subject for draft in drafts])
+    # 4. One pass writes.
+    out.mkdir(parents=True, exist_ok=True)
+    result: list[Anonymized] = []
+    for place, (instance, draft) in enumerate(zip(received, drafts, strict=True), 1):
+        try:
+            written = workshop.engine.write(draft, pseudonyms, out / f"{place:06d}")
+        except Refusal as exc:
+            raise Hold([Reason(exc.reason, f"instance {place}: {exc.what}")]) from None
+        result.append(
+            Anonymized(
+                source=instance,
+                path=written.path,
+                sop_class_uid=written.sop_class_uid,
+                sop_instance_uid=written.sop_instance_uid,
+                series_uid=written.series_uid,
+                study_uid=written.study_uid,
+                patient_id=written.patient_id,
+                transfer_syntax_uid=written.transfer_syntax_uid,
+                tally=dict(written.tally),
+            )
+        )
+    return result
+
+
+def seal(instances: Sequence[Anonymized], verifier: Verifier, manifests: Collection[str]) -> list[Sealed]:
+    """Verify a whole export and fix its bytes; manifests (original UIDs of ``manifests``) come last.
+
+    Raises :class:`Hold` with every finding: one finding holds the whole export.
+    """
+    if not instances:
+        raise Hold([Reason("empty", "there is nothing to export")])
+    findings = list(verifier.findings(instances))
+    if len({instance.sop_instance_uid for instance in instances}) != len(instances):
+        findings.append(Reason("uid-collision", "two instances came out with one SOP Instance UID"))
+    if findings:
+        raise Hold(findings)
+    sealed = [
+        Sealed(
+            path=instance.path,
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            digest=digest_of(instance.path, durable=True),
+            is_manifest=instance.source.sop_instance_uid in manifests,
+        )
+        for instance in instances
+    ]
+    return sorted(sealed, key=lambda one: one.is_manifest)
+
+
+def digest_of(path: Path, *, durable: bool = False) -> str:
+    """Return ``sha256:…`` of a file's bytes; ``durable`` also puts them on the disk first."""
+    with path.open("rb") as file:
+        if durable:
+            os.fsync(file.fileno())
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
