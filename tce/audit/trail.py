@@ -1,9 +1,9 @@
 """The audit trail: one JSON line a record, each chained to the one before it by SHA-256, flushed to the disk.
 
-Beside the trail lies its head (number of records, size, last hash), replaced in one step after each append, so
-that a trail cut at the end does not pass for a shorter one. A release record anchors the head under a signature
-(:mod:`tce.release`), which is what stands against somebody who can rewrite both files. It holds job ids, counts,
-digests and pseudonyms; originals have no field here.
+Beside the trail lies its head (number of records, size, last hash), replaced in one step after each append,
+so that a trail cut at the end does not pass for a shorter one. A release record anchors the head under a
+signature (:mod:`tce.release`), which is what stands against somebody who can rewrite both files. It holds job
+ids, counts, digests and pseudonyms; originals have no field here.
 
 ::
 
@@ -129,16 +129,18 @@ class Trail:
             )
         with self._locked():
             head, expected = self._read_head(), Head()
+            met = expected == head
+            if not self.path.exists():
+                raise AuditError(f"the trail of {head.records} records is missing", next_step=_RESTORE)
             with self.path.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
                     if not line.endswith(b"\n") and expected.size >= head.size:
                         break  # a record that a killed process left unfinished; the next append clears it
                     expected = _step(expected, _parsed(line, number), len(line))
-                    if expected.size == head.size and expected != head:
-                        raise AuditError(
-                            f"record {number} is not the one that was written", next_step=_RESTORE
-                        )
-        if expected.size < head.size:
+                    met = met or expected == head
+        if not met and expected.size >= head.size:
+            raise AuditError("the trail was rewritten: its head does not belong to it", next_step=_RESTORE)
+        if not met:
             raise AuditError(
                 f"the trail was cut: {head.records} records were written, {expected.records} are there",
                 next_step=_RESTORE,
@@ -172,11 +174,11 @@ class Trail:
             raise AuditError("the head of the audit trail is unreadable", next_step=_RESTORE) from None
 
     def _only_first_record(self) -> bool:
-        """Say whether a process may have died between the first record ever and the first head."""
+        """Say whether a process may have died between the very first record and its head."""
         return self.path.read_bytes().count(b"\n") <= 1
 
     def _recovered(self, head: Head) -> Head:
-        """Take in what a killed process left after the head: whole records stay, an unfinished one is cut off."""
+        """Take in what a killed process left after the head: whole records stay, an unfinished one goes."""
         size = self.path.stat().st_size if self.path.exists() else 0
         if size < head.size:
             raise AuditError("the trail was cut at its end", next_step=_RESTORE)
