@@ -1,0 +1,116 @@
+"""Types of attributes in the IODs of PS3.3, and which Storage SOP Classes of PS3.4 have one (2026b).
+
+It answers one question: of which Type is the attribute at this path in this SOP Class? The conditions of
+Types 1C and 2C are not in the tables. PS3.15 Table E.1-1a needs the answer to choose between compound codes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import NamedTuple, cast
+
+_STRICTNESS = {"1": 0, "1C": 1, "2": 2, "2C": 3, "3": 4}
+_MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeUse:
+    """How an IOD uses an attribute at one path.
+
+    ``type`` is the strictest among the modules that hold the path: to obey it is legal whether or not an
+    optional module is there. ``mandatory_module`` says that one of these modules has usage M; ``nested`` that
+    the attribute lies in a sequence.
+    """
+
+    type: str
+    mandatory_module: bool
+    nested: bool
+
+
+class _Module(NamedTuple):
+    mandatory: bool
+    types: dict[str, str]
+
+
+def is_known_sop_class(sop_class_uid: str) -> bool:
+    """Say whether this is a Storage SOP Class of the standard: one with an IOD here, or a retired one.
+
+    A DICOMDIR is no composite instance; DICOS, eddy current and private SOP Classes are not of this standard.
+    """
+    return sop_class_uid in _iod_of_sop_class() or sop_class_uid in _retired_storage_classes()
+
+
+def iod_of(sop_class_uid: str) -> str | None:
+    """Return the IOD's name in the tables, or None (retired and unknown SOP Classes)."""
+    return _iod_of_sop_class().get(sop_class_uid)
+
+
+def attribute_type(sop_class_uid: str, path: tuple[int, ...]) -> AttributeUse | None:
+    """Return how the SOP Class's IOD uses the attribute at ``path``, or None where it does not define it.
+
+    ``path`` is the attribute's tag preceded by the tags of its enclosing sequences. Overlay groups are one
+    module; recursive structures (content trees) are looked up at the depth that the tables hold.
+    """
+    iod = iod_of(sop_class_uid)
+    if iod is None:
+        return None
+    modules = _modules_of(iod)
+    shorter: tuple[int, ...] | None = path
+    while shorter is not None:
+        written = "/".join(_written(tag) for tag in shorter)
+        uses = [(module.types[written], module.mandatory) for module in modules if written in module.types]
+        if uses:
+            strictest = min((attribute for attribute, _ in uses), key=_STRICTNESS.__getitem__)
+            return AttributeUse(strictest, any(mandatory for _, mandatory in uses), nested=len(path) > 1)
+        shorter = _without_one_recursion(shorter)
+    return None
+
+
+def _written(tag: int) -> str:
+    if tag >> 24 == 0x60:
+        return f"60xx{tag & 0xFFFF:04X}"
+    return f"{tag:08X}"
+
+
+def _without_one_recursion(path: tuple[int, ...]) -> tuple[int, ...] | None:
+    for start, tag in enumerate(path):
+        try:
+            again = path.index(tag, start + 1)
+        except ValueError:
+            continue
+        return path[:start] + path[again:]
+    return None
+
+
+@cache
+def _tables() -> dict[str, dict[str, object]]:
+    packed = resources.files("policies.standard").joinpath("iod_attribute_types.json.gz").read_bytes()
+    return cast("dict[str, dict[str, object]]", json.loads(gzip.decompress(packed)))
+
+
+@cache
+def _iod_of_sop_class() -> dict[str, str]:
+    classes = cast("dict[str, str]", _tables()["sop_classes"])
+    return {uid: iod for uid, iod in classes.items() if uid != _MEDIA_STORAGE_DIRECTORY}
+
+
+@cache
+def _modules_of(iod: str) -> tuple[_Module, ...]:
+    usages = cast("list[tuple[str, str, str]]", _tables()["ciods"][iod])
+    types = cast("dict[str, dict[str, str]]", _tables()["modules"])
+    return tuple(_Module(usage == "M", types[name]) for name, usage, _ in usages if name in types)
+
+
+@cache
+def _retired_storage_classes() -> frozenset[str]:
+    from pydicom._uid_dict import UID_dictionary
+
+    return frozenset(
+        uid
+        for uid, (name, kind, _, retired, _) in UID_dictionary.items()
+        if kind == "SOP Class" and retired and "Storage" in name and "Commitment" not in name
+    )
