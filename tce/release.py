@@ -1,0 +1,178 @@
+"""The release record: one signed JSON file that accounts for every instance of an export, and its proof.
+
+It names the case, the policy and both approvals, the receivers, every instance by its new UID and digests,
+what was done in numbers, and where the audit trail stood. It holds no original value. Verification needs the
+record, the site's public keys (``trust.json``) and, for the bytes, the folder: no network, no Vault.
+
+An instance has two digests: of the file as sealed, and of its data set alone, which survives a transfer (the
+Receiver writes File Meta Information of its own, PS3.10 section 7.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tce.errors import ReleaseError
+
+FORMAT = "tce-release-1"
+RELEASE_FILE = "release.json"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedInstance:
+    """One instance that left: new identity, and the digests that recognize it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    file_digest: str
+    data_set_digest: str
+    manifest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """What was released, under which approvals, to whom. Approvals are kept as they were signed."""
+
+    release: str
+    case: str
+    case_digest: str
+    policy: Mapping[str, str]
+    approvals: Mapping[str, Mapping[str, Any]]
+    receivers: Sequence[Mapping[str, Any]]
+    instances: Sequence[ReleasedInstance]
+    tally: Mapping[str, int]
+    audit_head: Mapping[str, Any]
+    made: str
+    software: str
+    format: str = field(default=FORMAT)
+
+    def payload(self) -> bytes:
+        """Return the canonical bytes that are signed: JSON with sorted keys and no white space."""
+        return canonical(asdict(self))
+
+
+def canonical(content: object) -> bytes:
+    """Return JSON in the one form that digests and signatures are made over."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def write(record: ReleaseRecord, sign: Callable[[bytes], str], out: Path) -> Path:
+    """Sign a record and write it into the folder ``out``, durably and in one step; return the file."""
+    signature = sign(record.payload())
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / RELEASE_FILE
+    draft = path.with_suffix(".new")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump({"record": asdict(record), "signature": signature}, file, indent=1, sort_keys=True)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    return path
+
+
+def read(path: Path) -> tuple[ReleaseRecord, str]:
+    """Read a record and its signature, unverified. Raises ReleaseError when it is no release record."""
+    path = path / RELEASE_FILE if path.is_dir() else path
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        content = dict(document["record"])
+        if content["format"] != FORMAT:
+            raise ReleaseError(f"{path} has a format that this version does not know", next_step="update tce")
+        content["instances"] = tuple(ReleasedInstance(**item) for item in content["instances"])
+        return ReleaseRecord(**content), str(document["signature"])
+    except FileNotFoundError:
+        raise ReleaseError(
+            f"there is no release record at {path}", next_step="see: tce exports list"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise ReleaseError(
+            f"{path} is not a release record", next_step="name the folder of a release, or its release.json"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How the files of a folder compare with a record."""
+
+    found: int
+    altered: int
+    missing: int
+    others: int
+
+
+def compare(record: ReleaseRecord, folder: Path) -> Match:
+    """Look for every released instance among the files of a folder, by its bytes.
+
+    A file that carries the identity of a released instance with other content counts as altered. Files of other
+    origin (a DICOMDIR, pages, other releases) are counted, not judged. Raises ReleaseError without a folder.
+    """
+    if not folder.is_dir():
+        raise ReleaseError(f"there is no folder {folder}", next_step="name the folder that holds the release")
+    by_digest = {instance.data_set_digest: instance.sop_instance_uid for instance in record.instances}
+    uids = {instance.sop_instance_uid.encode() for instance in record.instances}
+    found: set[str] = set()
+    altered: set[bytes] = set()
+    others = 0
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        uid = by_digest.get(data_set_digest(path))
+        if uid is not None:
+            found.add(uid)
+            continue
+        bears = _identity(path, uids)
+        if bears is None:
+            others += 1
+        else:
+            altered.add(bears)
+    missing = len(uids) - len(found)
+    return Match(len(found), len({uid for uid in altered if uid.decode() not in found}), missing, others)
+
+
+def digests_of(path: Path) -> tuple[str, str]:
+    """Return the digest of a file and of its data set."""
+    with path.open("rb") as file:
+        whole = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"sha256:{whole}", data_set_digest(path)
+
+
+def data_set_digest(path: Path) -> str:
+    """Return the digest of what follows the File Meta Information, of the whole file where there is none."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(_data_set_offset(file.read(144)))
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _data_set_offset(head: bytes) -> int:
+    """Return where the data set begins: after File Meta Information Group Length (0002,0000) says."""
+    if head[128:132] != b"DICM" or head[132:140] != b"\x02\x00\x00\x00UL\x04\x00" or len(head) < 144:
+        return 0
+    return 144 + int.from_bytes(head[140:144], "little")
+
+
+def _identity(path: Path, uids: Collection[bytes]) -> bytes | None:
+    """Return the released UID that stands as SOP Instance UID (0008,0018) near a file's beginning, if any."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head[128:132] != b"DICM":
+        return None
+    for uid in uids:
+        value = uid + b"\x00" * (len(uid) % 2)
+        length = len(value).to_bytes(2, "little")
+        explicit = b"\x08\x00\x18\x00UI" + length + value
+        implicit = b"\x08\x00\x18\x00" + length + b"\x00\x00" + value
+        if explicit in head or implicit in head:
+            return uid
+    return None
