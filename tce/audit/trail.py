@@ -148,7 +148,7 @@ class Trail:
         return expected
 
     def contains(self, anchor: Head) -> bool:
-        """Say whether the trail once ended as ``anchor`` says, so that what was signed then is still there."""
+        """Say whether the trail once ended as ``anchor`` says: what was signed then is still there."""
         if anchor.records == 0:
             return True
         return any(r.n == anchor.records and r.hash == anchor.hash for r in self.records())

@@ -1,0 +1,122 @@
+"""Which audit message an event of the application becomes, and the one place that writes both to the trail.
+
+The table :data:`EVENTS` is the list of everything that is audited. ``detail`` holds job ids, counts, digests,
+AE titles and pseudonyms; a caller has no way to hand over an instance. PS3.15 has no event of its own for
+de-identification, approval or re-identification: they are Security Alerts (A.5.3.12) of the type given here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from tce.audit import messages
+from tce.audit.messages import Code, Medium, Participant, Study
+from tce.audit.trail import Record, Trail
+from tce.config import Site
+from tce.errors import Outcome
+
+
+class Shape(Enum):
+    """Which kind of message an event becomes."""
+
+    ALERT = auto()
+    LOGIN = auto()
+    ACTIVITY = auto()
+    LOG_USED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One audited event: its message, the message's type, and what it means in words."""
+
+    shape: Shape
+    kind: Code
+    words: str
+
+
+_CONFIGURED = messages.SECURITY_CONFIGURATION
+_RESTRICTED = messages.RESTRICTED_FUNCTION
+
+EVENTS: Mapping[str, EventRow] = {
+    "site.made": EventRow(Shape.ALERT, messages.SOFTWARE_CONFIGURATION, "a site was made"),
+    "vault.provisioned": EventRow(Shape.ALERT, _CONFIGURED, "mounts, rights and roles of the Vault were set"),
+    "login": EventRow(Shape.LOGIN, messages.LOGIN, "a person logged in at the Vault"),
+    "actor.started": EventRow(Shape.ACTIVITY, messages.APPLICATION_START, "an actor started"),
+    "actor.stopped": EventRow(Shape.ACTIVITY, messages.APPLICATION_STOP, "an actor stopped"),
+    "audit.read": EventRow(Shape.LOG_USED, messages.AUDIT_LOG_USED, "the audit trail was exported"),
+    "policy.submitted": EventRow(Shape.ALERT, _CONFIGURED, "a policy was submitted for approval"),
+    "policy.approved": EventRow(Shape.ALERT, _CONFIGURED, "a policy was approved"),
+    "policy.withdrawn": EventRow(Shape.ALERT, _CONFIGURED, "the approval of a policy was withdrawn"),
+    "case.submitted": EventRow(Shape.ALERT, _CONFIGURED, "a case was submitted for approval"),
+    "case.approved": EventRow(Shape.ALERT, _CONFIGURED, "a case was approved"),
+    "case.closed": EventRow(Shape.ALERT, _CONFIGURED, "a case was closed"),
+    "approval.refused": EventRow(Shape.ALERT, _RESTRICTED, "something without valid approval was refused"),
+    "folder.pseudonymized": EventRow(
+        Shape.ALERT, _RESTRICTED, "files were pseudonymized under the site's keys"
+    ),
+    "folder.anonymized": EventRow(Shape.ALERT, _RESTRICTED, "files were anonymized under a case's key"),
+    "release.signed": EventRow(Shape.ALERT, _RESTRICTED, "a release record was signed"),
+}
+
+
+class Journal:
+    """Writes events to the trail in the name of one person or process."""
+
+    def __init__(self, site: Site, actor: str = "", *, ae_title: str = "") -> None:
+        self._trail = Trail(site.audit_trail)
+        self._source = messages.Source(site.settings.site.name)
+        self.actor = actor or f"tce/{os.getpid()}"
+        self._by = Participant(self.actor, ae_title=ae_title)
+
+    def record(self, event: str, *, success: bool = True, detail: Mapping[str, str] | None = None) -> Record:
+        """Write one event; when this returns it is on the disk.
+
+        An event that the table does not know is written too, as use of a restricted function: losing it would
+        be worse than naming it poorly.
+        """
+        outcome = Outcome.SUCCESS if success else Outcome.SERIOUS_FAILURE
+        detail = dict(detail or {})
+        row = EVENTS.get(event, EventRow(Shape.ALERT, _RESTRICTED, event))
+        message = self._message(row, event, outcome, detail)
+        return self._append(event, outcome, detail, message)
+
+    def exported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> Record:
+        """Write an Export of one patient to a medium (RAD-47)."""
+        where = Medium(medium.absolute().as_uri(), label)
+        message = messages.export(self._source, self._by, where, studies, patient)
+        return self._append("medium.written", Outcome.SUCCESS, self._counts(case, studies), message)
+
+    def imported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> Record:
+        """Write an Import of one patient from a medium."""
+        where = Medium(medium.absolute().as_uri(), label)
+        message = messages.import_(self._source, self._by, where, studies, patient)
+        return self._append("medium.read", Outcome.SUCCESS, self._counts(case, studies), message)
+
+    def _counts(self, case: str, studies: Sequence[Study]) -> dict[str, str]:
+        instances = sum(sum(study.instances.values()) for study in studies)
+        return {"case": case, "studies": str(len(studies)), "instances": str(instances)}
+
+    def _message(self, row: EventRow, event: str, outcome: Outcome, detail: Mapping[str, str]) -> bytes:
+        if row.shape is Shape.LOGIN:
+            return messages.user_authentication(self._source, self.actor, outcome=outcome)
+        if row.shape is Shape.ACTIVITY:
+            application = Participant(detail.get("actor", self.actor), ae_title=detail.get("ae_title", ""))
+            return messages.application_activity(self._source, application, self.actor, kind=row.kind)
+        if row.shape is Shape.LOG_USED:
+            return messages.audit_log_used(self._source, self.actor, self._trail.path.absolute().as_uri())
+        about = "urn:tce:" + ":".join([event, *(v for k, v in sorted(detail.items()) if k in _NAMING)])
+        words = "; ".join([row.words, *(f"{key}: {value}" for key, value in sorted(detail.items()))])
+        return messages.security_alert(self._source, row.kind, self._by, about, words, outcome=outcome)
+
+    def _append(self, event: str, outcome: Outcome, detail: Mapping[str, str], message: bytes) -> Record:
+        return self._trail.append(
+            event, actor=self.actor, outcome=outcome, detail=detail, message=message.decode("utf-8")
+        )
+
+
+# Details that say which thing an alert is about.
+_NAMING = frozenset({"case", "policy", "export", "grant", "release"})
