@@ -1,0 +1,1 @@
+"""The steps by which the tables of :mod:`tce.exports` came about (Alembic)."""
