@@ -1,0 +1,94 @@
+"""tce.toml says what the settings are, and every fault in it is named by line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tce.config import ManagerSettings, NetworkSettings, PeopleSettings, Settings, Site, dumps, loads, save
+from tce.errors import ConfigFault, SiteMissing
+
+
+def test_written_settings_are_read_back_the_same() -> None:
+    """What is saved is what is loaded, whatever characters a value has."""
+    settings = Settings(
+        people=PeopleSettings(coordinators=("carla", "carl"), approvers=("ann",)),
+        network=NetworkSettings(manager=ManagerSettings(port=4242, allowed=("A B", "C"))),
+    )
+    settings = settings.model_copy(
+        update={"site": settings.site.model_copy(update={"institution": 'Klinik "Süd" \\ Haus 3\t#1'})}
+    )
+    assert loads(dumps(settings), "tce.toml") == settings
+
+
+def test_every_key_has_a_comment_of_its_own() -> None:
+    """A person who opens the file finds what each key means on the line above it."""
+    lines = dumps(Settings()).splitlines()
+    keys = [number for number, line in enumerate(lines) if " = " in line and not line.startswith("#")]
+    assert len(keys) > 20
+    assert [lines[number] for number in keys if not lines[number - 1].startswith("# ")] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[site]\nname = 3\n", ["line 2", "site.name"]),
+        ("[site]\n\nnmae = 'x'\n", ["line 3", "site.nmae", "spelling"]),
+        ("[network.manager]\nport = 0\n", ["line 2", "network.manager.port"]),
+        ("[network.manager]\nae_title = 'A23456789012345678'\n", ["line 2", "ae_title", "16 characters"]),
+        ("[network.manager]\nallowed = ['A\\\\B']\n", ["line 2", "network.manager.allowed"]),
+        ("[people]\ncustodians = ['one']\n", ["line 2", "people.custodians", "two"]),
+        ("[people]\ncustodians = ['one', 'one']\n", ["people.custodians", "two"]),
+        ("[people]\napprovers = ['coordinator']\n", ["line 2", "people.approvers", "one role"]),
+        ("[vault]\nmode = 'server'\n", ["vault.address", "https://"]),
+        ("[vault]\ntoken = 'x'\n", ["line 2", "vault.token"]),
+        ("[site\n", ["line 1"]),
+    ],
+)
+def test_a_fault_is_named_with_its_line_and_key(text: str, words: list[str]) -> None:
+    """Whoever made a mistake is shown where it is."""
+    with pytest.raises(ConfigFault) as caught:
+        loads(text, "tce.toml")
+    for word in words:
+        assert word in caught.value.what
+    assert caught.value.next_step
+
+
+def test_all_faults_are_named_at_once() -> None:
+    """Nobody has to run the command once for each mistake."""
+    with pytest.raises(ConfigFault) as caught:
+        loads("[site]\nname = 3\n[network.receiver]\nport = 70000\nhots = 'x'\n", "tce.toml")
+    assert "site.name" in caught.value.what
+    assert "network.receiver.port" in caught.value.what
+    assert "network.receiver.hots" in caught.value.what
+
+
+def test_a_folder_without_a_site_says_how_to_make_one(tmp_path: Path) -> None:
+    """A wrong --home is answered with the command that helps."""
+    with pytest.raises(SiteMissing) as caught:
+        _ = Site(tmp_path).settings
+    assert f"tce init --home {tmp_path}" in caught.value.next_step or "init" in caught.value.next_step
+
+
+def test_a_site_keeps_everything_below_its_folder(tmp_path: Path) -> None:
+    """A site can be moved or removed as one folder."""
+    save(Settings(), tmp_path / "tce.toml")
+    site = Site(tmp_path)
+    paths = [
+        site.vault_home,
+        site.spool_dir,
+        site.audit_trail,
+        site.policies_dir,
+        site.cases_dir,
+        site.trust_path,
+    ]
+    assert all(path.is_relative_to(tmp_path) for path in paths)
+    assert site.mapping_url.startswith("sqlite:///") and str(tmp_path) in site.mapping_url
+
+
+def test_one_person_has_one_role() -> None:
+    """The role of a person is unambiguous, and a stranger has none."""
+    people = PeopleSettings()
+    assert people.role_of("custodian-b") == "custodian"
+    assert people.role_of("nobody") is None

@@ -1,0 +1,60 @@
+"""What a person is told: one sentence and a next step, and never a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from tce.errors import (
+    AuditError,
+    Exit,
+    Held,
+    NotApproved,
+    Outcome,
+    TceError,
+    UnknownCase,
+    rule_of,
+    to_person,
+)
+
+
+@pytest.mark.parametrize(
+    ("exc", "status"),
+    [
+        (Held("x"), Exit.HELD),
+        (NotApproved("x"), Exit.REFUSED),
+        (UnknownCase("x"), Exit.REFUSED),
+        (TceError("x"), Exit.REFUSED),
+        (OSError(28, "x"), Exit.REFUSED),
+        (ValueError("x"), Exit.REFUSED),
+    ],
+)
+def test_every_exception_has_an_exit_status(exc: Exception, status: Exit) -> None:
+    """Scripts can tell refused from held."""
+    assert rule_of(exc).exit == status
+
+
+def test_a_broken_trail_is_a_major_failure() -> None:
+    """The auditor's system sees it as what it is."""
+    assert rule_of(AuditError("x")).outcome == Outcome.MAJOR_FAILURE
+
+
+def test_the_project_s_errors_speak_for_themselves() -> None:
+    """What happened and what to do next reach the person."""
+    told = to_person(NotApproved("the policy is not approved", next_step="submit it"))
+    assert (told.what, told.next_step) == ("the policy is not approved", "submit it")
+
+
+@pytest.mark.parametrize(
+    "exc", [ValueError("Miller^Anna"), KeyError("Miller^Anna"), RuntimeError("Miller^Anna")]
+)
+def test_the_text_of_a_foreign_exception_is_not_repeated(exc: Exception) -> None:
+    """A library's message may quote the data, so only its type is told."""
+    told = to_person(exc)
+    assert "Miller" not in told.what + told.next_step
+    assert type(exc).__name__ in told.what
+
+
+def test_a_file_name_is_not_repeated() -> None:
+    """The name of an identified file may be the patient's."""
+    told = to_person(FileNotFoundError(2, "No such file", "/in/Miller^Anna.dcm"))
+    assert "Miller" not in told.what + told.next_step
