@@ -33,7 +33,7 @@ class Stage(StrEnum):
     ANONYMIZE = "anonymize"
 
 
-# Table E.1-1a: the simple action for each Type. Where a code has no alternative for a Type, the nearest legal one
+# Table E.1-1a: the simple action for each Type. Where a code has none for a Type, the nearest legal one
 # stands: an empty value for X/D on Type 2, a dummy for Z on Type 1 (Z allows dummies).
 _BY_TYPE: Mapping[str, Mapping[str, Action]] = {
     "Z": {"1": Action.D, "2": Action.Z, "3": Action.Z},

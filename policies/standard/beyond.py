@@ -60,3 +60,9 @@ def beyond() -> dict[int, BeyondRow]:
 def risks() -> dict[str, Risk]:
     """Return the Storage SOP Classes at risk, by UID. Burned In Annotation is an attribute, not a class."""
     return {line["sop_class_uid"]: Risk(line["risk"]) for line in read_csv("risks.csv")}
+
+
+@cache
+def never_kept() -> dict[str, str]:
+    """Return the attributes that no policy may keep or clean, by keyword, each with the reason."""
+    return {line["keyword"]: line["why"] for line in read_csv("never_kept.csv")}

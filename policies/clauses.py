@@ -1,0 +1,139 @@
+"""The clauses of a policy: an override, age bands, a private element kept, a risk accepted.
+
+Each is checked for itself here, so that a fault is found where it is written; what clauses mean beside each
+other is :mod:`policies.model`. Serves PS3.15 Annex E and the value rules of PS3.5.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from policies.profile import Action
+from policies.standard.attributes import Attribute, attribute_named, check_value
+from policies.standard.beyond import Risk, never_kept
+
+
+def _one_line(text: str) -> str:
+    if not text:
+        raise ValueError("is empty; write a few words")
+    if any(ord(character) < 32 for character in text):
+        raise ValueError("has line breaks or control characters; write one line")
+    return text
+
+
+def _hexadecimal(value: object) -> object:
+    if isinstance(value, str):
+        digits = value.lower().removeprefix("0x").removeprefix("xx")
+        try:
+            return int(digits, 16)
+        except ValueError:
+            raise ValueError("is no hexadecimal number; write its digits, for example 0019") from None
+    return value
+
+
+def _odd(group: int) -> int:
+    if not group & 1 or group < 9 or group == 0xFFFF:
+        raise ValueError("is no private group; private groups are odd, for example 0019")
+    return group
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
+Word = Annotated[str, Field(max_length=64), AfterValidator(_one_line)]
+Reason = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
+
+
+class Clause(BaseModel):
+    """Base of everything a policy is made of: frozen, and nothing unknown in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class Override(Clause):
+    """What happens to one attribute, wherever it lies, in place of what profile and options say; and why."""
+
+    attribute: str
+    action: Action
+    value: str | None = None
+    reason: Reason
+
+    @field_validator("attribute")
+    @classmethod
+    def _named(cls, attribute: str) -> str:
+        found = attribute_named(attribute)
+        if found.private:
+            raise ValueError("is private; name what is kept under 'private', the rest of it is removed")
+        if found.written_by_us:
+            raise ValueError("is written by the de-identifier itself; leave it out")
+        return found.written
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        found = self.known
+        if self.action in (Action.K, Action.C) and found.keyword in never_kept():
+            raise ValueError(f"{found.written} is never kept: {never_kept()[found.keyword]}; write X, Z or D")
+        if self.action == Action.U and found.vr != "UI":
+            raise ValueError(f"{found.written} is no UID, so U is not possible; write D, Z or X")
+        if self.action == Action.C and not found.cleanable:
+            raise ValueError(f"{found.written} (VR {found.vr}) cannot be cleaned; write X, Z, D or K")
+        if self.value is not None:
+            if self.action != Action.D:
+                raise ValueError("'value' is written only with action D; leave it out or write action: D")
+            check_value(found, self.value)
+        return self
+
+    @property
+    def known(self) -> Attribute:
+        """The attribute as the data dictionary knows it."""
+        return attribute_named(self.attribute)
+
+    @property
+    def tag(self) -> int:
+        """The attribute's tag."""
+        return self.known.tag
+
+
+class AgeBands(Clause):
+    """Ages in bands of ``width`` years counted from 0; from ``top`` years up there is one band."""
+
+    width: int = Field(ge=1, le=60)
+    top: int = Field(default=90, ge=2, le=120)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.width >= self.top:
+            raise ValueError("'top' is not above 'width'; write the age from which all ages are one")
+        return self
+
+    def band(self, years: int) -> tuple[int, int | None]:
+        """Return the first and the last age of the band that holds ``years``; the top band has no last."""
+        if years >= self.top:
+            return self.top, None
+        first = years - years % self.width
+        return first, min(first + self.width, self.top) - 1
+
+
+class PrivateKeep(Clause):
+    """A private element that is kept: by creator, wherever its block lies; ``element`` is the low byte."""
+
+    creator: Word
+    group: Annotated[int, Field(ge=0, le=0xFFFF), BeforeValidator(_hexadecimal), AfterValidator(_odd)]
+    element: Annotated[int, Field(ge=0, le=0xFF), BeforeValidator(_hexadecimal)]
+    vr: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    reason: Reason
+
+
+class AcceptedRisk(Clause):
+    """A kind of instances at risk that passes without review, and why that is right for this policy."""
+
+    risk: Risk
+    reason: Reason

@@ -1,0 +1,199 @@
+"""A policy as it is used: typed, frozen, free of contradictions, with a digest that an approval can sign.
+
+A policy says what happens to attributes; it holds no key and no patient. Files are read by
+:mod:`policies.loader`, which turns every fault found here into a line of the file. Serves PS3.15 Annex E: the
+profile, its options (CID 7050) and what may be claimed of them in De-identification Method.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Self
+
+from pydantic import Field, field_serializer, model_validator
+from pydantic_core import PydanticCustomError
+
+from policies.clauses import AcceptedRisk, AgeBands, Clause, Line, Override, PrivateKeep, Word
+from policies.profile import Action, Stage, contradictions, resolve, resolve_beyond
+from policies.standard.beyond import Risk
+from policies.standard.tables import BASIC_CODE, Option, row_of
+
+__all__ = [
+    "AcceptedRisk",
+    "Action",
+    "AgeBands",
+    "Dates",
+    "Override",
+    "Policy",
+    "PrivateKeep",
+    "Risk",
+    "Stage",
+]
+
+_FULL = Option.RETAIN_LONGITUDINAL_FULL_DATES
+_MODIFIED = Option.RETAIN_LONGITUDINAL_MODIFIED_DATES
+# Claimed only when they were done to the pixels of an instance, and nothing here does them to all instances.
+_PIXEL_OPTIONS = (Option.CLEAN_PIXEL_DATA, Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES)
+
+
+class Dates(StrEnum):
+    """What happens to dates and times. Each is the policy's side of a temporal option of CID 7050."""
+
+    REMOVE = "remove"
+    SHIFT = "shift"
+    KEEP = "keep"
+
+
+_DATES_OF = {None: Dates.REMOVE, _MODIFIED: Dates.SHIFT, _FULL: Dates.KEEP}
+_TEMPORAL_INFORMATION = {Dates.REMOVE: "REMOVED", Dates.SHIFT: "MODIFIED", Dates.KEEP: "UNMODIFIED"}
+
+
+class Policy(Clause):
+    """One policy of one stage. Whoever holds one may rely on its parts not contradicting each other.
+
+    - the profile is always the Basic Application Level Confidentiality Profile; ``options`` change it;
+    - ``overrides`` change it further, attribute by attribute, each with a reason;
+    - ``codes`` and ``method_text`` say what may be claimed of the result, and no more;
+    - ``digest`` changes whenever anything of the policy does.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.-]*$", max_length=16)]
+    stage: Stage
+    title: Line
+    description: Annotated[str, Field(min_length=1, max_length=2000)]
+    options: frozenset[Option] = frozenset()
+    overrides: tuple[Override, ...] = ()
+    ages: AgeBands | None = None
+    dates: Dates = Dates.REMOVE
+    private: tuple[PrivateKeep, ...] = ()
+    vocabulary: tuple[Word, ...] = ()
+    accept: tuple[AcceptedRisk, ...] = ()
+    minimum_cohort: int = Field(default=1, ge=1)
+    clinical_trial: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = self._contradictions()
+        if faults:
+            words = "; ".join(f"{key}: {what}" for key, what in faults)
+            raise PydanticCustomError("contradiction", "{words}", {"words": words, "faults": faults})
+        return self
+
+    @field_serializer("options")
+    def _in_order(self, options: frozenset[Option]) -> list[Option]:
+        return sorted(options)
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:`` and the SHA-256 of the policy's canonical JSON (sorted keys, no white space, UTF-8)."""
+        fields = self.model_dump(mode="json")
+        written = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return "sha256:" + hashlib.sha256(written.encode()).hexdigest()
+
+    @property
+    def accepted_risks(self) -> frozenset[Risk]:
+        """The kinds of instances at risk that are not held for review."""
+        return frozenset(accepted.risk for accepted in self.accept)
+
+    @property
+    def weakening(self) -> tuple[Override, ...]:
+        """The overrides that leave more of an attribute than profile and options do."""
+        return tuple(override for override in self.overrides if self._weakens(override))
+
+    @property
+    def codes(self) -> tuple[tuple[str, str], ...]:
+        """Codes of CID 7050 (scheme DCM; value and meaning) that are true of what this policy does.
+
+        The profile comes first; it is not claimed where an override weakens it. An option is not claimed
+        where an override takes away what it retains, or keeps as it is what it cleans (PS3.15 E.1.1).
+        """
+        basic = () if self.weakening else (BASIC_CODE,)
+        untrue = {option for override in self.overrides for option in self._belied_by(override)}
+        options = sorted(self.options - untrue, key=lambda option: option.code)
+        return basic + tuple((option.code, option.meaning) for option in options)
+
+    @property
+    def method_text(self) -> tuple[str, ...]:
+        """Values for De-identification Method (LO, at most 64 characters each)."""
+        dates = {Dates.REMOVE: "DATES REMOVED", Dates.SHIFT: "DATES SHIFTED", Dates.KEEP: "DATES KEPT"}
+        return f"{self.name} {self.version}", dates[self.dates]
+
+    @property
+    def temporal_information(self) -> str:
+        """The value of Longitudinal Temporal Information Modified (0028,0303)."""
+        return _TEMPORAL_INFORMATION[self.dates]
+
+    def _code(self, tag: int) -> str | None:
+        return resolve(tag, self.options) or resolve_beyond(tag, self.options)
+
+    def _weakens(self, override: Override) -> bool:
+        code = self._code(override.tag)
+        if code is None:
+            return False
+        enough = {Action.K: (Action.K,), Action.C: (Action.K, Action.C)}.get(override.action)
+        return enough is not None and code not in enough
+
+    def _belied_by(self, override: Override) -> Iterator[Option]:
+        row = row_of(override.tag)
+        for option, action in row.options.items() if row else ():
+            retains_no_more = action == Action.K and override.action not in (Action.K, Action.C)
+            cleans_no_more = action == Action.C and override.action == Action.K and self._weakens(override)
+            if retains_no_more or cleans_no_more:
+                yield option
+
+    def _contradictions(self) -> list[tuple[str, str]]:
+        faults = [("options", f"{what}; choose one of them") for what in contradictions(self.options)]
+        faults += [
+            ("options", f"{option} cannot be promised: no pixels are changed yet; leave it out, and instances"
+             " at risk are held for review")
+            for option in _PIXEL_OPTIONS
+            if option in self.options
+        ]  # fmt: skip
+        chosen = self.options & {_FULL, _MODIFIED}
+        if len(chosen) < 2:
+            expected = _DATES_OF[next(iter(chosen), None)]
+            if self.dates != expected:
+                faults.append(("dates", self._dates_fault(expected)))
+        if self.ages and Option.RETAIN_PATIENT_CHARACTERISTICS not in self.options:
+            faults.append(
+                (
+                    "ages",
+                    "bands need an age; write the option retain-patient-characteristics, or leave ages out",
+                )
+            )
+        if self.private and Option.RETAIN_SAFE_PRIVATE not in self.options:
+            faults.append(
+                (
+                    "private",
+                    "elements are kept only by the option retain-safe-private; write it, or leave them out",
+                )
+            )
+        return faults + self._override_faults()
+
+    def _dates_fault(self, expected: Dates) -> str:
+        options = {Dates.SHIFT: _MODIFIED, Dates.KEEP: _FULL}
+        if expected is Dates.REMOVE:
+            return f"'{self.dates}' needs the option {options[self.dates]}; write it, or dates: remove"
+        return f"'{self.dates}' contradicts the option {options[expected]}; write dates: {expected}"
+
+    def _override_faults(self) -> list[tuple[str, str]]:
+        faults = []
+        seen: set[int] = set()
+        for place, override in enumerate(self.overrides):
+            where = f"overrides.{place}"
+            if override.tag in seen:
+                faults.append((where, f"{override.attribute} is overridden twice; write it once"))
+            seen.add(override.tag)
+            if override.action == Action.K and self._code(override.tag) == Action.U:
+                faults.append(
+                    (
+                        where,
+                        f"{override.attribute} stays only by the option retain-uids; write that option",
+                    )
+                )
+        return faults

@@ -1,0 +1,98 @@
+"""Attributes as a policy names them: by keyword or by ``(gggg,eeee)``, looked up in the data dictionary.
+
+It says what an attribute is and whether a value is legal for its VR (PS3.5 6.2), not what happens to it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from pydicom import config
+from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
+from pydicom.valuerep import validate_value
+
+from policies.standard.rows import printed, tag_of
+
+_TEXT = frozenset(("AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
+_TEMPORAL = frozenset(("DA", "DT", "TM"))
+_WITHOUT_TEXT_VALUE = frozenset(("SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"))
+_NUMBERS = frozenset(("FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AT"))
+# What PS3.15 E.1.1 has the de-identifier write: no policy decides about it.
+_MARKS = frozenset(
+    (
+        "PatientIdentityRemoved",
+        "DeidentificationMethod",
+        "DeidentificationMethodCodeSequence",
+        "LongitudinalTemporalInformationModified",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of the data dictionary. ``written`` is its keyword, or its tag where it has none."""
+
+    tag: int
+    keyword: str
+    vr: str
+
+    @property
+    def written(self) -> str:
+        """How a policy writes it, always in the same way."""
+        return self.keyword or printed(self.tag)
+
+    @property
+    def private(self) -> bool:
+        """Whether its group is odd."""
+        return bool(self.tag >> 16 & 1)
+
+    @property
+    def written_by_us(self) -> bool:
+        """Whether the de-identifier writes it itself: commands, file meta, group lengths, its own marks."""
+        return self.tag >> 16 < 8 or self.tag & 0xFFFF == 0 or self.keyword in _MARKS
+
+    @property
+    def cleanable(self) -> bool:
+        """Whether C has a meaning for its VR: text, dates and times, sequences."""
+        return self.vr == "SQ" or self.vr in _TEXT or self.vr in _TEMPORAL
+
+
+@cache
+def attribute_named(name: str) -> Attribute:
+    """Return the attribute for a keyword or ``(gggg,eeee)``.
+
+    Raises ValueError, with the nearest right keyword, where there is none.
+    """
+    if re.fullmatch(r"\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)", name):
+        tag = tag_of(name)
+        try:
+            return Attribute(tag, keyword_for_tag(tag), dictionary_VR(tag))
+        except KeyError:
+            return Attribute(tag, "", "UN")
+    tag = tag_for_keyword(name)
+    if tag is None:
+        near = difflib.get_close_matches(name, keyword_dict, n=1)
+        hint = f"write {near[0]}?" if near else "write a keyword of PS3.6, or (gggg,eeee)"
+        raise ValueError(f"'{name}' is no attribute; {hint}")
+    return Attribute(tag, name, dictionary_VR(tag))
+
+
+def check_value(attribute: Attribute, value: str) -> None:
+    """Raise ValueError where ``value`` cannot be the attribute's value."""
+    if attribute.vr in _WITHOUT_TEXT_VALUE or " or " in attribute.vr:
+        raise ValueError(f"{attribute.written} (VR {attribute.vr}) takes no written value; leave 'value' out")
+    if not value:
+        raise ValueError("'value' is empty; write action: Z for an empty attribute")
+    if attribute.vr in _NUMBERS:
+        try:
+            float(value)
+        except ValueError:
+            raise ValueError(f"'value' is no number, as VR {attribute.vr} wants; write a number") from None
+        return
+    try:
+        validate_value(attribute.vr, value, config.RAISE)
+    except ValueError as illegal:
+        raise ValueError(f"'value' is illegal for VR {attribute.vr}; {illegal}") from None
