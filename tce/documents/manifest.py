@@ -1,8 +1,8 @@
 """The manifest: a Key Object Selection that says what is to be exported and why (RAD-51, TID 2010).
 
 Built for the Export Selector, read for Export Manager and Receiver. A selection over several studies becomes
-one document a study with the same content, each naming the others (Identical Documents Sequence). Deciding what
-a manifest's content leads to is not done here; faults are named, and the caller holds the export.
+one document a study with the same content, each naming the others (Identical Documents Sequence). What a
+manifest leads to is not decided here; faults are named, and the caller holds the export.
 """
 
 from __future__ import annotations
