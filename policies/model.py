@@ -76,6 +76,17 @@ class Policy(Clause):
     minimum_cohort: int = Field(default=1, ge=1)
     clinical_trial: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _dates_of_options(cls, data: object) -> object:
+        # Left out, dates follow the temporal option: to say it once is enough.
+        if not isinstance(data, dict) or data.get("dates") is not None:
+            return data
+        written = data.get("options")
+        listed = written if isinstance(written, list | tuple | set | frozenset) else ()
+        chosen = [option for option in (_FULL, _MODIFIED) if option in listed]
+        return {**data, "dates": _DATES_OF[chosen[0] if chosen else None]}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         faults = self._contradictions()

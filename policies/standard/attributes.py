@@ -20,6 +20,16 @@ _TEXT = frozenset(("AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "
 _TEMPORAL = frozenset(("DA", "DT", "TM"))
 _WITHOUT_TEXT_VALUE = frozenset(("SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 _NUMBERS = frozenset(("FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AT"))
+_FORMS = {
+    "AS": "three digits and D, W, M or Y, for example 045Y",
+    "CS": "at most 16 capital letters, digits, spaces and underscores",
+    "DA": "a date as YYYYMMDD",
+    "DS": "a decimal number of at most 16 characters",
+    "DT": "a date and time as YYYYMMDDHHMMSS",
+    "IS": "a whole number",
+    "TM": "a time as HHMMSS",
+    "UI": "digits and dots, at most 64 characters",
+}
 # What PS3.15 E.1.1 has the de-identifier write: no policy decides about it.
 _MARKS = frozenset(
     (
@@ -75,7 +85,7 @@ def attribute_named(name: str) -> Attribute:
     tag = tag_for_keyword(name)
     if tag is None:
         near = difflib.get_close_matches(name, keyword_dict, n=1)
-        hint = f"write {near[0]}?" if near else "write a keyword of PS3.6, or (gggg,eeee)"
+        hint = f"write {near[0]}" if near else "write a keyword of PS3.6, or (gggg,eeee)"
         raise ValueError(f"'{name}' is no attribute; {hint}")
     return Attribute(tag, name, dictionary_VR(tag))
 
@@ -94,5 +104,6 @@ def check_value(attribute: Attribute, value: str) -> None:
         return
     try:
         validate_value(attribute.vr, value, config.RAISE)
-    except ValueError as illegal:
-        raise ValueError(f"'value' is illegal for VR {attribute.vr}; {illegal}") from None
+    except ValueError:
+        form = _FORMS.get(attribute.vr, "fewer characters, or others")
+        raise ValueError(f"'value' is not legal for VR {attribute.vr}; write {form}") from None

@@ -1,0 +1,182 @@
+"""A policy in words that a coordinator reads and an approver signs: what goes, what stays, what is claimed.
+
+The words are made from the policy and the standard's tables, so they cannot say anything else than what the
+engine is told. They describe rules, never a patient.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable
+
+from policies.model import Action, Dates, Override, Policy, Risk, Stage
+from policies.profile import resolve
+from policies.standard.rows import printed
+from policies.standard.tables import BASIC_CODE, Option, rows
+
+_WIDTH = 100
+
+_STAGES = {
+    Stage.PSEUDONYMIZE: "stage 1, pseudonymizes: direct identifiers get pseudonyms that two custodians can lead back",
+    Stage.ANONYMIZE: "stage 2, anonymizes: treats what could still single a person out, and every identifier anew",
+}
+
+_OPTIONS = {
+    Option.CLEAN_PIXEL_DATA: "text burned into the pixels is blacked out",
+    Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: "features that a person could be recognized by are made unrecognizable",
+    Option.CLEAN_GRAPHICS: "annotations and overlays stay, without what could identify",
+    Option.CLEAN_STRUCTURED_CONTENT: "structured reports and manifests stay, cleaned item by item",
+    Option.CLEAN_DESCRIPTORS: "descriptions and comments stay as far as their words are known to be safe",
+    Option.RETAIN_LONGITUDINAL_FULL_DATES: "dates and times stay as they are",
+    Option.RETAIN_LONGITUDINAL_MODIFIED_DATES: "dates stay in shifted form; intervals within a patient stay exact",
+    Option.RETAIN_PATIENT_CHARACTERISTICS: "age, sex, size, weight and the like stay",
+    Option.RETAIN_DEVICE_IDENTITY: "serial numbers and names of devices stay; AE titles are cleaned",
+    Option.RETAIN_UIDS: "UIDs stay as they are, and lead back to the originals",
+    Option.RETAIN_SAFE_PRIVATE: "private elements known to be safe (PS3.15 Table E.3.10-1) stay",
+    Option.RETAIN_INSTITUTION_IDENTITY: "names and addresses of institutions stay",
+}
+
+_GOES = {
+    Option.CLEAN_GRAPHICS: "annotations and overlays",
+    Option.CLEAN_STRUCTURED_CONTENT: "the content of structured reports and manifests",
+    Option.CLEAN_DESCRIPTORS: "descriptions and comments",
+    Option.RETAIN_PATIENT_CHARACTERISTICS: "age, sex, size, weight and the like",
+    Option.RETAIN_DEVICE_IDENTITY: "serial numbers and names of devices",
+    Option.RETAIN_SAFE_PRIVATE: "all private elements",
+    Option.RETAIN_INSTITUTION_IDENTITY: "names and addresses of institutions",
+}
+
+_DATES = {
+    Dates.REMOVE: "removed, or replaced by a meaningless one where the standard demands a date",
+    Dates.SHIFT: "shifted by a number of days that is secret, the same for all of a patient, another for each",
+    Dates.KEEP: "kept as they are",
+}
+
+_RISKS = {
+    Risk.BURNED_IN_ANNOTATION: "images that say they have text burned in",
+    Risk.SECONDARY_CAPTURE: "secondary captures: screens, films and documents as images",
+    Risk.ULTRASOUND: "ultrasound images",
+    Risk.ENCAPSULATED_DOCUMENT: "encapsulated documents (PDF, CDA, STL, OBJ, MTL)",
+    Risk.VISIBLE_LIGHT: "photographs, endoscopy, microscopy and video",
+}
+
+_ACTIONS = {
+    Action.D: "replaced by {value}",
+    Action.Z: "emptied",
+    Action.X: "removed",
+    Action.K: "kept",
+    Action.C: "cleaned",
+    Action.U: "replaced by a new UID",
+}
+
+
+def describe(policy: Policy) -> str:
+    """Return the policy in words, as plain text with one heading a part. Equal policies, equal words."""
+    parts = [_opening(policy)]
+    for heading, entries in (
+        ("What goes", _what_goes(policy)),
+        ("What stays", _what_stays(policy)),
+        ("Age, dates and UIDs", _age_dates_uids(policy)),
+        ("Exceptions for single attributes", _exceptions(policy)),
+        ("Held for a person's review", _held(policy)),
+        ("What the result says of itself", _claims(policy)),
+    ):
+        lines = [_entry(entry) for entry in entries]
+        if lines:
+            parts.append("\n".join([heading, *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _opening(policy: Policy) -> str:
+    facts = f"{policy.name} {policy.version}\n{_STAGES[policy.stage]}\n{policy.digest}"
+    return f"{policy.title}\n{facts}\n\n{textwrap.fill(policy.description, _WIDTH)}"
+
+
+def _what_goes(policy: Policy) -> Iterable[str]:
+    tally = Counter(_group(resolve(tag, policy.options) or "") for tag in rows())
+    yield (
+        f"Of the {len(rows())} attributes of PS3.15 Table E.1-1, {tally['goes']} are removed, emptied or replaced"
+        f" by a meaningless value, {tally['uid']} are replaced by new UIDs, {tally['cleaned']} are cleaned and"
+        f" {tally['kept']} kept; at every depth, also in attributes that are kept."
+    )
+    yield "names, identifiers, addresses and numbers of patients, relatives, physicians and operators"
+    for option, words in _GOES.items():
+        if option not in policy.options:
+            yield words
+    yield "whatever neither the standard's dictionary nor this policy knows"
+
+
+def _what_stays(policy: Policy) -> Iterable[str]:
+    yield "pixels, geometry, acquisition and everything else that identifies nobody"
+    for option in sorted(policy.options, key=lambda option: option.code):
+        yield f"{_OPTIONS[option]} ({option})"
+    if policy.vocabulary:
+        yield f"further words that are safe in descriptions: {', '.join(policy.vocabulary)}"
+    for kept in policy.private:
+        vr = f", VR {kept.vr}" if kept.vr else ""
+        element = f"({kept.group:04X},xx{kept.element:02X})"
+        yield f"private element {element} of {kept.creator}{vr}: {kept.reason}"
+
+
+def _age_dates_uids(policy: Policy) -> Iterable[str]:
+    if policy.ages:
+        low, high = policy.ages.band(38)
+        band = f"{low} to {high} years" if high is not None else f"{low} years and above"
+        yield (
+            f"Age: bands of {policy.ages.width} years; an age of 38 years becomes {low} and stands for {band}."
+            f" From {policy.ages.top} years up every age becomes {policy.ages.top}."
+        )
+    elif Option.RETAIN_PATIENT_CHARACTERISTICS in policy.options:
+        yield "Age: kept as it is."
+    else:
+        yield "Age: removed."
+    yield "Date of birth: emptied."
+    yield f"Dates and times: {_DATES[policy.dates]}."
+    if Option.RETAIN_UIDS in policy.options:
+        yield "UIDs: kept as they are."
+    else:
+        yield "UIDs: replaced; equal ones stay equal, so every reference still finds its instance."
+    if policy.minimum_cohort > 1:
+        yield f"Cohort: no release of fewer than {policy.minimum_cohort} patients that look alike."
+
+
+def _exceptions(policy: Policy) -> Iterable[str]:
+    for override in policy.overrides:
+        value = f"'{override.value}'" if override.value is not None else "a meaningless value"
+        done = _ACTIONS[override.action].format(value=value)
+        weaker = " [weaker than the profile]" if override in policy.weakening else ""
+        yield f"{_named(override)}: {done}{weaker}: {override.reason}"
+
+
+def _named(override: Override) -> str:
+    return f"{override.attribute} {printed(override.tag)}" if override.known.keyword else override.attribute
+
+
+def _held(policy: Policy) -> Iterable[str]:
+    reasons = {accepted.risk: accepted.reason for accepted in policy.accept}
+    for risk, words in _RISKS.items():
+        yield f"{words}: {f'pass without review: {reasons[risk]}' if risk in reasons else 'held'}"
+
+
+def _claims(policy: Policy) -> Iterable[str]:
+    yield "Patient Identity Removed: YES"
+    yield f"Longitudinal Temporal Information Modified: {policy.temporal_information}"
+    yield f"De-identification Method: {'; '.join(policy.method_text)}"
+    for code, meaning in policy.codes:
+        yield f"De-identification Method Code: {code} {meaning}"
+    if policy.weakening:
+        yield f"{BASIC_CODE[0]} {BASIC_CODE[1]} is not claimed, because exceptions above are weaker than it"
+    for option in sorted(policy.options, key=lambda option: option.code):
+        if (option.code, option.meaning) not in policy.codes:
+            yield f"{option.code} {option.meaning} is not claimed, because exceptions above contradict it"
+    if policy.clinical_trial:
+        yield "Clinical Trial modules: sponsor, protocol, site and subject as the case names them"
+
+
+def _entry(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent="  - ", subsequent_indent="    ")
+
+
+def _group(code: str) -> str:
+    return {"K": "kept", "C": "cleaned", "U": "uid"}.get(code, "goes")
