@@ -1,0 +1,240 @@
+"""DICOM elements as bytes: Part 10 file headers read, single elements written (PS3.5 section 7, PS3.10 section 7).
+
+The engine decodes only what a rule touches, so this module knows encodings, not meanings. It reads the File Meta
+Information, says how the data set is encoded, and encodes elements; walking a data set is :mod:`policies.scan`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from policies.errors import Refusal
+
+LONG_VRS: Final = frozenset(
+    {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+)
+"""Value Representations with a 32-bit length field in explicit encodings (PS3.5 Table 7.1-1)."""
+
+KNOWN_VRS: Final = LONG_VRS | frozenset(
+    {
+        b"AE",
+        b"AS",
+        b"AT",
+        b"CS",
+        b"DA",
+        b"DS",
+        b"DT",
+        b"FD",
+        b"FL",
+        b"IS",
+        b"LO",
+        b"LT",
+        b"PN",
+        b"SH",
+        b"SL",
+        b"SS",
+        b"ST",
+        b"TM",
+        b"UI",
+        b"UL",
+        b"US",
+    }
+)
+
+UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+ITEM: Final = 0xFFFEE000
+ITEM_END: Final = 0xFFFEE00D
+SEQUENCE_END: Final = 0xFFFEE0DD
+
+IMPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+DEFLATED_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+
+IMPLEMENTATION_CLASS_UID: Final = "2.25.285714604921327836409826871146374127361"
+IMPLEMENTATION_VERSION: Final = "TCE_1"
+
+_INFLATE_LIMIT: Final = 1 << 30
+_META_LIMIT: Final = 1 << 20
+
+_u16 = struct.Struct("<H").unpack_from
+_u32 = struct.Struct("<I").unpack_from
+
+
+class Encoding(Enum):
+    """How the data set of a transfer syntax is encoded."""
+
+    IMPLICIT = "implicit little endian"
+    EXPLICIT = "explicit little endian"
+    DEFLATED = "explicit little endian, deflated"
+
+
+def encoding_of(transfer_syntax_uid: str) -> Encoding:
+    """Return the encoding of a transfer syntax.
+
+    Encapsulated (compressed) syntaxes encode their data set in explicit little endian (PS3.5 A.4).
+
+    Raises:
+        Refusal: ``unsupported-transfer-syntax`` for big endian and for what is no transfer syntax of DICOM.
+    """
+    if transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN:
+        return Encoding.IMPLICIT
+    if transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN:
+        return Encoding.DEFLATED
+    if transfer_syntax_uid == EXPLICIT_LITTLE_ENDIAN or transfer_syntax_uid.startswith(
+        "1.2.840.10008.1.2.4."
+    ):
+        return Encoding.EXPLICIT
+    if transfer_syntax_uid in {"1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1.98"}:
+        return Encoding.EXPLICIT
+    raise Refusal(
+        "unsupported-transfer-syntax",
+        "The file is encoded in a transfer syntax that is not read here.",
+        next_step="Convert it to Explicit VR Little Endian (for example with dcmconv +te) and try again.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FileMeta:
+    """What the File Meta Information says, and where the data set begins (byte offset in the file)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    data_set_offset: int
+
+
+def read_file_meta(head: bytes) -> FileMeta:
+    """Read the File Meta Information from the first bytes of a file (PS3.10 section 7.1).
+
+    Raises:
+        Refusal: ``not-dicom`` when the prefix is missing, ``truncated`` or ``malformed`` when it cannot be read.
+    """
+    if len(head) < 132 or head[128:132] != b"DICM":
+        raise Refusal(
+            "not-dicom", "The file is not a DICOM Part 10 file.", next_step="Leave it out of the selection."
+        )
+    values: dict[int, str] = {}
+    pos = 132
+    while pos + 8 <= len(head) and _u16(head, pos)[0] == 0x0002:
+        element = _u16(head, pos + 2)[0]
+        vr = head[pos + 4 : pos + 6]
+        if vr not in KNOWN_VRS:
+            raise Refusal("malformed", "The File Meta Information is not in Explicit VR Little Endian.")
+        if vr in LONG_VRS:
+            if pos + 12 > len(head):
+                break
+            start, length = pos + 12, _u32(head, pos + 8)[0]
+        else:
+            start, length = pos + 8, _u16(head, pos + 6)[0]
+        if start + length > len(head):
+            code = "truncated" if start + length <= _META_LIMIT else "malformed"
+            raise Refusal(code, "The file ends inside its File Meta Information.")
+        if element in (0x0002, 0x0003, 0x0010):
+            values[element] = text_of(head[start : start + length])
+        pos = start + length
+    if 0x0010 not in values:
+        raise Refusal("malformed", "The File Meta Information names no transfer syntax.")
+    return FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values[0x0010], pos)
+
+
+def text_of(value: bytes) -> str:
+    """Return a value of the default character repertoire as text, padding removed; never raises."""
+    return value.decode("latin-1").strip(" \0")
+
+
+def inflate(compressed: bytes) -> bytes:
+    """Return the data set of a deflated file (PS3.5 A.5).
+
+    Raises:
+        Refusal: ``malformed`` when the stream is broken or grows past one gibibyte.
+    """
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = stream.decompress(compressed, _INFLATE_LIMIT)
+    except zlib.error as broken:
+        raise Refusal("malformed", "The deflated data set cannot be read.") from broken
+    if not stream.eof:
+        raise Refusal("malformed", "The deflated data set is incomplete, or larger than one gibibyte.")
+    return inflated
+
+
+def deflate(data_set: bytes) -> bytes:
+    """Return a data set as a deflated stream of even length (PS3.5 A.5); the same bytes for the same input."""
+    stream = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    deflated = stream.compress(data_set) + stream.flush()
+    return deflated + b"\0" * (len(deflated) % 2)
+
+
+def tag_bytes(tag: int) -> bytes:
+    """Return the four bytes of a tag in little endian."""
+    return struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+
+
+def encode(tag: int, vr: bytes, value: bytes, *, explicit: bool) -> bytes:
+    """Return one element of defined length; a value of odd length is padded as its VR asks (PS3.5 section 6.2)."""
+    if len(value) % 2:
+        value += b"\0" if vr in (b"UI", b"OB", b"UN") else b" "
+    if not explicit:
+        return tag_bytes(tag) + struct.pack("<I", len(value)) + value
+    if vr in LONG_VRS:
+        return tag_bytes(tag) + vr + b"\0\0" + struct.pack("<I", len(value)) + value
+    if len(value) > 0xFFFF:
+        raise Refusal("malformed", f"A value of {tag_text(tag)} is too long for its VR.")
+    return tag_bytes(tag) + vr + struct.pack("<H", len(value)) + value
+
+
+def encode_item(content: bytes) -> bytes:
+    """Return a sequence item of defined length."""
+    return b"\xfe\xff\x00\xe0" + struct.pack("<I", len(content)) + content
+
+
+def tag_text(tag: int) -> str:
+    """Return a tag as ``(gggg,eeee)``."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    """Return preamble, prefix and File Meta Information of a new file (PS3.10 7.1; PS3.15 E.1.1 asks for new ones).
+
+    The preamble is empty and no Application Entity is named: neither may tell where the instance came from.
+    """
+    meta = b"".join(
+        (
+            encode(0x00020001, b"OB", b"\0\1", explicit=True),
+            encode(0x00020002, b"UI", sop_class_uid.encode(), explicit=True),
+            encode(0x00020003, b"UI", sop_instance_uid.encode(), explicit=True),
+            encode(0x00020010, b"UI", transfer_syntax_uid.encode(), explicit=True),
+            encode(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode(), explicit=True),
+            encode(0x00020013, b"SH", IMPLEMENTATION_VERSION.encode(), explicit=True),
+        )
+    )
+    length = encode(0x00020000, b"UL", struct.pack("<I", len(meta)), explicit=True)
+    return b"\0" * 128 + b"DICM" + length + meta
+
+
+def copy_range(source: int, offset: int, length: int, target: int) -> None:
+    """Copy bytes between two open files inside the kernel; the target's position moves on.
+
+    Raises:
+        Refusal: ``truncated`` when the source ends early (somebody is changing it).
+        OSError: when the target cannot be written.
+    """
+    while length:
+        try:
+            moved = os.copy_file_range(source, target, length, offset)
+        except OSError:
+            # Some file systems refuse the call between each other; plain reads always work.
+            block = os.pread(source, min(length, 1 << 20), offset)
+            moved = os.write(target, block) if block else 0
+        if not moved:
+            raise Refusal(
+                "truncated", "The file became shorter while it was read.", next_step="Try again later."
+            )
+        offset += moved
+        length -= moved

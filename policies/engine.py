@@ -1,0 +1,335 @@
+"""One instance through a policy: read, ask for pseudonyms, write.
+
+    path ──read──▶ Draft ──(identifiers out, pseudonyms in)──▶ write ──▶ Written
+
+``read`` goes over the file once and names the identifiers it met; ``write`` puts the pieces together. Between the two
+the caller resolves a whole batch in one request. The engine holds no key, asks no network and leaves the source
+alone. It serves PS3.15 Annex E.1.1 (de-identifier).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from policies.elements import (
+    DEFLATED_LITTLE_ENDIAN,
+    Encoding,
+    FileMeta,
+    copy_range,
+    deflate,
+    encoding_of,
+    file_head,
+    inflate,
+    read_file_meta,
+    text_of,
+)
+from policies.errors import Held, Refusal
+from policies.marks import marks_for
+from policies.model import Policy
+from policies.plan import Plan
+from policies.pseudonyms import Identifier, Subject
+from policies.rules import Rules
+from policies.scan import Copy, Facts, FileSource, MemorySource, Piece, Source, scan
+from policies.standard.beyond import Risk, risks
+from policies.standard.tables import attribute_type, is_known_sop_class
+from policies.subject import Original, learn
+
+_MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+_HEAD = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One instance as it was written; every identifier here is a pseudonym."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    study_uid: str
+    patient_id: str
+    transfer_syntax_uid: str
+    changed: int
+    """How many elements got another value (removed ones are not counted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    pseudonyms: Mapping[Identifier, str]
+    patient_pseudonym: str
+    date_offset: int
+
+
+class Draft:
+    """One instance that was read and waits for pseudonyms. Close it, or use it as a context."""
+
+    def __init__(
+        self,
+        source: FileSource,
+        meta: FileMeta,
+        pieces: list[Piece],
+        facts: Facts,
+        original: Original,
+        again: Plan,
+    ) -> None:
+        self._source = source
+        self._meta = meta
+        self._pieces = pieces
+        self._facts = facts
+        self._original = original
+        self._suspicious = again
+
+    def __repr__(self) -> str:
+        return f"Draft({self.sop_class_uid})"
+
+    @property
+    def subject(self) -> Subject:
+        """The patient, and every identifier of this instance that must be answered before it can be written."""
+        return self._original.subject
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOP Class UID."""
+        return self._original.sop_class_uid
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """The original SOP Instance UID."""
+        return self._original.sop_instance_uid
+
+    @property
+    def series_uid(self) -> str:
+        """The original Series Instance UID, empty where the IOD has none."""
+        return self._original.series_uid
+
+    @property
+    def study_uid(self) -> str:
+        """The original Study Instance UID, empty where the IOD has none."""
+        return self._original.study_uid
+
+    def close(self) -> None:
+        """Let the source file go."""
+        os.close(self._source.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Engine:
+    """Carries instances through one policy.
+
+    ``trial`` are values of the Clinical Trial modules (keyword to value), written where the policy says so. An
+    engine may be used for any number of instances, one at a time.
+    """
+
+    def __init__(self, policy: Policy, *, trial: Mapping[str, str] | None = None) -> None:
+        self.policy = policy
+        self._plans: dict[tuple[str, bool, bool], Plan] = {}
+        self._rules = Rules(policy)
+        self._marks = marks_for(policy, self._rules, trial or {})
+        self._marked = frozenset(mark.tag for mark in self._marks)
+
+    def read(self, path: Path) -> Draft:
+        """Read one instance and decide what happens to it; the file is not changed.
+
+        Raises:
+            Held: it may show the patient where no attribute rule reaches; a person must look first.
+            Refusal: it cannot be de-identified; ``reason`` says why.
+            OSError: it cannot be opened.
+        """
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            return self._read(FileSource(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def _read(self, source: FileSource) -> Draft:
+        # 1. What kind of instance is it, and may its kind pass at all?
+        meta = read_file_meta(source.read(0, _HEAD))
+        encoding = encoding_of(meta.transfer_syntax_uid)
+        explicit = encoding is not Encoding.IMPLICIT
+        self._admit(meta.sop_class_uid)
+        # 2. One pass over its elements.
+        plan = self._plan(meta.sop_class_uid, explicit=explicit)
+        facts = Facts(explicit=explicit)
+        pieces = scan(
+            _data_set(source, meta, encoding), _offset(meta, encoding), plan.top, facts, self._marks
+        )
+        # 3. Who is it about, and which identifiers wait for pseudonyms?
+        original = learn(pieces, facts, needs_study=_needs_study(meta.sop_class_uid))
+        if original.sop_class_uid != meta.sop_class_uid:
+            raise Refusal(
+                "malformed", "The File Meta Information and the data set name different SOP Classes."
+            )
+        # 4. What no attribute rule can see is held.
+        if original.burned_in and Risk.BURNED_IN_ANNOTATION not in self.policy.accepted_risks:
+            raise _held(Risk.BURNED_IN_ANNOTATION, "The image says that text is burned into its pixels.")
+        if facts.dropped_items and facts.by_reference:
+            raise Held(
+                "content-by-reference",
+                "Content items that must go are counted by references inside the document.",
+                next_step="Have the document reviewed, or leave it out of the selection.",
+            )
+        again = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=True)
+        return Draft(source, meta, pieces, facts, original, again)
+
+    def write(self, draft: Draft, pseudonyms: Mapping[Identifier, str], out: Path) -> Written:
+        """Write the instance to ``out``, which must not exist; on any failure nothing is left there.
+
+        Raises:
+            KeyError: a pseudonym is missing.
+            FileExistsError: ``out`` exists.
+            Refusal: the source changed since it was read, or a value is too long for its VR.
+        """
+        facts, original = draft._facts, draft._original
+        patient = pseudonyms[original.subject.patient]
+        days = int(pseudonyms[original.date_offset]) if facts.shifts_dates else 0
+        answers = _Answers(pseudonyms, patient, days)
+        # 1. Put the pieces together; a kept text that names the subject is found, and taken out in a second pass.
+        parts = _render(draft._pieces, facts, answers)
+        if _names(parts, facts.known_words):
+            parts = self._without_known_words(draft, answers)
+        # 2. New File Meta Information, from the new UID (PS3.15 E.1.1).
+        uids = {
+            tag: text_of(piece.change.value(piece.raw, facts, answers) or b"")
+            for tag, piece in original.identity.items()
+        }
+        head = file_head(original.sop_class_uid, uids[0x00080018], draft._meta.transfer_syntax_uid)
+        # 3. Write under the final name only when every byte is there.
+        deflated = draft._meta.transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN
+        _write(out, head, parts, draft._source, deflated=deflated)
+        return Written(
+            path=out,
+            sop_class_uid=original.sop_class_uid,
+            sop_instance_uid=uids[0x00080018],
+            series_uid=uids.get(0x0020000E, ""),
+            study_uid=uids.get(0x0020000D, ""),
+            patient_id=patient,
+            transfer_syntax_uid=draft._meta.transfer_syntax_uid,
+            changed=len(facts.pending),
+        )
+
+    def _without_known_words(self, draft: Draft, answers: _Answers) -> list[bytes | Copy]:
+        facts = Facts(explicit=draft._facts.explicit)
+        encoding = encoding_of(draft._meta.transfer_syntax_uid)
+        source = _data_set(draft._source, draft._meta, encoding)
+        pieces = scan(source, _offset(draft._meta, encoding), draft._suspicious.top, facts, self._marks)
+        facts.adopt(draft._facts)
+        return _render(pieces, facts, answers)
+
+    def _admit(self, sop_class_uid: str) -> None:
+        if sop_class_uid == _MEDIA_STORAGE_DIRECTORY:
+            raise Refusal(
+                "directory", "A DICOMDIR is a directory, not an instance; a new medium gets its own."
+            )
+        if not sop_class_uid:
+            raise Refusal("malformed", "The File Meta Information names no SOP Class.")
+        if not is_known_sop_class(sop_class_uid):
+            private = not sop_class_uid.startswith("1.2.840.10008.")
+            raise Refusal(
+                "private-sop-class" if private else "unknown-sop-class",
+                "De-identification is not defined for this SOP Class.",
+                next_step="Leave these instances out of the selection.",
+            )
+        risk = risks().get(sop_class_uid)
+        if risk is not None and risk not in self.policy.accepted_risks:
+            raise _held(
+                risk, f"Instances of this kind ({risk}) may show the patient where no attribute rule reaches."
+            )
+
+    def _plan(self, sop_class_uid: str, *, explicit: bool, suspicious: bool = False) -> Plan:
+        key = (sop_class_uid, explicit, suspicious)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = Plan(
+                self._rules, sop_class_uid, explicit=explicit, marked=self._marked, suspicious=suspicious
+            )
+            self._plans[key] = plan
+        return plan
+
+
+def _held(risk: Risk, what: str) -> Held:
+    return Held(
+        f"at-risk-{risk}",
+        what,
+        next_step="Review them, and let the policy accept this risk with a reason, or leave them out.",
+    )
+
+
+def _needs_study(sop_class_uid: str) -> bool:
+    use = attribute_type(sop_class_uid, (0x0020000D,))
+    return use is None or use.type == "1"
+
+
+def _data_set(source: FileSource, meta: FileMeta, encoding: Encoding) -> Source:
+    if encoding is Encoding.DEFLATED:
+        return MemorySource(inflate(source.read(meta.data_set_offset, source.size)))
+    return source
+
+
+def _offset(meta: FileMeta, encoding: Encoding) -> int:
+    return 0 if encoding is Encoding.DEFLATED else meta.data_set_offset
+
+
+def _render(pieces: list[Piece], facts: Facts, answers: _Answers) -> list[bytes | Copy]:
+    """Return the pieces as bytes, neighbours joined, copies as they are."""
+    parts: list[bytes | Copy] = []
+    run: list[bytes] = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            run.append(piece)
+        elif isinstance(piece, Copy):
+            parts += [b"".join(run), piece]
+            run = []
+        else:
+            run.append(piece.render(facts, answers))
+    parts.append(b"".join(run))
+    return parts
+
+
+def _names(parts: list[bytes | Copy], words: frozenset[str]) -> bool:
+    """Say whether any of the words stands anywhere in what was rendered, in any case."""
+    for part in parts:
+        if isinstance(part, bytes):
+            lower = part.lower()
+            if any(word.encode("latin-1") in lower for word in words):
+                return True
+    return False
+
+
+def _write(out: Path, head: bytes, parts: list[bytes | Copy], source: FileSource, *, deflated: bool) -> None:
+    temporary = f"{out}.part"
+    target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        if deflated:
+            _write_all(target, head + deflate(b"".join(part for part in parts if isinstance(part, bytes))))
+        else:
+            _write_all(target, head + parts[0] if isinstance(parts[0], bytes) else head)
+            for part in parts[1:]:
+                if isinstance(part, Copy):
+                    copy_range(source.descriptor, part.offset, part.length, target)
+                elif part:
+                    _write_all(target, part)
+        os.link(temporary, out)
+    finally:
+        os.close(target)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _write_all(target: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(target, view) :]

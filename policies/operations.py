@@ -1,0 +1,262 @@
+"""What can happen to the value of one element: the actions D, Z, C and U of PS3.15 Table E.1-1a as functions on bytes.
+
+Removing and keeping need no code. Each class is one :class:`policies.scan.Change`: stateless, built once when a
+policy is compiled. Values written here are of the default character repertoire, so they are legal in every character
+set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.dates import DUMMY_DATE, DUMMY_DATETIME, DUMMY_TIME, shift_date, shift_datetime
+from policies.generalize import Bands, age_string, read_age
+from policies.known import words_of
+from policies.pseudonyms import Identifier, Kind
+from policies.scan import Answers, Change, Facts
+from policies.text import Cleaner
+
+DICOM_ROOT = b"1.2.840.10008."
+"""UIDs of the standard itself are never replaced: they name classes and well-known instances."""
+
+REMOVED = b"REMOVED"
+
+DUMMIES: dict[bytes, bytes] = {
+    b"AE": REMOVED,
+    b"AS": b"000Y",
+    b"AT": b"\0\0\0\0",
+    b"CS": REMOVED,
+    b"DA": DUMMY_DATE,
+    b"DS": b"0",
+    b"DT": DUMMY_DATETIME,
+    b"FD": b"\0" * 8,
+    b"FL": b"\0" * 4,
+    b"IS": b"0",
+    b"LO": REMOVED,
+    b"LT": REMOVED,
+    b"OB": b"\0\0",
+    b"OD": b"\0" * 8,
+    b"OF": b"\0" * 4,
+    b"OL": b"\0" * 4,
+    b"OV": b"\0" * 8,
+    b"OW": b"\0\0",
+    b"PN": REMOVED,
+    b"SH": REMOVED,
+    b"SL": b"\0" * 4,
+    b"SS": b"\0\0",
+    b"ST": REMOVED,
+    b"SV": b"\0" * 8,
+    b"TM": DUMMY_TIME,
+    b"UC": REMOVED,
+    b"UL": b"\0" * 4,
+    b"UN": b"\0\0",
+    b"UR": b"urn:removed",
+    b"US": b"\0\0",
+    b"UT": REMOVED,
+    b"UV": b"\0" * 8,
+}
+"""A legal value for each VR that says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Action D or Z with the same value everywhere; an empty one is action Z."""
+
+    vr: bytes
+    constant: bytes
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need nothing."""
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the constant."""
+        return self.constant
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Action K for a value that the engine must see."""
+
+    vr: bytes
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need nothing."""
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the value unchanged."""
+        return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Action X for a value that the engine must see."""
+
+    vr: bytes
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need nothing."""
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return nothing."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class MapUid:
+    """Action U: every UID of the value gets its pseudonym; UIDs of the DICOM root stay."""
+
+    vr: bytes = b"UI"
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Name every UID of the value."""
+        return tuple(uid_identifier(part) for part in _parts(raw) if part and not part.startswith(DICOM_ROOT))
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the pseudonyms in the order of the originals."""
+        return b"\\".join(
+            answers.pseudonyms[uid_identifier(part)].encode()
+            if part and not part.startswith(DICOM_ROOT)
+            else part
+            for part in _parts(raw)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MapIdentifier:
+    """Action D (or Z with a value) for an identifier: its pseudonym; an empty one stays empty."""
+
+    vr: bytes
+    kind: Kind
+    issued: bool = False
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Name the identifier, with the patient's issuer where the kind has one."""
+        identifier = self._identifier(raw, facts)
+        return (identifier,) if identifier.value else ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the pseudonym."""
+        identifier = self._identifier(raw, facts)
+        return answers.pseudonyms[identifier].encode() if identifier.value else b""
+
+    def _identifier(self, raw: bytes, facts: Facts) -> Identifier:
+        issuer = facts.issuer if self.issued else ""
+        return Identifier(self.kind, issuer, facts.decode(raw).strip(" \0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A value that a mark writes instead; ``change`` says what of it the mark may carry on."""
+
+    vr: bytes
+    change: Change
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need what the change needs."""
+        return self.change.identifiers(raw, facts)
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return nothing here."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftDate:
+    """Action C of Modified Dates: DA and DT move by the patient's offset; illegal dates become ``otherwise``."""
+
+    vr: bytes
+    otherwise: bytes | None
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need the patient's date offset."""
+        facts.shifts_dates = True
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the moved dates; an empty value stays empty."""
+        if not raw.strip(b" \0"):
+            return b""
+        shift = shift_datetime if self.vr == b"DT" else shift_date
+        moved = [shift(part, answers.date_offset) for part in _parts(raw)]
+        return self.otherwise if any(part is None for part in moved) else b"\\".join(filter(None, moved))
+
+
+@dataclass(frozen=True, slots=True)
+class CleanText:
+    """Action C of Clean Descriptors: safe words stay; when none is left, the value becomes ``otherwise``."""
+
+    vr: bytes
+    cleaner: Cleaner
+    otherwise: bytes | None
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need nothing."""
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the safe words."""
+        text = raw.decode("latin-1")
+        parts = [text] if self.vr in (b"LT", b"ST", b"UT") else text.split("\\")
+        kept = "\\".join(self.cleaner.clean(part.strip(" \0"), facts.known_words) for part in parts)
+        return kept.encode("ascii") if kept.strip("\\") else self.otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class BandAge:
+    """Patient's Age wherever it occurs: the lower bound of its band, or nothing when it is no age."""
+
+    bands: Bands
+    vr: bytes = b"AS"
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need nothing."""
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the band's lower bound."""
+        years = read_age(raw)
+        return None if years is None else age_string(self.bands.lower(years))
+
+
+@dataclass(frozen=True, slots=True)
+class DropKnown:
+    """A kept text that turned out to hold a value of the subject's: it becomes ``otherwise``."""
+
+    vr: bytes
+    otherwise: bytes | None
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need nothing."""
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the value unchanged when it names nobody."""
+        return self.otherwise if facts.known_words & words_of(raw) else raw
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReference:
+    """A by-reference content item is kept, and noted: its target's position may not move (PS3.3 C.17.3.2.4)."""
+
+    vr: bytes = b"UL"
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Note that the document refers to its own items by position."""
+        facts.by_reference = True
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the value unchanged."""
+        return raw
+
+
+def uid_identifier(part: bytes) -> Identifier:
+    """Return the identifier of one UID value as read."""
+    return Identifier(Kind.UID, "", part.decode("latin-1"))
+
+
+def _parts(raw: bytes) -> list[bytes]:
+    return [part.strip(b" \0") for part in raw.split(b"\\")]

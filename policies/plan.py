@@ -1,0 +1,339 @@
+"""A policy compiled for one SOP Class: for each element of each nesting level, what happens to it.
+
+    tag, VR, path ──override │ E.1-1 │ beyond the table │ VR rule──▶ action code ──Type in the IOD──▶ Entry
+
+Tables are filled as elements are met and then only looked up, so a series pays for its first instance. Deny by
+default: an element that neither the standard's dictionary nor the policy knows is removed (PS3.15 E.1.1).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cache
+
+from pydicom.datadict import dictionary_VR
+
+from policies.elements import KNOWN_VRS, LONG_VRS, tag_text
+from policies.errors import Refusal
+from policies.model import Dates
+from policies.operations import (
+    DUMMIES,
+    BandAge,
+    CleanText,
+    Constant,
+    DropKnown,
+    Keep,
+    MapIdentifier,
+    MapUid,
+    Marked,
+    NoteReference,
+    Remove,
+    ShiftDate,
+)
+from policies.profile import Action, compound
+from policies.pseudonyms import Kind
+from policies.rules import STRUCTURAL_UIDS, Rules
+from policies.scan import CHANGE, DESCEND, KEEP_LONG, KEEP_SHORT, PRIVATE, REMOVE, Change, Entry
+from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
+from policies.structured import is_dropped
+
+_MOST_ENTRIES = 50_000
+_tag = struct.Struct("<HH").unpack_from
+
+TEXT_VRS = frozenset({b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"})
+SEARCHED_VRS = TEXT_VRS | {b"AE", b"CS", b"PN", b"UR"}
+
+CONTENT_SEQUENCE = 0x0040A730
+TEXT_VALUE = 0x0040A160
+CODING_SCHEME = 0x00080102
+
+CAPTURED = frozenset(
+    {
+        0x00080005,  # Specific Character Set
+        0x00080016,  # SOP Class UID
+        0x00080018,  # SOP Instance UID
+        0x00080020,  # Study Date
+        0x00080030,  # Study Time
+        0x00100010,  # Patient's Name
+        0x00100020,  # Patient ID
+        0x00100021,  # Issuer of Patient ID
+        0x00100030,  # Patient's Birth Date
+        0x00100040,  # Patient's Sex
+        0x00101000,  # Other Patient IDs
+        0x00101001,  # Other Patient Names
+        0x00101005,  # Patient's Birth Name
+        0x00101010,  # Patient's Age
+        0x00101040,  # Patient's Address
+        0x00101060,  # Patient's Mother's Birth Name
+        0x00102154,  # Patient's Telephone Numbers
+        0x0020000D,  # Study Instance UID
+        0x0020000E,  # Series Instance UID
+        0x00200010,  # Study ID
+        0x00280301,  # Burned In Annotation
+    }
+)
+"""Top-level attributes whose original value the engine needs, whatever becomes of them."""
+
+_DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
+
+
+class Plan:
+    """One policy for one SOP Class, for explicit or implicit encoding.
+
+    ``marked`` are the top-level tags that the engine writes itself. A ``suspicious`` plan searches every kept text
+    for the words that name the subject; the engine asks for it only when such a word was seen.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        sop_class_uid: str,
+        *,
+        explicit: bool,
+        marked: frozenset[int],
+        suspicious: bool = False,
+    ) -> None:
+        self.rules = rules
+        self.sop_class_uid = sop_class_uid
+        self.explicit = explicit
+        self.marked = marked
+        self.suspicious = suspicious
+        self.top = LevelTable(self, ())
+
+    def use(self, path: tuple[int, ...]) -> AttributeUse | None:
+        """Return how the IOD uses the attribute at ``path``."""
+        return attribute_type(self.sop_class_uid, path)
+
+
+class LevelTable:
+    """The entries of one nesting level (:class:`policies.scan.Table`); ``path`` leads to it, empty for the top."""
+
+    def __init__(self, plan: Plan, path: tuple[int, ...], *, dummy: bool = False) -> None:
+        self.plan = plan
+        self.path = path
+        self.dummy = dummy
+        self.entries: dict[bytes, Entry] = {}
+        self.filters_items = bool(path) and path[-1] == CONTENT_SEQUENCE and not dummy
+
+    def for_item(self, item: bytes, explicit: bool) -> LevelTable | None:
+        """Return this table for a content item that stays, None for one that goes."""
+        return None if is_dropped(item, explicit, self.plan.rules.options) else self
+
+    def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
+        """Return what happens to a private element: kept only by creator and element, dates moved."""
+        tag = group << 16 | element
+        if (creator, group, element) not in self.plan.rules.private_kept or vr in (
+            b"SQ",
+            b"PN",
+            b"UR",
+            b"AE",
+        ):
+            return Entry(tag, REMOVE)
+        if vr == b"UI":
+            return Entry(tag, CHANGE, MapUid())
+        if vr in (b"DA", b"DT"):
+            return _dates(self.plan.rules.dates, tag, vr)
+        if vr in TEXT_VRS:
+            return Entry(tag, CHANGE, DropKnown(vr, None))
+        return Entry(tag, KEEP_LONG)
+
+    def decide(self, head: bytes) -> Entry:
+        """Return the entry for the first bytes of an element (tag, and VR where it is explicit)."""
+        group, element = _tag(head)
+        tag = group << 16 | element
+        vr = head[4:]
+        if self.plan.explicit and vr not in KNOWN_VRS:
+            raise Refusal("malformed", f"The element {tag_text(tag)} has no legal Value Representation.")
+        if group == 0xFFFE:
+            raise Refusal("malformed", "An item stands where an element should be.")
+        entry = self._entry(tag, vr)
+        if entry.kind in (KEEP_SHORT, KEEP_LONG):
+            # How to step over a kept element depends on the file's VR, whatever the dictionary says.
+            entry = Entry(tag, KEEP_SHORT if self.plan.explicit and vr not in LONG_VRS else KEEP_LONG)
+        if len(self.entries) < _MOST_ENTRIES:
+            self.entries[head] = entry
+        return entry
+
+    def _entry(self, tag: int, file_vr: bytes) -> Entry:
+        if tag >> 16 & 1:
+            return Entry(tag, PRIVATE if self.plan.rules.private_kept and not self.dummy else REMOVE)
+        if tag & 0xFFFF == 0 or tag >> 16 < 0x0008:
+            return Entry(tag, REMOVE)
+        if not self.path and tag in self.plan.marked and tag not in CAPTURED:
+            return Entry(tag, REMOVE)
+        legal = _legal_vrs(tag)
+        if not legal:
+            return Entry(tag, REMOVE)
+        vr = file_vr if file_vr in legal else legal[0]
+        if not _compatible(file_vr, legal):
+            entry = Entry(tag, REMOVE)
+        elif self.dummy:
+            entry = self._dummy(tag, vr)
+        else:
+            entry = self._by_action(tag, vr)
+        if not self.path and tag in CAPTURED:
+            return _captured(entry, vr, marked=tag in self.plan.marked)
+        if entry.kind == REMOVE and vr == b"PN":
+            return Entry(tag, CHANGE, Remove(vr))
+        return entry
+
+    def _by_action(self, tag: int, vr: bytes) -> Entry:
+        path = (*self.path, tag)
+        action = compound(self.plan.rules.code(tag, vr), self.plan.use(path))
+        override = self.plan.rules.overrides.get(tag)
+        if override is not None and override.value is not None:
+            return Entry(tag, CHANGE, Constant(vr, override.value.encode("ascii")))
+        if tag == 0x00101010 and action in (Action.K, Action.C) and self.plan.rules.bands:
+            return Entry(tag, CHANGE, BandAge(self.plan.rules.bands))
+        if vr == b"SQ":
+            return self._sequence(path, action)
+        return _ACTIONS[action](self, path, vr)
+
+    def _sequence(self, path: tuple[int, ...], action: Action) -> Entry:
+        tag = path[-1]
+        if action is Action.X:
+            return Entry(tag, REMOVE)
+        if action is Action.Z:
+            return Entry(tag, CHANGE, Constant(b"SQ", b""))
+        if action is Action.D:
+            # A dummy content tree or annotation would say nothing true; the sequence goes instead, as its
+            # optional module may. Short identification sequences keep their shape and lose their values.
+            if tag in (CONTENT_SEQUENCE, 0x00700001):
+                return Entry(tag, REMOVE)
+            return Entry(tag, DESCEND, None, LevelTable(self.plan, path, dummy=True))
+        return Entry(tag, DESCEND, None, LevelTable(self.plan, path))
+
+    def _dummy(self, tag: int, vr: bytes) -> Entry:
+        """Return the entry inside a sequence that is replaced by a dummy: the shape stays, the values go."""
+        path = (*self.path, tag)
+        if vr == b"SQ":
+            return Entry(tag, DESCEND, None, LevelTable(self.plan, path, dummy=True))
+        if vr == b"UI":
+            return Entry(tag, KEEP_SHORT) if tag in STRUCTURAL_UIDS else Entry(tag, CHANGE, MapUid())
+        if tag == CODING_SCHEME:
+            return Entry(tag, CHANGE, Constant(vr, b"99TCE"))
+        return Entry(tag, CHANGE, Constant(vr, DUMMIES[vr]))
+
+    def _keep(self, path: tuple[int, ...], vr: bytes) -> Entry:
+        tag = path[-1]
+        if tag == 0x0040DB73:
+            return Entry(tag, CHANGE, NoteReference())
+        if self.plan.suspicious and vr in SEARCHED_VRS:
+            return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr)))
+        return Entry(tag, KEEP_SHORT)
+
+    def _remove(self, path: tuple[int, ...], vr: bytes) -> Entry:
+        return Entry(path[-1], REMOVE)
+
+    def _empty(self, path: tuple[int, ...], vr: bytes) -> Entry:
+        tag = path[-1]
+        if (identifier := _identifier(path, vr)) is not None:
+            return Entry(tag, CHANGE, identifier)
+        return Entry(tag, CHANGE, Constant(vr, b""))
+
+    def _replace(self, path: tuple[int, ...], vr: bytes) -> Entry:
+        tag = path[-1]
+        if (identifier := _identifier(path, vr)) is not None:
+            return Entry(tag, CHANGE, identifier)
+        if vr == b"UI":
+            return Entry(tag, CHANGE, MapUid())
+        if vr == b"PN":
+            return Entry(tag, CHANGE, MapIdentifier(vr, Kind.PERSON))
+        if tag in _DEVICE_IDENTIFIERS:
+            return Entry(tag, CHANGE, MapIdentifier(vr, Kind.DEVICE))
+        if tag == TEXT_VALUE and Option.CLEAN_STRUCTURED_CONTENT in self.plan.rules.options:
+            return self._clean(path, vr)
+        return Entry(tag, CHANGE, Constant(vr, DUMMIES[vr]))
+
+    def _clean(self, path: tuple[int, ...], vr: bytes) -> Entry:
+        tag = path[-1]
+        if vr in (b"DA", b"DT"):
+            return Entry(tag, CHANGE, ShiftDate(vr, self._otherwise(path, vr)))
+        if vr == b"TM":
+            return self._keep(path, vr)
+        if vr in TEXT_VRS:
+            return Entry(tag, CHANGE, CleanText(vr, self.plan.rules.cleaner, self._otherwise(path, vr)))
+        # What cannot be cleaned (bitmaps, names, titles of application entities) is removed.
+        otherwise = self._otherwise(path, vr)
+        return Entry(tag, REMOVE) if otherwise is None else Entry(tag, CHANGE, Constant(vr, otherwise))
+
+    def _map_uid(self, path: tuple[int, ...], vr: bytes) -> Entry:
+        return Entry(path[-1], CHANGE, MapUid()) if vr == b"UI" else Entry(path[-1], REMOVE)
+
+    def _otherwise(self, path: tuple[int, ...], vr: bytes) -> bytes | None:
+        """Return what stands where nothing of a value may stay: by Type a dummy, an empty value, or nothing."""
+        if path[-1] == TEXT_VALUE:
+            return DUMMIES[vr]
+        return {Action.D: DUMMIES[vr], Action.Z: b"", Action.X: None}[compound("X/Z/D", self.plan.use(path))]
+
+
+_ACTIONS: dict[Action, Callable[[LevelTable, tuple[int, ...], bytes], Entry]] = {
+    Action.K: LevelTable._keep,
+    Action.X: LevelTable._remove,
+    Action.Z: LevelTable._empty,
+    Action.D: LevelTable._replace,
+    Action.C: LevelTable._clean,
+    Action.U: LevelTable._map_uid,
+}
+
+
+def _captured(entry: Entry, vr: bytes, *, marked: bool) -> Entry:
+    """Return the same treatment as a change, so that the engine sees the original value.
+
+    What a mark writes in its place is not written here; the change says what the mark may carry on.
+    """
+    change = entry.change or (Remove(vr) if entry.kind == REMOVE else Keep(vr))
+    return Entry(entry.tag, CHANGE, Marked(vr, change) if marked else change)
+
+
+def _dates(rule: Dates, tag: int, vr: bytes) -> Entry:
+    if rule is Dates.SHIFT:
+        return Entry(tag, CHANGE, ShiftDate(vr, None))
+    return Entry(tag, KEEP_LONG if rule is Dates.KEEP else REMOVE)
+
+
+def _identifier(path: tuple[int, ...], vr: bytes) -> Change | None:
+    """Return the pseudonym for attributes that identify an entity and whose action wants a value or allows one."""
+    if path[-1] == 0x00100020:
+        return MapIdentifier(vr, Kind.PATIENT_ID, issued=True)
+    if path[-1] == 0x00080050:
+        return MapIdentifier(vr, Kind.ACCESSION_NUMBER)
+    return None
+
+
+@cache
+def _legal_vrs(tag: int) -> tuple[bytes, ...]:
+    """Return the VRs that the standard gives a tag, empty when it knows none."""
+    try:
+        return tuple(part.encode() for part in dictionary_VR(tag).replace(",", " ").split() if part != "or")
+    except KeyError:
+        row = row_of(tag)
+        return (row.vr.encode(),) if row is not None and row.vr else ()
+
+
+def _compatible(file_vr: bytes, legal: tuple[bytes, ...]) -> bool:
+    """Say whether a value of the file's VR may be what the dictionary says; text in a number's place may not."""
+    if not file_vr or file_vr == b"UN" or file_vr in legal:
+        return True
+    binary = {
+        b"OB",
+        b"OW",
+        b"OF",
+        b"OD",
+        b"OL",
+        b"OV",
+        b"US",
+        b"SS",
+        b"UL",
+        b"SL",
+        b"FL",
+        b"FD",
+        b"AT",
+        b"UV",
+        b"SV",
+    }
+    text = TEXT_VRS | {b"CS"}
+    if legal[0] in binary:
+        return file_vr in binary
+    return legal[0] in text and file_vr in text

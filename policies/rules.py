@@ -1,0 +1,66 @@
+"""A policy compiled once: which action code each attribute gets, before the IOD has a say.
+
+    override ─ Table E.1-1 with options ─ what the table forgets ─ rule for the VR ─▶ action code
+
+The first that speaks decides. Nothing here depends on a SOP Class; :mod:`policies.plan` adds that.
+"""
+
+from __future__ import annotations
+
+from policies.generalize import Bands
+from policies.model import Dates, Policy
+from policies.profile import resolve, resolve_beyond
+from policies.standard.tables import Option, safe_private
+from policies.text import Cleaner
+
+STRUCTURAL_UIDS = frozenset(
+    {
+        0x00080016,  # SOP Class UID
+        0x0008001A,  # Related General SOP Class UID
+        0x0008001B,  # Original Specialized SOP Class UID
+        0x00080062,  # SOP Classes Supported
+        0x0008010C,  # Coding Scheme UID
+        0x0008010D,  # Context Group Extension Creator UID
+        0x00080117,  # Context UID
+        0x00080118,  # Mapping Resource UID
+        0x00081150,  # Referenced SOP Class UID
+        0x0008115A,  # SOP Classes in Study
+        0x00400440,  # SOP Class of a substance administration's reference
+        0x04000010,  # MAC Calculation Transfer Syntax UID
+    }
+)
+"""UIDs that name classes, syntaxes and code sets: never a person's, never replaced (standards: PS3.6 annex A)."""
+
+_DATES_BY_VR = {Dates.SHIFT: "C", Dates.KEEP: "K", Dates.REMOVE: "X/Z/D"}
+
+
+class Rules:
+    """What one policy says, in the form that plans ask for."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.options = policy.options
+        self.dates = policy.dates
+        self.overrides = {override.tag: override for override in policy.overrides}
+        self.bands = Bands(policy.ages.width, policy.ages.top) if policy.ages else None
+        self.cleaner = Cleaner(policy.vocabulary)
+        self.private_kept = {(rule.creator, rule.group, rule.element) for rule in policy.private}
+        if Option.RETAIN_SAFE_PRIVATE in self.options:
+            self.private_kept |= safe_private().keys()
+
+    def code(self, tag: int, vr: bytes) -> str:
+        """Return the action code, possibly compound, for an attribute of the standard's dictionary."""
+        override = self.overrides.get(tag)
+        if override is not None:
+            return str(override.action)
+        return resolve(tag, self.options) or resolve_beyond(tag, self.options) or self._by_vr(tag, vr)
+
+    def _by_vr(self, tag: int, vr: bytes) -> str:
+        """Return the action code for an attribute that no table names (PS3.15 E.1.1, suggested hardening)."""
+        if vr == b"UI":
+            structural = tag in STRUCTURAL_UIDS or Option.RETAIN_UIDS in self.options
+            return "K" if structural else "U"
+        if vr in (b"DA", b"DT", b"TM"):
+            return _DATES_BY_VR[self.dates]
+        if vr in (b"LT", b"ST", b"UT"):
+            return "C" if Option.CLEAN_DESCRIPTORS in self.options else "X/Z/D"
+        return "X/Z/D" if vr in (b"PN", b"UR", b"AE") else "K"

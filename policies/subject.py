@@ -1,0 +1,147 @@
+"""Who an instance is about: its patient, its identifiers, and the words that would give him away elsewhere.
+
+Read from what the scan captured; nothing here decides what happens to an attribute. An instance without Patient ID
+belongs to a subject of its own study, so that two patients without an ID never become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydicom import charset
+
+from policies.dates import read_date, years_between
+from policies.elements import text_of
+from policies.errors import Refusal
+from policies.generalize import age_string, read_age
+from policies.known import telling_words
+from policies.operations import Marked
+from policies.pseudonyms import Identifier, Kind, Subject
+from policies.scan import Changed, Facts, Piece
+
+CHARACTER_SET = 0x00080005
+SOP_CLASS_UID = 0x00080016
+SOP_INSTANCE_UID = 0x00080018
+STUDY_DATE = 0x00080020
+PATIENT_NAME = 0x00100010
+PATIENT_ID = 0x00100020
+ISSUER = 0x00100021
+BIRTH_DATE = 0x00100030
+PATIENT_AGE = 0x00101010
+STUDY_UID = 0x0020000D
+SERIES_UID = 0x0020000E
+BURNED_IN = 0x00280301
+
+_CUSTODY = {
+    PATIENT_NAME: "PatientName",
+    BIRTH_DATE: "PatientBirthDate",
+    0x00100040: "PatientSex",
+    0x00101000: "OtherPatientIDs",
+    0x00101001: "OtherPatientNames",
+    0x00101040: "PatientAddress",
+    0x00102154: "PatientTelephoneNumbers",
+}
+"""What custody may be asked to reveal of a patient beside his ID."""
+
+_NAMING = frozenset({PATIENT_NAME, PATIENT_ID, 0x00101000, 0x00101001, 0x00101005, 0x00101040, 0x00101060})
+_NAMING_MORE = frozenset({0x00101090, 0x00102154, 0x00080050})
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The original identity of one instance. Never print it."""
+
+    subject: Subject
+    date_offset: Identifier
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    study_uid: str
+    burned_in: bool
+    identity: dict[int, Changed]
+
+    def __repr__(self) -> str:
+        return "Original(…)"
+
+
+def learn(pieces: list[Piece], facts: Facts, *, needs_study: bool) -> Original:
+    """Return who the instance is about, and complete ``facts`` for rendering.
+
+    Raises:
+        Refusal: ``no-sop-instance-uid``, or ``malformed`` when it belongs to no study or series.
+    """
+    found = {piece.tag: piece for piece in pieces if isinstance(piece, Changed)}
+    texts = {tag: text_of(piece.raw) for tag, piece in found.items()}
+    if not texts.get(SOP_INSTANCE_UID):
+        raise Refusal("no-sop-instance-uid", "The data set has no SOP Instance UID.")
+    if needs_study and not (texts.get(STUDY_UID) and texts.get(SERIES_UID)):
+        raise Refusal("malformed", "The data set names no study or no series.")
+    facts.decode = _decoder(texts.get(CHARACTER_SET, ""))
+    facts.issuer = facts.decode(found[ISSUER].raw).strip(" \0") if ISSUER in found else ""
+    study = texts.get(STUDY_UID) or texts[SOP_INSTANCE_UID]
+    facts.study = Identifier(Kind.STUDY_ID, "", study) if texts.get(STUDY_UID) else None
+    facts.carried = {tag: piece for tag, piece in found.items() if isinstance(piece.change, Marked)}
+    patient_id = facts.decode(found[PATIENT_ID].raw).strip(" \0") if PATIENT_ID in found else ""
+    patient = Identifier(Kind.PATIENT_ID, facts.issuer, patient_id)
+    if not patient_id:
+        patient = Identifier(Kind.PATIENT_ID, "study", study)
+    date_offset = Identifier(Kind.DATE_OFFSET, patient.issuer, patient.value)
+    facts.known_words = telling_words(
+        piece.raw
+        for piece in facts.pending
+        if piece.vr == b"PN" or piece.tag in _NAMING or piece.tag in _NAMING_MORE
+    )
+    _learn_age(found, facts)
+    identifiers = {name for piece in facts.pending for name in piece.change.identifiers(piece.raw, facts)}
+    identifiers.add(patient)
+    if facts.study is not None:
+        identifiers.add(facts.study)
+    if facts.shifts_dates:
+        identifiers.add(date_offset)
+    attributes = tuple(
+        (keyword, value)
+        for tag, keyword in _CUSTODY.items()
+        if tag in found and (value := facts.decode(found[tag].raw).strip(" \0"))
+    )
+    return Original(
+        subject=Subject(patient, frozenset(identifiers), attributes),
+        date_offset=date_offset,
+        sop_class_uid=texts.get(SOP_CLASS_UID, ""),
+        sop_instance_uid=texts[SOP_INSTANCE_UID],
+        series_uid=texts.get(SERIES_UID, ""),
+        study_uid=texts.get(STUDY_UID, ""),
+        burned_in=texts.get(BURNED_IN, "").upper() == "YES",
+        identity={tag: found[tag] for tag in (SOP_INSTANCE_UID, STUDY_UID, SERIES_UID) if tag in found},
+    )
+
+
+def _learn_age(found: dict[int, Changed], facts: Facts) -> None:
+    if PATIENT_AGE in found:
+        years = read_age(found[PATIENT_AGE].raw)
+        if years is not None:
+            facts.age_years, facts.age_value = years, found[PATIENT_AGE].raw.strip(b" \0")
+            return
+    born = read_date(found[BIRTH_DATE].raw.strip(b" \0")) if BIRTH_DATE in found else None
+    then = read_date(found[STUDY_DATE].raw.strip(b" \0")) if STUDY_DATE in found else None
+    years = years_between(born, then) if born and then else None
+    if years is not None:
+        facts.age_years, facts.age_value = years, age_string(years)
+
+
+def _decoder(declared: str) -> Callable[[bytes], str]:
+    """Return a decoder for the declared character sets; what cannot be decoded stays distinct, never fails."""
+    if not declared:
+        return lambda raw: raw.decode("latin-1")
+    try:
+        encodings = charset.convert_encodings(declared.split("\\"))
+    except (LookupError, ValueError):
+        return lambda raw: raw.decode("latin-1")
+
+    def decode(raw: bytes) -> str:
+        try:
+            return charset.decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D})
+        except (LookupError, ValueError):
+            return raw.decode("latin-1")
+
+    return decode
