@@ -18,18 +18,18 @@ from policies.standard.tables import BASIC_CODE, Option, rows
 _WIDTH = 100
 
 _STAGES = {
-    Stage.PSEUDONYMIZE: "stage 1, pseudonymizes: direct identifiers get pseudonyms that two custodians can lead back",
-    Stage.ANONYMIZE: "stage 2, anonymizes: treats what could still single a person out, and every identifier anew",
+    Stage.PSEUDONYMIZE: "stage 1, pseudonymizes: identifiers get pseudonyms that two custodians can lead back",
+    Stage.ANONYMIZE: "stage 2, anonymizes: treats what could still single a person out, and identifiers anew",
 }
 
 _OPTIONS = {
     Option.CLEAN_PIXEL_DATA: "text burned into the pixels is blacked out",
-    Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: "features that a person could be recognized by are made unrecognizable",
+    Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: "features that a person is recognized by are distorted",
     Option.CLEAN_GRAPHICS: "annotations and overlays stay, without what could identify",
     Option.CLEAN_STRUCTURED_CONTENT: "structured reports and manifests stay, cleaned item by item",
     Option.CLEAN_DESCRIPTORS: "descriptions and comments stay as far as their words are known to be safe",
     Option.RETAIN_LONGITUDINAL_FULL_DATES: "dates and times stay as they are",
-    Option.RETAIN_LONGITUDINAL_MODIFIED_DATES: "dates stay in shifted form; intervals within a patient stay exact",
+    Option.RETAIN_LONGITUDINAL_MODIFIED_DATES: "dates are shifted; intervals within a patient stay exact",
     Option.RETAIN_PATIENT_CHARACTERISTICS: "age, sex, size, weight and the like stay",
     Option.RETAIN_DEVICE_IDENTITY: "serial numbers and names of devices stay; AE titles are cleaned",
     Option.RETAIN_UIDS: "UIDs stay as they are, and lead back to the originals",
@@ -49,7 +49,7 @@ _GOES = {
 
 _DATES = {
     Dates.REMOVE: "removed, or replaced by a meaningless one where the standard demands a date",
-    Dates.SHIFT: "shifted by a number of days that is secret, the same for all of a patient, another for each",
+    Dates.SHIFT: "shifted by a secret number of days, one for all of a patient and another for each patient",
     Dates.KEEP: "kept as they are",
 }
 
@@ -96,9 +96,9 @@ def _opening(policy: Policy) -> str:
 def _what_goes(policy: Policy) -> Iterable[str]:
     tally = Counter(_group(resolve(tag, policy.options) or "") for tag in rows())
     yield (
-        f"Of the {len(rows())} attributes of PS3.15 Table E.1-1, {tally['goes']} are removed, emptied or replaced"
-        f" by a meaningless value, {tally['uid']} are replaced by new UIDs, {tally['cleaned']} are cleaned and"
-        f" {tally['kept']} kept; at every depth, also in attributes that are kept."
+        f"Of the {len(rows())} attributes of PS3.15 Table E.1-1, {tally['goes']} are removed, emptied or"
+        f" replaced by a meaningless value, {tally['uid']} are replaced by new UIDs, {tally['cleaned']} are"
+        f" cleaned and {tally['kept']} kept; at every depth, also inside what is kept."
     )
     yield "names, identifiers, addresses and numbers of patients, relatives, physicians and operators"
     for option, words in _GOES.items():
@@ -110,7 +110,10 @@ def _what_goes(policy: Policy) -> Iterable[str]:
 def _what_stays(policy: Policy) -> Iterable[str]:
     yield "pixels, geometry, acquisition and everything else that identifies nobody"
     for option in sorted(policy.options, key=lambda option: option.code):
-        yield f"{_OPTIONS[option]} ({option})"
+        words = _OPTIONS[option]
+        if option is Option.RETAIN_PATIENT_CHARACTERISTICS and policy.ages:
+            words = "sex, size, weight and the like stay, age as a band"
+        yield f"{words} ({option})"
     if policy.vocabulary:
         yield f"further words that are safe in descriptions: {', '.join(policy.vocabulary)}"
     for kept in policy.private:
@@ -124,14 +127,15 @@ def _age_dates_uids(policy: Policy) -> Iterable[str]:
         low, high = policy.ages.band(38)
         band = f"{low} to {high} years" if high is not None else f"{low} years and above"
         yield (
-            f"Age: bands of {policy.ages.width} years; an age of 38 years becomes {low} and stands for {band}."
+            f"Age: bands of {policy.ages.width} years; 38 years become {low}, which stands for {band}."
             f" From {policy.ages.top} years up every age becomes {policy.ages.top}."
         )
     elif Option.RETAIN_PATIENT_CHARACTERISTICS in policy.options:
         yield "Age: kept as it is."
     else:
         yield "Age: removed."
-    yield "Date of birth: emptied."
+    if not any(override.attribute == "PatientBirthDate" for override in policy.overrides):
+        yield "Date of birth: emptied."
     yield f"Dates and times: {_DATES[policy.dates]}."
     if Option.RETAIN_UIDS in policy.options:
         yield "UIDs: kept as they are."
@@ -175,7 +179,9 @@ def _claims(policy: Policy) -> Iterable[str]:
 
 
 def _entry(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, initial_indent="  - ", subsequent_indent="    ")
+    return textwrap.fill(
+        text, _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+    )
 
 
 def _group(code: str) -> str:

@@ -110,7 +110,8 @@ def _composed(text: str, source: str) -> yaml.Node:
     try:
         for event in yaml.parse(text, Loader=yaml.BaseLoader):
             if isinstance(event, yaml.AliasEvent):
-                fault = Fault(event.start_mark.line + 1, "an alias (*name) is not used here; write it out")
+                line = event.start_mark.line + 1 if event.start_mark else 0
+                fault = Fault(line, "an alias (*name) is not used here; write it out")
                 raise PolicyFault(source, [fault], next_step=_NEXT)
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as malformed:
