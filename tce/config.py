@@ -40,9 +40,17 @@ class SiteSettings(_Table):
     name: str = Field(
         default="site", min_length=1, max_length=64, description="name of this site in audit messages"
     )
-    institution: str = Field(default="", max_length=64, description="institution on media; may stay empty")
+    institution: str = Field(
+        default="not named",
+        min_length=1,
+        max_length=64,
+        description="who de-identified, on media; not the hospital",
+    )
     contact: str = Field(
-        default="", max_length=128, description="whom a finder of a medium can ask; may stay empty"
+        default="whoever gave you this medium",
+        min_length=1,
+        max_length=128,
+        description="whom a finder of a medium can ask",
     )
 
 

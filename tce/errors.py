@@ -24,6 +24,7 @@ The other packages raise exceptions of the same shape (``what``, ``next_step``) 
 identifier or a secret.
 """
 
+# ruff: noqa: N818 (a refusal is what was asked for; the names are the words people use)
 from __future__ import annotations
 
 from dataclasses import dataclass
