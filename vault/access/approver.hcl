@@ -1,0 +1,17 @@
+# Approves what another person wrote: signs under the own name only.
+path "approval/sign/{{identity.entity.name}}" { capabilities = ["update"] }
+# Opens a case: makes its key, which can be deleted one day. Parameters that are not named here are refused,
+# so that the key can never become exportable.
+path "cases/keys/+" {
+  capabilities = ["create", "update"]
+  allowed_parameters = {
+    "type" = ["hmac"]
+    "key_size" = []
+  }
+}
+path "cases/keys/+/config" {
+  capabilities = ["create", "update"]
+  allowed_parameters = {
+    "deletion_allowed" = []
+  }
+}

@@ -1,0 +1,3 @@
+# One of the two people who can re-identify together: opens the own shares, and closes shares for another.
+path "custody/decrypt/{{identity.entity.name}}" { capabilities = ["update"] }
+path "custody/encrypt/+" { capabilities = ["update"] }

@@ -1,0 +1,2 @@
+# Services that sign release records.
+path "release/sign/release" { capabilities = ["update"] }

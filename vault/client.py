@@ -1,0 +1,345 @@
+"""The one user of ``hvac``: requests to a Vault or OpenBao server, with every answer checked before it is
+used.
+
+A :class:`Client` acts for one person or one service. It knows transit keys, signatures and logins; it does
+not know what a pseudonym, a share or an approval is. Proxies, ``.netrc`` and token files of the environment
+are not consulted: what the caller did not name does not decide where tokens and identifiers travel.
+
+A client belongs to one process: after a fork each side makes its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import http
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from hvac.adapters import RawAdapter
+
+from vault.errors import BadAnswer, BadRequest, Forbidden, LoginFailed, NotFound, Sealed, Unreachable
+from vault.secrecy import Secret, safe_name
+
+T = TypeVar("T")
+
+_TIMEOUT_SECONDS = 30.0
+_RENEW_AT = 0.8  # of a token's life
+
+# OpenBao refuses a request with more than 1,000 JSON strings, keys included: an input to HMAC is two of
+# them, a text with its context four.
+_HMAC_BATCH = 490
+_CIPHER_BATCH = 240
+
+
+class Sealable(NamedTuple):
+    """A plaintext and the context that its ciphertext is bound to."""
+
+    plaintext: Secret[bytes]
+    context: bytes
+
+
+class Sealing(NamedTuple):
+    """A ciphertext of the server and the context that it is bound to."""
+
+    ciphertext: str
+    context: bytes
+
+
+class _Token(NamedTuple):
+    value: Secret[str]
+    lifetime: float
+
+
+class Client:
+    """A session with the key server as one person or service.
+
+    Raises Unreachable, Sealed, Forbidden, NotFound or BadAnswer from every method; a login raises
+    LoginFailed.
+    """
+
+    def __init__(
+        self, url: str, *, token: Secret[str], ca: Path | None = None, namespace: str | None = None
+    ) -> None:
+        where = urlsplit(url)
+        if where.scheme != "https" and where.hostname not in ("127.0.0.1", "::1", "localhost"):
+            raise BadRequest(
+                "the address of Vault must begin with https://", next_step="correct vault.address in tce.toml"
+            )
+        self.url = url.rstrip("/")
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = str(ca) if ca else True
+        self._adapter = RawAdapter(
+            base_uri=self.url,
+            token=token.reveal(),
+            session=session,
+            namespace=namespace,
+            timeout=_TIMEOUT_SECONDS,
+            allow_redirects=False,  # requests would carry the token to wherever it is sent
+        )
+        self._login: Callable[[], _Token] | None = None
+        self._renew_after = float("inf")
+
+    @classmethod
+    def login_approle(
+        cls,
+        url: str,
+        role_id: str,
+        secret_id: Secret[str],
+        *,
+        ca: Path | None = None,
+        namespace: str | None = None,
+    ) -> Client:
+        """A client of a service. It logs in again by itself before its token ends."""
+        client = cls(url, token=Secret(""), ca=ca, namespace=namespace)
+
+        def login() -> _Token:
+            body = {"role_id": role_id, "secret_id": secret_id.reveal()}
+            return client._logged_in("auth/approle/login", body, "service")
+
+        client._login = login
+        client._use(login())
+        return client
+
+    @classmethod
+    def login_userpass(
+        cls,
+        url: str,
+        name: str,
+        password: Secret[str],
+        *,
+        ca: Path | None = None,
+        namespace: str | None = None,
+    ) -> Client:
+        """A client of a person, until the token ends; the password is not kept."""
+        client = cls(url, token=Secret(""), ca=ca, namespace=namespace)
+        path = f"auth/userpass/login/{safe_name(name, 'person')}"
+        client._use(client._logged_in(path, {"password": password.reveal()}, "person"))
+        return client
+
+    # Plain paths, for provisioning
+
+    def read(self, path: str) -> dict[str, Any] | None:
+        """The ``data`` at a path, or None where there is nothing."""
+        try:
+            return self._data("get", path)
+        except NotFound:
+            return None
+
+    def names(self, path: str) -> list[str]:
+        """The names under a path, sorted; none where there is nothing."""
+        try:
+            answer = self._data("list", path)
+        except NotFound:
+            return []
+        return sorted(str(name) for name in answer.get("keys", []))
+
+    def write(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """Write to a path and return the ``data`` of the answer, which may be empty."""
+        return self._data("post", path, dict(body))
+
+    # Keys
+
+    def hmac_batch(self, mount: str, key: str, inputs: Sequence[bytes], *, version: int) -> list[bytes]:
+        """HMAC-SHA-256 of each input under one version of a key, in order; 32 bytes each."""
+        path = f"{mount}/hmac/{safe_name(key, 'key')}/sha2-256"
+        prefix = f"vault:v{version}:"
+        found: list[bytes] = []
+        for part in _cut(inputs, _HMAC_BATCH):
+            body = {"batch_input": [{"input": _base64(text)} for text in part], "key_version": version}
+            for result in self._batch(path, body, len(part)):
+                digest = _unwrapped(result.get("hmac"), prefix, path)
+                if len(digest) != 32:
+                    raise _unusable(path)
+                found.append(digest)
+        return found
+
+    def encrypt_batch(self, mount: str, key: str, inputs: Sequence[Sealable]) -> list[str]:
+        """The ciphertext of each plaintext, in order. The key must exist: it is never made on the way."""
+        path = f"{mount}/encrypt/{safe_name(key, 'key')}"
+        found: list[str] = []
+        for part in _cut(inputs, _CIPHER_BATCH):
+            items = [
+                {"plaintext": _base64(item.plaintext.reveal()), "associated_data": _base64(item.context)}
+                for item in part
+            ]
+            for result in self._batch(path, {"batch_input": items}, len(part)):
+                ciphertext = result.get("ciphertext")
+                if not isinstance(ciphertext, str) or not ciphertext.startswith("vault:v"):
+                    raise _unusable(path)
+                found.append(ciphertext)
+        return found
+
+    def decrypt_batch(self, mount: str, key: str, inputs: Sequence[Sealing]) -> list[Secret[bytes]]:
+        """The plaintext of each ciphertext, in order; BadAnswer if one does not open in its context."""
+        path = f"{mount}/decrypt/{safe_name(key, 'key')}"
+        found: list[Secret[bytes]] = []
+        for part in _cut(inputs, _CIPHER_BATCH):
+            items = [
+                {"ciphertext": item.ciphertext, "associated_data": _base64(item.context)} for item in part
+            ]
+            for result in self._batch(path, {"batch_input": items}, len(part)):
+                found.append(Secret(_unwrapped(result.get("plaintext"), "", path)))
+        return found
+
+    def sign(self, mount: str, key: str, payload: bytes) -> str:
+        """An Ed25519 signature in the server's form ``vault:v<version>:<base64>``."""
+        path = f"{mount}/sign/{safe_name(key, 'key')}"
+        signature = self.write(path, {"input": _base64(payload)}).get("signature")
+        if not isinstance(signature, str) or not signature.startswith("vault:v"):
+            raise _unusable(path)
+        return signature
+
+    def public_keys(self, mount: str, key: str) -> dict[int, bytes]:
+        """The Ed25519 public key of each version of a signing key."""
+        path = f"{mount}/keys/{safe_name(key, 'key')}"
+        keys = self._data("get", path).get("keys")
+        if not isinstance(keys, dict) or not keys:
+            raise _unusable(path)
+        return {
+            int(version): _unwrapped(entry.get("public_key"), "", path) for version, entry in keys.items()
+        }
+
+    # The holder of the token
+
+    def whoami(self) -> str:
+        """The name of the person, as the templates of the Vault policies see it."""
+        entity = str(self._data("get", "auth/token/lookup-self").get("entity_id", ""))
+        if not entity:
+            raise Forbidden(
+                "the token belongs to no person known to Vault", next_step="log in as a person of this site"
+            )
+        return str(self._data("get", f"identity/entity/id/{entity}").get("name", ""))
+
+    def capabilities(self, path: str) -> frozenset[str]:
+        """What this token may do at a path, asked of the server."""
+        found = self.write("sys/capabilities-self", {"paths": [path]}).get(path)
+        if not isinstance(found, list):
+            raise _unusable("sys/capabilities-self")
+        return frozenset(str(name) for name in found)
+
+    def revoke_own_token(self) -> None:
+        """End the token. The client is of no use afterwards."""
+        self._data("post", "auth/token/revoke-self", {})
+
+    # Requests
+
+    def _logged_in(self, path: str, body: Mapping[str, object], what: str) -> _Token:
+        try:
+            auth = self._answer("post", path, body).get("auth")
+        except (BadAnswer, Forbidden, NotFound):
+            raise LoginFailed(
+                f"Vault at {self.url} does not accept the login of this {what}",
+                next_step=f"check the name and the password or secret of the {what}",
+            ) from None
+        if not isinstance(auth, dict) or not isinstance(auth.get("client_token"), str):
+            raise _unusable(path)
+        return _Token(Secret(auth["client_token"]), float(auth.get("lease_duration", 0)))
+
+    def _use(self, token: _Token) -> None:
+        self._adapter.token = token.value.reveal()
+        if self._login is not None and token.lifetime > 0:
+            self._renew_after = time.monotonic() + token.lifetime * _RENEW_AT
+
+    def _batch(self, path: str, body: Mapping[str, object], length: int) -> list[dict[str, Any]]:
+        results = self.write(path, body).get("batch_results")
+        if (
+            not isinstance(results, list)
+            or len(results) != length
+            or not all(isinstance(result, dict) and not result.get("error") for result in results)
+        ):
+            raise _unusable(path)
+        return results
+
+    def _data(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        if self._login is not None and time.monotonic() > self._renew_after:
+            self._adapter.token = None
+            self._use(self._login())
+        data = self._answer(method, path, body).get("data")
+        return data if isinstance(data, dict) else {}
+
+    def _answer(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        response = self._response(method, path, body)
+        if response.status_code == http.HTTPStatus.NO_CONTENT:
+            return {}
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if response.status_code != http.HTTPStatus.OK:
+            errors = answer.get("errors") if isinstance(answer, dict) else None
+            raise _refusal(response.status_code, f"{self.url}/v1/{path}", str(errors))
+        if not isinstance(answer, dict):
+            raise _unusable(path)
+        return answer
+
+    def _response(self, method: str, path: str, body: Mapping[str, object] | None) -> requests.Response:
+        # A connection kept alive may have been closed by a restart; asking once more finds that out. Every
+        # request made here may be repeated.
+        for last_try in (False, True):
+            try:
+                response = self._adapter.request(method, f"/v1/{path}", raise_exception=False, json=body)
+                assert isinstance(response, requests.Response)
+                return response
+            except requests.ConnectionError:
+                if last_try:
+                    break
+            except requests.RequestException:
+                break
+        # The library's exception holds the request with its body; it must not travel on.
+        raise Unreachable(
+            f"Vault at {self.url} does not answer",
+            next_step="start it (`tce vault start`) or correct the address and CA in tce.toml",
+        ) from None
+
+
+def _refusal(status: int, where: str, errors: str) -> Forbidden | NotFound | Sealed | Unreachable | BadAnswer:
+    """The error for an HTTP status. The server's own text is only looked at, never passed on."""
+    if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+        return Forbidden(
+            f"Vault does not allow this at {where}",
+            next_step="log in again; if it stays, the role is not meant to do this",
+        )
+    if status == http.HTTPStatus.NOT_FOUND or "key not found" in errors:
+        return NotFound(
+            f"Vault has nothing at {where}", next_step="run `tce vault provision`, or approve the case"
+        )
+    if status in (http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.NOT_IMPLEMENTED):
+        return Sealed(f"Vault is sealed or not active ({where})", next_step="unseal it, then try again")
+    if status == http.HTTPStatus.TOO_MANY_REQUESTS or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Unreachable(
+            f"Vault cannot serve now (HTTP {status} at {where})", next_step="look into its log and try again"
+        )
+    return BadAnswer(
+        f"Vault did not accept the request (HTTP {status} at {where})",
+        next_step="check that the address is that of a Vault server of a supported version",
+    )
+
+
+def _unusable(path: str) -> BadAnswer:
+    return BadAnswer(
+        f"what answered at {path} is not a usable answer of Vault",
+        next_step="check that the address in tce.toml is that of Vault and not of a proxy or another service",
+    )
+
+
+def _unwrapped(value: object, prefix: str, path: str) -> bytes:
+    if not isinstance(value, str) or not value.startswith(prefix):
+        raise _unusable(path)
+    try:
+        return base64.b64decode(value[len(prefix) :], validate=True)
+    except binascii.Error:
+        raise _unusable(path) from None
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _cut(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[at : at + size] for at in range(0, len(items), size))
