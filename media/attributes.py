@@ -1,0 +1,68 @@
+"""Attributes of a data set that was parsed and not yet decoded: values as bytes, and as text where people read them.
+
+Bytes are what a directory record takes over and what is compared, so that no decoding stands between a file and
+its record.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+
+SPECIFIC_CHARACTER_SET = 0x00080005
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The attributes of one pydicom data set, which was read as big or little endian."""
+
+    dataset: Any = field(repr=False)
+    big_endian: bool = False
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.dataset
+
+    def value(self, tag: int) -> bytes:
+        """Return the value of an attribute that is a string, without padding; empty when absent."""
+        if tag not in self.dataset:
+            return b""
+        element = self.dataset.get_item(tag)
+        if isinstance(element, RawDataElement):
+            return (element.value or b"").strip(b" \0")
+        # pydicom has decoded this one already: only UIDs and the character set, which are ASCII.
+        value = element.value
+        text = value if isinstance(value, str) else "\\".join(map(str, value or ()))
+        return text.encode("ascii", "replace").strip(b" \0")
+
+    def words(self, tag: int) -> bytes:
+        """Return the little endian value of an attribute of VR US; empty when absent."""
+        value: bytes = (self.dataset.get_item(tag).value or b"") if tag in self.dataset else b""
+        return value[::-1] if self.big_endian else value
+
+    def items(self, tag: int) -> list[Any]:
+        """Return the items of a sequence; none when absent."""
+        return list(self.dataset[tag].value or ()) if tag in self.dataset else []
+
+    def text(self, keyword: str) -> str:
+        """Return the value of an attribute as text in which no control character is left."""
+        value = self.value(int(tag_for_keyword(keyword)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            decoded = decode_bytes(value, self.encodings, {"\\", "^", "="})
+        return "".join(character for character in decoded if character.isprintable())
+
+    @property
+    def encodings(self) -> list[str]:
+        """The Python codecs of Specific Character Set."""
+        terms = self.value(SPECIFIC_CHARACTER_SET).decode("ascii", "replace").split("\\")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return list(convert_encodings([term.strip() for term in terms]))
+            except LookupError:
+                return ["iso8859"]

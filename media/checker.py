@@ -1,0 +1,232 @@
+"""Checking a medium from its own bytes, against what PDI and DICOM ask of it (PS3.3 F, PS3.10, PS3.11 D, IHE PDI).
+
+The directory is compared with the files and the files with the directory; nothing the writer knew is used. Findings
+name records by their number and attributes by their names, never a value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from media.attributes import Attributes
+from media.dicomdir import IN_USE, MEDIA_STORAGE_DIRECTORY
+from media.directory import Directory, DirectoryRecord, read_directory
+from media.errors import LabelFault, UnreadableInstance, UnreadableMedium
+from media.files import MediumFiles, is_part_10, walk_medium
+from media.fileset import is_legal_file_id, require_legal_fileset_id
+from media.instances import EXPLICIT_VR_LITTLE_ENDIAN, Instance, read_instance
+from media.layout import layout_faults
+from media.links import Links, Tree
+from media.profiles import Profile
+from media.record_types import PATIENT, SERIES, STUDY, RecordType, Source, record_type_of, record_types
+from media.records import key_value
+
+_IDENTITY = {PATIENT: "PatientID", STUDY: "StudyInstanceUID", SERIES: "SeriesInstanceUID"}
+CHECKS = {
+    "dicomdir": "one DICOMDIR in the root, a Media Storage Directory in Explicit VR Little Endian",
+    "records": "records of allowed types, linked as a tree, each patient, study, series and instance once",
+    "keys": "every record has its Type 1 keys and nothing private",
+    "files": "every record's file is there under a legal File ID, and every DICOM file has a record",
+    "instances": "the files are whole, agree with their File Meta Information, and have a syntax of the profile",
+    "agreement": "records say what their files say",
+    "identity": "every instance says that the patient's identity was removed",
+    "layout": "names, texts and pages are as PDI asks, and nothing starts by itself",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check. ``what`` says what was checked, or what was found wrong."""
+
+    name: str
+    passed: bool
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What the checks of one medium gave. ``instances`` counts the files that records name and that were read."""
+
+    passed: bool
+    checks: list[Check]
+    instances: int
+
+
+def check_medium(medium: Path, *, profile: Profile = Profile.STD_GEN_CD) -> CheckReport:
+    """Check the medium in a folder. Raises :class:`UnreadableMedium` when there is no folder."""
+    files = walk_medium(medium)
+    checking = _Checking(files, profile)
+    for fault in layout_faults(files):
+        checking.fault("layout", fault)
+    path = files.names.get(("DICOMDIR",))
+    if path is None:
+        checking.fault("dicomdir", "there is none")
+    else:
+        try:
+            checking.check_directory(read_directory(path))
+        except UnreadableMedium as fault:
+            checking.fault("dicomdir", fault.what)
+        checking.check_unrecorded(path)
+    return checking.report()
+
+
+@dataclass(slots=True)
+class _Checking:
+    files: MediumFiles
+    profile: Profile
+    faults: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in CHECKS})
+    identities: dict[str, set[str]] = field(default_factory=dict)
+    by_offset: dict[int, tuple[str, str]] = field(default_factory=dict)
+    above: dict[int, dict[str, str]] = field(default_factory=dict)
+    recorded: set[Path] = field(default_factory=set)
+    read: int = 0
+
+    def fault(self, check: str, what: str) -> None:
+        self.faults[check][what] += 1
+
+    def report(self) -> CheckReport:
+        checks = []
+        for name, passed_text in CHECKS.items():
+            found = self.faults[name]
+            what = "; ".join(
+                text if count == 1 else f"{text} ({count} times)" for text, count in found.items()
+            )
+            checks.append(Check(name, not found, what or passed_text))
+        return CheckReport(all(check.passed for check in checks), checks, self.read)
+
+    def check_directory(self, directory: Directory) -> None:
+        """Check the DICOMDIR, its records, and the file of each."""
+        if directory.meta_version != b"\0\1":
+            self.fault("dicomdir", "File Meta Information Version is not 00 01")
+        if directory.sop_class_uid != MEDIA_STORAGE_DIRECTORY:
+            self.fault("dicomdir", "the SOP Class is not Media Storage Directory")
+        if directory.transfer_syntax_uid != EXPLICIT_VR_LITTLE_ENDIAN:
+            self.fault("dicomdir", "the transfer syntax is not Explicit VR Little Endian")
+        try:
+            require_legal_fileset_id(directory.fileset_id)
+        except LabelFault as fault:
+            self.fault("dicomdir", fault.what)
+        links = Links()
+        for record in directory.records():
+            links.add(record)
+            self._check_record(record)
+        self._check_tree(links.follow(directory.first), directory)
+
+    def check_unrecorded(self, dicomdir: Path) -> None:
+        """Find the DICOM files that no record names."""
+        for path in self.files.names.values():
+            if path != dicomdir and path not in self.recorded and is_part_10(path):
+                self.fault("files", "a DICOM file is named by no record")
+
+    def _check_record(self, record: DirectoryRecord) -> None:
+        kind = record_types().get(record.type)
+        if kind is None:
+            self.fault("records", f"record {record.number} is of a type that is not allowed")
+            return
+        if record.in_use != IN_USE:
+            self.fault("records", f"record {record.number} is not marked as in use")
+        if any(attribute.is_private for attribute in record.attributes.dataset):
+            self.fault("keys", f"record {record.number} ({kind.name}) has private elements")
+        for key in kind.keys:
+            if key.type == "1" and not key_value_of(record.attributes, key.tag, key.vr):
+                self.fault("keys", f"record {record.number} ({kind.name}) has no {key.name}")
+        identity = _IDENTITY.get(kind.name)
+        value = record.attributes.text(identity) if identity else record.sop_instance_uid
+        known = self.identities.setdefault(kind.name if identity else "instance", set())
+        if value in known:
+            self.fault("records", f"record {record.number} ({kind.name}) is there a second time")
+        known.add(value)
+        if identity:
+            self.by_offset[record.offset] = (identity, value)
+        if record.file_id:
+            self._check_file(record, kind)
+        elif not identity:
+            self.fault("files", f"record {record.number} ({kind.name}) names no file")
+
+    def _check_file(self, record: DirectoryRecord, kind: RecordType) -> None:
+        if not is_legal_file_id(record.file_id):
+            self.fault("files", f"record {record.number} has a File ID that is not legal")
+        path = self.files.names.get(record.file_id)
+        if path is None:
+            self.fault("files", f"the file of record {record.number} is not there")
+            return
+        if path in self.recorded:
+            self.fault("files", f"the file of record {record.number} has another record as well")
+        self.recorded.add(path)
+        try:
+            instance = read_instance(path)
+        except UnreadableInstance as fault:
+            self.fault("instances", f"the file of record {record.number}: {fault.what}")
+            return
+        self.read += 1
+        self._check_instance(record, instance)
+        self._check_agreement(record, kind, instance)
+
+    def _check_instance(self, record: DirectoryRecord, instance: Instance) -> None:
+        where = f"the file of record {record.number}"
+        if instance.meta_version != b"\0\1":
+            self.fault("instances", f"{where}: File Meta Information Version is not 00 01")
+        if not instance.preamble_is_zero:
+            self.fault("instances", f"{where}: the preamble is not empty")
+        if instance.meta_sop_class_uid != instance.sop_class_uid:
+            self.fault("instances", f"{where}: (0002,0002) is not (0008,0016)")
+        if instance.meta_sop_instance_uid != instance.sop_instance_uid:
+            self.fault("instances", f"{where}: (0002,0003) is not (0008,0018)")
+        if instance.transfer_syntax_uid not in self.profile.transfer_syntaxes:
+            self.fault("instances", f"{where}: its transfer syntax is not allowed by {self.profile}")
+        if not instance.identity_removed:
+            self.fault("identity", f"{where}: Patient Identity Removed (0012,0062) is not YES")
+
+    def _check_agreement(self, record: DirectoryRecord, kind: RecordType, instance: Instance) -> None:
+        where = f"record {record.number} ({kind.name})"
+        if record_type_of(instance.sop_class_uid) is not kind:
+            self.fault("agreement", f"{where} is of the wrong type for its file's SOP Class")
+        for what, said, true in (
+            ("SOP Class", record.sop_class_uid, instance.sop_class_uid),
+            ("SOP Instance", record.sop_instance_uid, instance.sop_instance_uid),
+            ("transfer syntax", record.transfer_syntax_uid, instance.transfer_syntax_uid),
+        ):
+            if said != true:
+                self.fault("agreement", f"{where} names another {what} than its file")
+        for key in kind.keys:
+            true_value = key_value(instance.attributes, key)
+            if not true_value and key.type == "1":
+                continue  # a number or date that the File-set's creator has put into the record
+            if key.source is Source.INSTANCE or key.source is Source.NUMBERED:
+                said_value = key_value(record.attributes, key)
+            else:
+                said_value = key_value_of(record.attributes, key.tag, key.vr)
+                true_value = true_value if key.vr != "SQ" else b"1" * bool(true_value)
+                said_value = said_value if key.vr != "SQ" else b"1" * bool(said_value)
+            if said_value != true_value:
+                self.fault("agreement", f"{where} has another {key.name} than its file")
+        self.above[record.offset] = {name: instance.attributes.text(name) for name in _IDENTITY.values()}
+
+    def _check_tree(self, tree: Tree, directory: Directory) -> None:
+        if tree.astray:
+            self.fault("records", f"{tree.astray} links lead nowhere or in a circle")
+        if tree.unreached:
+            self.fault("records", f"{tree.unreached} records cannot be reached")
+        roots = [offset for offset, parent in tree.parents.items() if not parent]
+        if not roots or directory.last != roots[-1]:
+            self.fault("records", "the offset of the last root record is wrong")
+        if not self.identities.get(PATIENT):
+            self.fault("records", "there is no PATIENT record")
+        for offset in tree.parents:
+            kind = record_types().get(tree.types[offset])
+            if kind is not None and kind.parent != tree.type_above(offset):
+                self.fault("records", f"a {kind.name} record is not below a {kind.parent or 'root'} record")
+        for offset, held in self.above.items():
+            for above in tree.above(offset):
+                keyword, value = self.by_offset.get(above, ("", ""))
+                if keyword and held[keyword] != value:
+                    self.fault("agreement", f"a record is below another {keyword} than its file holds")
+
+
+def key_value_of(attributes: Attributes, tag: int, vr: str) -> bytes:
+    """Return something for a key that a record holds, and nothing for one that it has not or has empty."""
+    if vr == "SQ":
+        return b"1" if attributes.items(tag) else b""
+    return attributes.words(tag) if vr == "US" else attributes.value(tag)

@@ -1,0 +1,140 @@
+"""Reading the DICOMDIR of any medium, record by record, without believing a word of it (PS3.3 annex F).
+
+Records are read in the order in which they stand in the file, whatever the links between them say; following the
+links is the checker's business. No path is made here: a File ID is a tuple of words until
+:class:`media.files.MediumFiles` finds a file for it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydicom.filereader import read_partial, read_sequence_item
+
+from media.attributes import Attributes
+from media.errors import UnreadableMedium
+
+_RECORD_SEQUENCE = 0x00041220
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRecord:
+    """One record as it stands: its place in the file and in the count, its links, its file, its keys."""
+
+    number: int
+    offset: int
+    type: str
+    next: int
+    lower: int
+    in_use: int
+    file_id: tuple[str, ...] = field(repr=False)
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    attributes: Attributes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """What stands before the records of a DICOMDIR."""
+
+    path: Path
+    meta_version: bytes
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    fileset_id: str = field(repr=False)
+    first: int
+    last: int
+
+    def records(self) -> Iterator[DirectoryRecord]:
+        """Yield the records one after the other. Raises :class:`UnreadableMedium` where they cannot be parsed."""
+        with self.path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                yield from _records(file)
+            except (
+                Exception
+            ) as fault:  # a broken DICOMDIR may break a parser anywhere; its text may quote values
+                raise _unreadable(fault) from None
+
+
+def read_directory(path: Path) -> Directory:
+    """Read what stands before the records. Raises :class:`UnreadableMedium` when this is no DICOMDIR."""
+    with warnings.catch_warnings():
+        # pydicom's warnings quote values.
+        warnings.simplefilter("ignore")
+        try:
+            with path.open("rb") as file:
+                dataset = _head(file)
+            meta = dataset.file_meta
+            return Directory(
+                path=path,
+                meta_version=bytes(meta.get("FileMetaInformationVersion", b"")),
+                sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
+                sop_instance_uid=str(meta.get("MediaStorageSOPInstanceUID", "")),
+                transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
+                fileset_id=str(dataset.get("FileSetID") or ""),
+                first=_number(dataset, "OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity"),
+                last=_number(dataset, "OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity"),
+            )
+        except Exception as fault:  # as above
+            raise _unreadable(fault) from None
+
+
+def _head(file: BinaryIO) -> Any:
+    return read_partial(file, stop_when=lambda tag, vr, length: tag >= _RECORD_SEQUENCE)
+
+
+def _records(file: BinaryIO) -> Iterator[DirectoryRecord]:
+    head = _head(file)
+    implicit, little_endian = head.is_implicit_VR, head.is_little_endian
+    order: Any = "little" if little_endian else "big"
+    start = file.read(8 if implicit else 12)
+    if int.from_bytes(start[:2], order) != 4 or int.from_bytes(start[2:4], order) != 0x1220:
+        return
+    length = int.from_bytes(start[-4:], order)
+    end = file.tell() + length
+    number = 0
+    while length == _UNDEFINED_LENGTH or file.tell() < end:
+        offset = file.tell()
+        item = read_sequence_item(file, implicit, little_endian, "iso8859")
+        if item is None:
+            return
+        number += 1
+        yield _record(item, number, offset, big_endian=not little_endian)
+
+
+def _record(item: Any, number: int, offset: int, *, big_endian: bool) -> DirectoryRecord:
+    attributes = Attributes(item, big_endian)
+    file_id = attributes.text("ReferencedFileID")
+    return DirectoryRecord(
+        number=number,
+        offset=offset,
+        type=attributes.text("DirectoryRecordType"),
+        next=_number(item, "OffsetOfTheNextDirectoryRecord"),
+        lower=_number(item, "OffsetOfReferencedLowerLevelDirectoryEntity"),
+        in_use=_number(item, "RecordInUseFlag"),
+        file_id=tuple(word.strip() for word in file_id.split("\\")) if file_id else (),
+        sop_class_uid=attributes.text("ReferencedSOPClassUIDInFile"),
+        sop_instance_uid=attributes.text("ReferencedSOPInstanceUIDInFile"),
+        transfer_syntax_uid=attributes.text("ReferencedTransferSyntaxUIDInFile"),
+        attributes=attributes,
+    )
+
+
+def _number(dataset: Any, keyword: str) -> int:
+    value = dataset.get(keyword)
+    return value if isinstance(value, int) else 0
+
+
+def _unreadable(fault: Exception) -> UnreadableMedium:
+    return UnreadableMedium(
+        f"the DICOMDIR cannot be read ({type(fault).__name__})",
+        next_step="read the medium without it: its files are then searched one by one",
+    )

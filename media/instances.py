@@ -1,0 +1,124 @@
+"""Reading the header of one instance: File Meta Information and the attributes that directory records need.
+
+Values stay bytes as far as possible, so that what is written into a record is what the file holds. Nothing is
+trusted: whatever a file does to the parser becomes :class:`UnreadableInstance`. Pixel data is not read.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.errors import InvalidDicomError
+
+from media.attributes import Attributes
+from media.errors import UnreadableInstance
+from media.record_types import key_tags
+
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_BESIDE_KEYS = (
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "PatientIdentityRemoved",
+    "VerifyingObserverSequence",
+    "SeriesDescription",
+)
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The header of one readable instance. UIDs are checked for form; ``attributes`` are those that records need."""
+
+    path: Path = field(repr=False)
+    attributes: Attributes = field(repr=False)
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    meta_sop_class_uid: str
+    meta_sop_instance_uid: str
+    meta_version: bytes
+    preamble_is_zero: bool
+
+    @property
+    def identity_removed(self) -> bool:
+        """Whether the instance says Patient Identity Removed (0012,0062) is YES."""
+        return self.attributes.text("PatientIdentityRemoved") == "YES"
+
+
+def read_instance(path: Path) -> Instance:
+    """Read the header of the instance in a file.
+
+    Raises :class:`UnreadableInstance` for everything that is not a whole Part 10 file with a SOP Class UID, a SOP
+    Instance UID and a Transfer Syntax UID.
+    """
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            # pydicom's warnings quote values.
+            warnings.simplefilter("ignore")
+            return _parse(path, file)
+    except UnreadableInstance:
+        raise
+    except InvalidDicomError:
+        raise UnreadableInstance("not-dicom", "a file is not DICOM Part 10") from None
+    except OSError as fault:
+        raise UnreadableInstance("unreadable", f"a file cannot be read: {fault.strerror}") from None
+    except (
+        Exception
+    ) as fault:  # a hostile or broken file may break a parser anywhere; its text may quote values
+        raise UnreadableInstance("malformed", f"a file breaks the parser ({type(fault).__name__})") from None
+
+
+@cache
+def _wanted() -> list[int]:
+    return sorted(key_tags() | {int(tag_for_keyword(keyword)) for keyword in _BESIDE_KEYS})
+
+
+def _parse(path: Path, file: BinaryIO) -> Instance:
+    preamble_is_zero = not any(file.read(128))
+    file.seek(0)
+    dataset = dcmread(file, stop_before_pixels=True, specific_tags=_wanted())
+    if str(dataset.file_meta.get("TransferSyntaxUID", "")) != "1.2.840.10008.1.2.1.99":
+        _refuse_truncated(file, path.stat().st_size, explicit=not dataset.is_implicit_VR)
+    return Instance(
+        path=path,
+        attributes=Attributes(dataset, big_endian=not dataset.is_little_endian),
+        sop_class_uid=_uid(dataset, "SOPClassUID"),
+        sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
+        transfer_syntax_uid=_uid(dataset.file_meta, "TransferSyntaxUID"),
+        meta_sop_class_uid=str(dataset.file_meta.get("MediaStorageSOPClassUID", "")),
+        meta_sop_instance_uid=str(dataset.file_meta.get("MediaStorageSOPInstanceUID", "")),
+        meta_version=bytes(dataset.file_meta.get("FileMetaInformationVersion", b"")),
+        preamble_is_zero=preamble_is_zero,
+    )
+
+
+def _uid(dataset: Any, keyword: str) -> str:
+    uid = str(dataset.get(keyword, ""))
+    if not _UID.fullmatch(uid) or len(uid) > 64:
+        raise UnreadableInstance("malformed", f"an instance has no legal {keyword}")
+    return uid
+
+
+def _refuse_truncated(file: BinaryIO, size: int, *, explicit: bool) -> None:
+    """Compare the length of pixel data, before which the parser stopped, with what the file still holds.
+
+    Big endian files are rewritten, hence read whole, and need no look ahead.
+    """
+    here = file.tell()
+    head = file.read(12)
+    if head[:4] not in _PIXEL_TAGS:
+        return
+    length = int.from_bytes(head[8:12] if explicit else head[4:8], "little")
+    if length != _UNDEFINED_LENGTH and here + (12 if explicit else 8) + length > size:
+        raise UnreadableInstance("truncated", "an instance ends within its pixel data")

@@ -1,0 +1,93 @@
+"""The layout of a PDI medium beside its DICOM files: names, texts, pages (IHE PDI, RAD-47; ISO 9660 level 1).
+
+Only what a reader of any other system stumbles over is a fault here. Faults name no file that a stranger may have
+named; what lies where is said by the kind of file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from xml.etree import ElementTree as XmlTree
+
+from media.files import MediumFiles, is_part_10
+from media.pages import INDEX, README, WEB_FOLDER
+
+_FILE = re.compile(r"[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
+_FOLDER = re.compile(r"[A-Z0-9_]{1,8}")
+_RESERVED_PREFIX = "IHE"
+_DEEPEST = 8
+_LINK = "{http://www.w3.org/1999/xhtml}a"
+
+
+def layout_faults(files: MediumFiles) -> Iterator[str]:
+    """Yield what is wrong with the layout, one sentence a fault."""
+    if files.irregular:
+        yield f"{files.irregular} entries are links or devices"
+    if files.unreadable_folders:
+        yield f"{files.unreadable_folders} folders cannot be opened"
+    yield from _name_faults(files)
+    yield from _readme_faults(files)
+    for name, path in files.names.items():
+        if len(name) == 1 and name[0] != "DICOMDIR" and is_part_10(path):
+            yield "a DICOM instance lies in the root"
+        if name[0] == WEB_FOLDER and is_part_10(path):
+            yield "a DICOM instance lies among the web pages"
+        if name[-1].upper().startswith("AUTORUN."):
+            yield "there is an autorun file"
+    if (INDEX,) in files.names or any(name[0] == WEB_FOLDER for name in files.names):
+        yield from _page_faults(files)
+
+
+def _name_faults(files: MediumFiles) -> Iterator[str]:
+    for name in files.names:
+        if not _FILE.fullmatch(name[-1]) or len(name) > _DEEPEST:
+            yield "a file's name is not legal in ISO 9660 level 1"
+    for folder in files.folders:
+        if not _FOLDER.fullmatch(folder[-1]):
+            yield "a folder's name is not legal in ISO 9660 level 1"
+    for top in {name[0] for name in files.names}:
+        if top.upper().startswith(_RESERVED_PREFIX) and top != WEB_FOLDER:
+            yield "a name begins with IHE, which is reserved"
+
+
+def _readme_faults(files: MediumFiles) -> Iterator[str]:
+    path = files.names.get((README,))
+    if path is None:
+        yield f"there is no {README}"
+        return
+    text = path.read_bytes()
+    if not text.isascii():
+        yield f"{README} is not ASCII"
+    if not text.strip() or text.count(b"\n") != text.count(b"\r\n"):
+        yield f"{README} is empty or its lines do not end with CR LF"
+
+
+def _page_faults(files: MediumFiles) -> Iterator[str]:
+    for entry in ((INDEX,), (WEB_FOLDER, INDEX)):
+        if entry not in files.names:
+            yield f"there is no {'/'.join(entry)}"
+    for name, path in files.names.items():
+        if not name[-1].endswith(".HTM") or (len(name) > 1 and name[0] != WEB_FOLDER):
+            continue
+        try:
+            page = XmlTree.fromstring(path.read_bytes())  # noqa: S314 - expat of Python 3.11 limits entities
+        except XmlTree.ParseError:
+            yield "a page is not well-formed XHTML"
+            continue
+        for link in page.iter(_LINK):
+            if not _leads_somewhere(link.get("href", ""), name, files):
+                yield "a link of a page leads nowhere on the medium"
+
+
+def _leads_somewhere(href: str, page: tuple[str, ...], files: MediumFiles) -> bool:
+    parts = list(page[:-1])
+    for part in PurePosixPath(href).parts:
+        if part == "..":
+            if not parts:
+                return False
+            parts.pop()
+        else:
+            parts.append(part)
+    return tuple(parts) in files.names
