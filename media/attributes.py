@@ -13,6 +13,9 @@ from typing import Any
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
+from pydicom.multival import MultiValue
+
+from media.errors import UnreadableInstance
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 
@@ -36,7 +39,7 @@ class Attributes:
             return (element.value or b"").strip(b" \0")
         # pydicom has decoded this one already: only UIDs and the character set, which are ASCII.
         value = element.value
-        text = value if isinstance(value, str) else "\\".join(map(str, value or ()))
+        text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
         return text.encode("ascii", "replace").strip(b" \0")
 
     def words(self, tag: int) -> bytes:
@@ -45,15 +48,38 @@ class Attributes:
         return value[::-1] if self.big_endian else value
 
     def items(self, tag: int) -> list[Any]:
-        """Return the items of a sequence; none when absent."""
-        return list(self.dataset[tag].value or ()) if tag in self.dataset else []
+        """Return the items of a sequence; none when absent. Raises :class:`UnreadableInstance`."""
+        if tag not in self.dataset:
+            return []
+        try:
+            return list(self.dataset[tag].value or ())
+        except (
+            Exception
+        ) as fault:  # a broken sequence may break the parser anywhere; its text may quote values
+            raise UnreadableInstance(
+                "malformed", f"a sequence breaks the parser ({type(fault).__name__})"
+            ) from None
+
+    def has_private(self) -> bool:
+        """Whether there is a private element, at any depth. Raises :class:`UnreadableInstance`."""
+        for tag in self.dataset.keys():  # noqa: SIM118 - iterating over the data set itself would decode it
+            if tag.is_private:
+                return True
+            if self.dataset.get_item(tag).VR == "SQ" and any(
+                Attributes(item, self.big_endian).has_private() for item in self.items(tag)
+            ):
+                return True
+        return False
 
     def text(self, keyword: str) -> str:
         """Return the value of an attribute as text in which no control character is left."""
         value = self.value(int(tag_for_keyword(keyword)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            decoded = decode_bytes(value, self.encodings, {"\\", "^", "="})
+            try:
+                decoded = decode_bytes(value, self.encodings, {"\\", "^", "="})
+            except (LookupError, ValueError):
+                decoded = value.decode("ascii", "replace")
         return "".join(character for character in decoded if character.isprintable())
 
     @property

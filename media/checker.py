@@ -111,7 +111,10 @@ class _Checking:
         links = Links()
         for record in directory.records():
             links.add(record)
-            self._check_record(record)
+            try:
+                self._check_record(record)
+            except UnreadableInstance as fault:
+                self.fault("records", f"record {record.number} cannot be compared: {fault.what}")
         self._check_tree(links.follow(directory.first), directory)
 
     def check_unrecorded(self, dicomdir: Path) -> None:
@@ -127,7 +130,7 @@ class _Checking:
             return
         if record.in_use != IN_USE:
             self.fault("records", f"record {record.number} is not marked as in use")
-        if any(attribute.is_private for attribute in record.attributes.dataset):
+        if record.attributes.has_private():
             self.fault("keys", f"record {record.number} ({kind.name}) has private elements")
         for key in kind.keys:
             if key.type == "1" and not key_value_of(record.attributes, key.tag, key.vr):

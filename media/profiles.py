@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.uid import UID
 
 from media.dicomdir import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -105,8 +105,8 @@ def _rewrite(source: Path, out: Path) -> None:
             dataset.file_meta.TransferSyntaxUID = EXPLICIT_VR_LITTLE_ENDIAN
             dataset.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
             dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-            dataset.save_as(
-                out, implicit_vr=False, little_endian=True, enforce_file_format=True, overwrite=False
+            dcmwrite(
+                out, dataset, little_endian=True, implicit_vr=False, enforce_file_format=True, overwrite=False
             )
     except OSError:
         raise

@@ -115,7 +115,12 @@ def _encoded_items(items: Iterable[Any], encodings: list[str]) -> bytes:
         stream.is_little_endian, stream.is_implicit_VR = True, False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            write_dataset(stream, _public(item), encodings)
+            try:
+                write_dataset(stream, _public(item), encodings)
+            except Exception as fault:  # a broken value may break the encoder anywhere; its text may quote it
+                raise UnreadableInstance(
+                    "malformed", f"a sequence for its record cannot be encoded ({type(fault).__name__})"
+                ) from None
         data = stream.getvalue()
         out += _ITEM + struct.pack("<I", len(data)) + data
     return bytes(out)
