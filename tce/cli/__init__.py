@@ -1,0 +1,88 @@
+"""The command line: ``tce VERB``. One module for each group of verbs; this one puts them together.
+
+Errors become one line on stderr that says what happened and one that says what to do; the exit status is that
+of :data:`tce.errors.RULES` (0 done, 1 refused or failed, 2 usage, 3 held or set aside in part).
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tce import __version__
+from tce.cli import audit, case
+from tce.cli.session import Session
+from tce.config import default_home
+from tce.errors import Exit, rule_of, to_person
+
+app = typer.Typer(
+    name="tce",
+    help="IHE TCE Export Manager with two-stage de-identification.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(case.app, name="case")
+app.add_typer(audit.app, name="audit")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tce {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option(help="The site's folder. Default: TCE_HOME, else your user data folder.")
+    ] = None,
+    person: Annotated[str, typer.Option("--as", help="Act as this person of the site.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show where an error came from.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """IHE TCE Export Manager with two-stage de-identification.
+
+    See it work from end to end: tce demo
+    """
+    context.obj = Session(home or default_home(), person, verbose)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        status = app(arguments, standalone_mode=False)
+    except Exception as exc:
+        sys.exit(_told(exc, verbose="--verbose" in arguments))
+    sys.exit(status if isinstance(status, int) else Exit.OK)
+
+
+def _told(exc: Exception, *, verbose: bool) -> int:
+    """Say what went wrong, free of values, and return the exit status."""
+    usage = getattr(exc, "format_message", None)
+    if usage is not None:  # the command line's own: an unknown option, a missing argument
+        typer.echo(f"tce: {usage()}", err=True)
+        typer.echo("     see: tce --help", err=True)
+        return Exit.USAGE
+    if type(exc).__name__ == "Abort":
+        typer.echo("tce: stopped", err=True)
+        return Exit.REFUSED
+    told = to_person(exc)
+    if verbose:
+        # Frames only: the text of a library's exception may quote the data.
+        for frame in traceback.extract_tb(exc.__traceback__):
+            typer.echo(f"     {Path(frame.filename).name}:{frame.lineno} {frame.name}", err=True)
+        typer.echo(f"     {type(exc).__name__}", err=True)
+    typer.echo(f"tce: {told.what}", err=True)
+    if told.next_step:
+        typer.echo(f"     {told.next_step}", err=True)
+    return rule_of(exc).exit

@@ -1,0 +1,92 @@
+"""``tce audit``: list what happened, prove that the trail is whole, hand it to another system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tce import release
+from tce.audit.journal import Journal
+from tce.audit.trail import Head, Trail
+from tce.cli.session import JsonOption, session
+from tce.errors import AuditError
+
+app = typer.Typer(no_args_is_help=True, help="The audit trail: what was done, by whom.")
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    event: Annotated[str, typer.Option(help="Only events whose name begins so, e.g. reidentify.")] = "",
+    last: Annotated[int, typer.Option(help="Only the last N records.", min=1)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List the newest records, oldest first.
+
+    Example: tce audit list --event reidentify --last 10
+    """
+    run = session(context)
+    records = [r for r in Trail(run.site.audit_trail).records() if r.event.startswith(event)]
+    rows = [
+        {
+            "n": record.n,
+            "time": record.time,
+            "event": record.event,
+            "actor": record.actor,
+            "outcome": "ok" if record.outcome == 0 else "refused or failed",
+            "detail": record.detail if as_json else " ".join(f"{k}={v}" for k, v in record.detail.items()),
+        }
+        for record in records[-last:]
+    ]
+    run.table(rows, as_json=as_json, empty="no such records")
+
+
+@app.command()
+def verify(context: typer.Context) -> None:
+    """Prove that no record was edited, removed or cut off since it was written.
+
+    Also looks for the place of every release in the trail, which the release's signature fixes.
+
+    Example: tce audit verify
+    """
+    run = session(context)
+    trail = Trail(run.site.audit_trail)
+    head = trail.verify()
+    anchors = 0
+    for path in sorted(run.site.releases_dir.glob(f"*/{release.RELEASE_FILE}")):
+        record, _ = release.read(path)
+        if not trail.contains(Head(**record.audit_head)):
+            raise AuditError(
+                f"release {record.release} was signed over a trail that is not this one",
+                next_step=f"check the release: tce verify {path.parent}; then tell the auditor",
+            )
+        anchors += 1
+    run.say(f"audit trail whole: {head.records} records, {anchors} releases anchored in it")
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for the messages, one XML file each. Must not exist.")],
+) -> None:
+    """Write every DICOM audit message (PS3.15 A.5) as a file, after proving the trail whole.
+
+    Example: tce --as auditor audit export --out messages
+    """
+    run = session(context)
+    auditor = run.acting("auditor", "exporting the audit trail")
+    trail = Trail(run.site.audit_trail)
+    trail.verify()
+    try:
+        out.mkdir(parents=True)
+    except FileExistsError:
+        raise AuditError(f"{out} exists already", next_step="name a folder that does not exist yet") from None
+    Journal(run.site, auditor).record("audit.read")
+    count = 0
+    for record in trail.records():
+        if record.message:
+            count += 1
+            (out / f"{record.n:08d}.xml").write_text(record.message, "utf-8")
+    run.say(f"{count} messages in {out}")

@@ -1,0 +1,88 @@
+"""``tce media``: portable media in the layout of IHE PDI: write, read and check them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from media.checker import check_medium
+from media.pdi import Profile
+from tce import portable
+from tce.cli.session import JsonOption, session
+from tce.config import Site
+from tce.errors import Held, Refused
+from tce.sources import files_in
+
+app = typer.Typer(no_args_is_help=True, help="Portable media (IHE PDI): a File-set with DICOMDIR and pages.")
+
+Medium = Annotated[Path, typer.Argument(help="Folder of the medium.", metavar="MEDIUM")]
+
+
+@app.command()
+def write(
+    context: typer.Context,
+    sources: Annotated[list[Path], typer.Argument(help="De-identified files or folders.", metavar="SRC...")],
+    out: Annotated[Path, typer.Option(help="Folder of the medium; must be empty or not exist.")],
+    label: Annotated[
+        str, typer.Option(help="Name of the medium, at most 16 characters. No patient's data.")
+    ] = "TCE",
+    case: Annotated[str, typer.Option(help="Case, for the audit trail.")] = "",
+) -> None:
+    """Write de-identified instances as a medium, all of them or none.
+
+    Example: tce media write pseudonymized --out medium --label LUNG_1
+    """
+    run = session(context)
+    medium = portable.write(run.site, files_in(sources), out, name=label, case=case, actor=run.person)
+    run.say(
+        f"medium {medium.fileset_id} in {medium.path}: {medium.patients} patients, {medium.studies} studies, "
+        f"{medium.series} series, {medium.instances} instances"
+    )
+    if medium.rewritten:
+        run.say(f"{medium.rewritten} instances were rewritten in an encoding of {medium.profile}")
+
+
+@app.command()
+def read(
+    context: typer.Context,
+    medium: Medium,
+    out: Annotated[Path, typer.Option(help="Folder for the copies; must be empty or not exist.")],
+    case: Annotated[str, typer.Option(help="Case, for the audit trail.")] = "",
+) -> None:
+    """Copy the instances of a medium, from any vendor, to a folder. Exit status 3 when something stayed behind.
+
+    Example: tce media read /media/cdrom --out incoming
+    """
+    run = session(context)
+    taken = portable.take_in(run.site, medium, out, case=case, actor=run.person)
+    run.say(f"{len(taken.instances)} instances in {out}")
+    for deviation in taken.deviations:
+        run.say(f"not as it should be: {deviation}")
+    if taken.refused:
+        raise Held(
+            f"{taken.refused} instances stayed behind: they do not say that the patient's identity was removed",
+            next_step="they are identified material: return the medium to where it came from",
+        )
+
+
+@app.command()
+def check(context: typer.Context, medium: Medium, as_json: JsonOption = False) -> None:
+    """Prove a medium: layout, DICOMDIR, every record against its file. Exit status 1 when a check fails.
+
+    Example: tce media check medium
+    """
+    run = session(context)
+    site = Site(run.home)  # a medium can be checked where there is no site
+    profile = Profile(site.settings.media.profile) if site.settings_path.exists() else Profile.STD_GEN_CD
+    report = check_medium(medium, profile=profile)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=1))
+    else:
+        for one in report.checks:
+            run.say(f"{'ok  ' if one.passed else 'FAIL'} {one.name}: {one.what}")
+    if not report.passed:
+        raise Refused("the medium did not pass", next_step="do not use it; ask whoever wrote it for another")

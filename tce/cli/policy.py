@@ -1,0 +1,222 @@
+"""``tce policy``: what is done to attributes: list, read, write and compare policies, and get them approved."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from policies import loader
+from policies.describe import describe as in_words
+from policies.model import Policy
+from tce.approvals_desk import Desk
+from tce.cli.session import JsonOption, Session, session
+from tce.errors import Refused
+from tce.shelf import Shelf, Shelved
+
+app = typer.Typer(no_args_is_help=True, help="Policies: what is done to each attribute, and who approved it.")
+
+Wanted = Annotated[str, typer.Argument(metavar="POLICY", help="NAME (newest version), or NAME@VERSION.")]
+Days = Annotated[int, typer.Option(help="Days until the approval ends.", min=1, max=3650)]
+
+
+def _shelf(run: Session) -> Shelf:
+    return Shelf(run.site.policies_dir)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    library: Annotated[bool, typer.Option("--library", help="List the shipped policies instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the site's policies and whether each is approved.
+
+    Example: tce policy list
+    """
+    run = session(context)
+    if library:
+        shipped = [loader.load_library(name) for name in loader.library()]
+        rows = [
+            {"name": one.name, "version": one.version, "stage": one.stage, "title": one.title}
+            for one in shipped
+        ]
+    else:
+        desk = Desk(run.site)
+        rows = [
+            {
+                "name": one.policy.name,
+                "version": one.policy.version,
+                "stage": one.policy.stage,
+                "state": desk.standing(one.path, one.policy.digest).words,
+                "title": one.policy.title,
+            }
+            for one in _shelf(run).all()
+        ]
+    run.table(rows, as_json=as_json, empty="no policies yet; take one: tce policy new longitudinal-trial")
+
+
+@app.command()
+def show(context: typer.Context, policy: Wanted, as_json: JsonOption = False) -> None:
+    """Print a policy's text, its digest and its approval.
+
+    Example: tce policy show longitudinal-trial
+    """
+    run = session(context)
+    one = _shelf(run).find(policy)
+    standing = Desk(run.site).standing(one.path, one.policy.digest)
+    if as_json:
+        typer.echo(json.dumps({**one.policy.model_dump(mode="json"), "digest": one.policy.digest}, indent=1))
+        return
+    run.say(one.path.read_text("utf-8").rstrip())
+    run.say(f"\ndigest: {one.policy.digest}\nstate:  {standing.words}\nfile:   {one.path}")
+
+
+@app.command()
+def new(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the new policy.")],
+    like: Annotated[
+        str, typer.Option(help="Shipped policy to start from. Default: the one of this name.")
+    ] = "",
+    version: Annotated[str, typer.Option(help="Version of the new policy.")] = "1",
+) -> None:
+    """Put a policy onto the site's shelf, as a copy of a shipped one, to be edited and submitted.
+
+    Examples: tce policy new longitudinal-trial   |   tce policy new ours --like basic
+    """
+    run = session(context)
+    text = loader.library_text(like or name)
+    one = _shelf(run).put(renamed(text, name, version))
+    run.say(f"new policy in {one.path}\nedit it, then: tce --as COORDINATOR policy submit {name}@{version}")
+
+
+def renamed(text: str, name: str, version: str) -> str:
+    """Return a policy's text with another name and version; comments and order stay."""
+    lines = []
+    for line in text.splitlines():
+        if line.startswith("name:"):
+            line = f"name: {name}"
+        elif line.startswith("version:"):
+            line = f"version: '{version}'"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A policy's YAML file.", metavar="FILE")],
+) -> None:
+    """Check a policy file; every fault is named with its line.
+
+    Example: tce policy check ours-1.yaml
+    """
+    policy = loader.load(file)
+    session(context).say(f"{policy.name} {policy.version} is a sound policy\ndigest: {policy.digest}")
+
+
+@app.command()
+def describe(context: typer.Context, policy: Wanted) -> None:
+    """Say in words what a policy does.
+
+    Example: tce policy describe longitudinal-trial
+    """
+    run = session(context)
+    run.say(in_words(_named(run, policy)))
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(help="NAME, NAME@VERSION, a shipped policy, or a file.")],
+    new: Annotated[str, typer.Argument(help="The same, for the other one.")],
+) -> None:
+    """Show in which settings two policies differ. Exit status 0 also when they do.
+
+    Example: tce policy diff longitudinal-trial ours-2.yaml
+    """
+    run = session(context)
+    before, after = (_fields(_named(run, one)) for one in (old, new))
+    lines = list(difflib.unified_diff(before, after, old, new, n=1, lineterm=""))
+    run.say("\n".join(lines) if lines else "no difference")
+
+
+def _named(run: Session, wanted: str) -> Policy:
+    """Return a policy by file, from the shelf or from the library."""
+    if wanted.endswith((".yaml", ".yml")):
+        return loader.load(Path(wanted))
+    if wanted in loader.library() and not (run.home / "policies").is_dir():
+        return loader.load_library(wanted)
+    shelf = Shelf(run.home / "policies")
+    name = wanted.partition("@")[0]
+    on_shelf = any(one.policy.name == name for one in shelf.all())
+    return (
+        loader.load_library(wanted)
+        if not on_shelf and wanted in loader.library()
+        else shelf.find(wanted).policy
+    )
+
+
+def _fields(policy: Policy) -> list[str]:
+    return json.dumps(
+        policy.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False
+    ).splitlines()
+
+
+@app.command()
+def submit(context: typer.Context, policy: Wanted) -> None:
+    """Sign a policy as its author and put it before the approvers. Needs a coordinator.
+
+    Example: tce --as coordinator policy submit longitudinal-trial
+    """
+    run = session(context)
+    one = _shelf(run).find(policy)
+    person = run.acting("coordinator", "submitting a policy")
+    Desk(run.site).submit_policy(one, person)
+    run.say(
+        f"submitted {_name(one)} by {person}\n"
+        f"next, by somebody else: tce --as APPROVER policy approve {one.policy.name}@{one.policy.version}"
+    )
+
+
+@app.command()
+def approve(context: typer.Context, policy: Wanted, days: Days = 365) -> None:
+    """Approve a submitted policy. Needs an approver who is not its author.
+
+    Read it first: tce policy describe POLICY. The approval is a signature over the policy's digest; a policy
+    that is changed afterwards is not approved.
+
+    Example: tce --as approver policy approve longitudinal-trial --days 180
+    """
+    run = session(context)
+    one = _shelf(run).find(policy)
+    person = run.acting("approver", "approving a policy")
+    expires = Desk(run.site).approve_policy(one, person, days=days)
+    run.say(f"approved {_name(one)} by {person} until {expires:%Y-%m-%d}\ndigest: {one.policy.digest}")
+
+
+@app.command()
+def withdraw(
+    context: typer.Context,
+    policy: Wanted,
+    reason: Annotated[str, typer.Option(help="Why, for the record. No patient's data.")],
+) -> None:
+    """Withdraw the approval of a policy: from now on nothing is exported under it. Needs an approver.
+
+    Example: tce --as approver policy withdraw longitudinal-trial --reason "bands too narrow"
+    """
+    run = session(context)
+    one = _shelf(run).find(policy)
+    if not reason.strip():
+        raise Refused("a withdrawal needs a reason", next_step='say why: --reason "…"')
+    person = run.acting("approver", "withdrawing an approval")
+    Desk(run.site).withdraw_policy(one, person, reason=reason)
+    run.say(f"withdrawn: {_name(one)} by {person}")
+
+
+def _name(one: Shelved) -> str:
+    return f"policy {one.policy.name} {one.policy.version}"

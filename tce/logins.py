@@ -1,0 +1,108 @@
+"""How the people and services of a site come to a session with its Vault.
+
+Embedded, passwords and role secrets lie in the site's own files and the server is started when it is needed.
+With a Vault of the site's own, people bring ``VAULT_TOKEN`` from their own login. Every login of a person is
+written to the audit trail, also one that failed. No secret leaves this module except inside a client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tce.audit.journal import Journal
+from tce.config import Site
+from tce.errors import NotAllowed
+from vault.client import Client
+from vault.credentials import Credentials
+from vault.errors import LoginFailed, VaultRoomError
+from vault.provision import Role, Service, SitePlan
+from vault.secrecy import Secret
+from vault.server import EmbeddedServer
+
+TOKEN_VARIABLE = "VAULT_TOKEN"  # noqa: S105 (the name of a variable, no token)
+
+
+class Logins:
+    """Sessions with the Vault of one site."""
+
+    def __init__(self, site: Site, environment: Mapping[str, str] = os.environ) -> None:
+        self._site = site
+        self._environment = environment
+        self._credentials = Credentials(site.vault_home)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the site runs its own OpenBao server."""
+        return self._site.settings.vault.mode == "embedded"
+
+    @property
+    def server(self) -> EmbeddedServer:
+        """The embedded server. Raises NotAllowed where the site uses a Vault of its own."""
+        if not self.embedded:
+            raise NotAllowed(
+                "this site uses a Vault of its own, which tce neither starts nor stops",
+                next_step=f"use that server's own tools: {self._site.settings.vault.address}",
+            )
+        return EmbeddedServer(self._site.vault_home)
+
+    def url(self) -> str:
+        """Where the Vault answers. An embedded server is started when it does not run."""
+        return self.server.address().url if self.embedded else self._site.settings.vault.address
+
+    def service(self, service: Service) -> Client:
+        """Return a session of a service. Raises LoginFailed, Unreachable or Sealed."""
+        login = self._credentials.approle(service)
+        if login is None:
+            raise LoginFailed(
+                f"this site keeps no login of the service {service}",
+                next_step="make it: tce vault provision"
+                if self.embedded
+                else f"put role_id and secret_id into {self._site.vault_home / 'roles'}/{service}.json",
+            )
+        return Client.login_approle(
+            self.url(), login.role_id, login.secret_id, ca=self._ca, namespace=self._space
+        )
+
+    def person(self, name: str) -> Client:
+        """Return a session of a person, and write the login to the trail.
+
+        Raises LoginFailed when the login is refused, NotAllowed when the token is another person's.
+        """
+        try:
+            client = self._person(name)
+        except VaultRoomError:
+            Journal(self._site, name).record("login", success=False)
+            raise
+        Journal(self._site, name).record("login")
+        return client
+
+    def _person(self, name: str) -> Client:
+        if self.embedded:
+            return self._credentials.person(self.url(), name)
+        token = self._environment.get(TOKEN_VARIABLE, "")
+        if not token:
+            raise LoginFailed(
+                "you are not logged in", next_step=f"log in at your Vault and set {TOKEN_VARIABLE}"
+            )
+        client = Client(self.url(), token=Secret(token), ca=self._ca, namespace=self._space)
+        if client.whoami() != name:
+            raise NotAllowed(f"the token in {TOKEN_VARIABLE} is not {name}'s", next_step="log in as yourself")
+        return client
+
+    @property
+    def _ca(self) -> Path | None:
+        return Path(self._site.settings.vault.ca) if self._site.settings.vault.ca else None
+
+    @property
+    def _space(self) -> str | None:
+        return self._site.settings.vault.namespace or None
+
+
+def plan_of(site: Site) -> SitePlan:
+    """Return who may be what at the Vault, from the site's settings. Raises BadPlan."""
+    people: dict[str, frozenset[Role]] = {}
+    for plural, name in site.settings.people.everyone():
+        people[name] = people.get(name, frozenset()) | {Role(plural.removesuffix("s"))}
+    return SitePlan(people)

@@ -1,0 +1,131 @@
+"""Portable media as this site makes and takes them: label from the settings, and a record in the audit trail.
+
+The writing, reading and checking is :mod:`media`'s; here its results meet the site. One audit message a patient
+(ITI-20), with pseudonyms only: an instance that does not say Patient Identity Removed is neither written nor
+taken in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydicom
+
+from media.checker import check_medium
+from media.fileset import fileset_id_from
+from media.pdi import Medium, MediumLabel, Profile, write_medium
+from media.reader import read_medium
+from tce import __version__
+from tce.audit.journal import Journal
+from tce.audit.messages import Study
+from tce.config import Site
+from tce.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What was read from a medium: the copies, and what was not as it should be."""
+
+    instances: tuple[Path, ...]
+    refused: int
+    deviations: tuple[str, ...]
+
+
+def label_for(site: Site, name: str) -> MediumLabel:
+    """Return the label of a medium of this site; ``name`` is free text without identifiers."""
+    settings = site.settings.site
+    return MediumLabel(
+        fileset_id=fileset_id_from(name),
+        institution=settings.institution,
+        contact=settings.contact,
+        application="tce",
+        version=__version__,
+    )
+
+
+def write(
+    site: Site, instances: Sequence[Path], out: Path, *, name: str, case: str = "", actor: str = ""
+) -> Medium:
+    """Write a medium and record the export of each patient on it. Raises what ``media`` raises."""
+    today = datetime.now(UTC).strftime("%Y%m%d")
+    medium = write_medium(
+        instances,
+        out,
+        label=label_for(site, name),
+        profile=Profile(site.settings.media.profile),
+        date_if_missing=today,
+    )
+    journal = Journal(site, actor)
+    for patient, studies in by_patient(instances).items():
+        journal.exported(case, out, medium.fileset_id, patient, studies)
+    return medium
+
+
+def take_in(
+    site: Site,
+    medium: Path,
+    out: Path,
+    *,
+    case: str = "",
+    actor: str = "",
+    seen: Callable[[], None] = lambda: None,
+) -> TakenIn:
+    """Copy the instances of a medium into a folder that does not exist yet, under names of our own.
+
+    An instance that does not say that the patient's identity was removed stays behind and is counted. Raises
+    Refused when the folder exists or nothing may be taken in.
+    """
+    contents = read_medium(medium)
+    admitted = [instance for instance in contents.instances if instance.identity_removed]
+    refused = len(contents.instances) - len(admitted)
+    if not admitted:
+        raise Refused(
+            "no instance of this medium says that the patient's identity was removed",
+            next_step="it is identified material: return it to where it came from",
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Refused(f"{out} is not empty", next_step="name a folder that does not exist yet")
+    out.mkdir(parents=True, exist_ok=True)
+    copies = []
+    for number, instance in enumerate(admitted, 1):
+        copy = out / f"{number:06d}.dcm"
+        shutil.copyfile(instance.path, copy)
+        copies.append(copy)
+        seen()
+    os.sync()
+    journal = Journal(site, actor)
+    for patient, studies in by_patient(copies).items():
+        journal.imported(case, medium, "", patient, studies)
+    return TakenIn(tuple(copies), refused, tuple(contents.deviations))
+
+
+def problems_of(site: Site, medium: Path) -> list[str]:
+    """Check a medium and return what is wrong with it, one sentence each."""
+    report = check_medium(medium, profile=Profile(site.settings.media.profile))
+    return [f"{check.name}: {check.what}" for check in report.checks if not check.passed]
+
+
+def by_patient(instances: Iterable[Path]) -> dict[str, list[Study]]:
+    """Count de-identified instances by patient, study and SOP Class, for audit messages."""
+    counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for path in instances:
+        ds = pydicom.dcmread(path, specific_tags=["SOPClassUID", "PatientID", "StudyInstanceUID"])
+        study = str(ds.get("StudyInstanceUID", "")) or "none"
+        counts[str(ds.get("PatientID", "")) or "none"][study][str(ds.SOPClassUID)] += 1
+    return {
+        patient: [Study(uid, dict(classes)) for uid, classes in studies.items()]
+        for patient, studies in counts.items()
+    }
+
+
+def name_for(case: str, content: Iterable[str]) -> str:
+    """Return a name for a medium: the case and four characters that tell two media of one case apart."""
+    digest = hashlib.sha256("\n".join(sorted(content)).encode()).hexdigest()
+    return f"{case}_{digest[:4]}"
