@@ -38,25 +38,31 @@ from policies.rules import Rules
 from policies.scan import Copy, Facts, FileSource, MemorySource, Piece, Source, scan
 from policies.standard.beyond import Risk, risks
 from policies.standard.tables import attribute_type, is_known_sop_class
-from policies.subject import Original, learn
+from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _HEAD = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """One instance as it was written; every identifier here is a pseudonym."""
+class Names:
+    """What an instance is called after a stage; every identifier here is a pseudonym."""
 
-    path: Path
     sop_class_uid: str
     sop_instance_uid: str
     series_uid: str
     study_uid: str
     patient_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One instance as it was written. ``changed`` counts elements with a new value; removed ones are not counted."""
+
+    path: Path
+    names: Names
     transfer_syntax_uid: str
     changed: int
-    """How many elements got another value (removed ones are not counted)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +120,10 @@ class Draft:
         return self._original.study_uid
 
     def close(self) -> None:
-        """Let the source file go."""
-        os.close(self._source.descriptor)
+        """Let the source file go; closing twice is harmless."""
+        if self._source.descriptor >= 0:
+            os.close(self._source.descriptor)
+            self._source.descriptor = -1
 
     def __enter__(self) -> Self:
         return self
@@ -185,41 +193,52 @@ class Engine:
         again = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=True)
         return Draft(source, meta, pieces, facts, original, again)
 
-    def write(self, draft: Draft, pseudonyms: Mapping[Identifier, str], out: Path) -> Written:
+    def names(self, draft: Draft, pseudonyms: Mapping[Identifier, str]) -> Names:
+        """Return what the instance will be called.
+
+        Raises:
+            KeyError: a pseudonym is missing.
+        """
+        original = draft._original
+        answers = _answers(draft, pseudonyms)
+        uids = {
+            tag: text_of(piece.change.value(piece.raw, draft._facts, answers) or b"")
+            for tag, piece in original.identity.items()
+        }
+        return Names(
+            sop_class_uid=original.sop_class_uid,
+            sop_instance_uid=uids[SOP_INSTANCE_UID],
+            series_uid=uids.get(SERIES_UID, ""),
+            study_uid=uids.get(STUDY_UID, ""),
+            patient_id=answers.patient_pseudonym,
+        )
+
+    def write(
+        self, draft: Draft, pseudonyms: Mapping[Identifier, str], out: Path, *, scratch: Path | None = None
+    ) -> Written:
         """Write the instance to ``out``, which must not exist; on any failure nothing is left there.
+
+        The file is put together in the folder ``scratch`` (default: beside ``out``) on the same file system, and
+        gets its name when every byte is there.
 
         Raises:
             KeyError: a pseudonym is missing.
             FileExistsError: ``out`` exists.
             Refusal: the source changed since it was read, or a value is too long for its VR.
         """
-        facts, original = draft._facts, draft._original
-        patient = pseudonyms[original.subject.patient]
-        days = int(pseudonyms[original.date_offset]) if facts.shifts_dates else 0
-        answers = _Answers(pseudonyms, patient, days)
+        facts, answers = draft._facts, _answers(draft, pseudonyms)
+        names = self.names(draft, pseudonyms)
+        transfer_syntax_uid = draft._meta.transfer_syntax_uid
         # 1. Put the pieces together; a kept text that names the subject is found, and taken out in a second pass.
         parts = _render(draft._pieces, facts, answers)
-        if _names(parts, facts.known_words):
+        if _names_someone(parts, facts.known_words):
             parts = self._without_known_words(draft, answers)
         # 2. New File Meta Information, from the new UID (PS3.15 E.1.1).
-        uids = {
-            tag: text_of(piece.change.value(piece.raw, facts, answers) or b"")
-            for tag, piece in original.identity.items()
-        }
-        head = file_head(original.sop_class_uid, uids[0x00080018], draft._meta.transfer_syntax_uid)
+        head = file_head(names.sop_class_uid, names.sop_instance_uid, transfer_syntax_uid)
         # 3. Write under the final name only when every byte is there.
-        deflated = draft._meta.transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN
-        _write(out, head, parts, draft._source, deflated=deflated)
-        return Written(
-            path=out,
-            sop_class_uid=original.sop_class_uid,
-            sop_instance_uid=uids[0x00080018],
-            series_uid=uids.get(0x0020000E, ""),
-            study_uid=uids.get(0x0020000D, ""),
-            patient_id=patient,
-            transfer_syntax_uid=draft._meta.transfer_syntax_uid,
-            changed=len(facts.pending),
-        )
+        deflated = transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN
+        _write(out, scratch or out.parent, head, parts, draft._source, deflated=deflated)
+        return Written(out, names, transfer_syntax_uid, changed=len(facts.pending))
 
     def _without_known_words(self, draft: Draft, answers: _Answers) -> list[bytes | Copy]:
         facts = Facts(explicit=draft._facts.explicit)
@@ -258,6 +277,12 @@ class Engine:
             )
             self._plans[key] = plan
         return plan
+
+
+def _answers(draft: Draft, pseudonyms: Mapping[Identifier, str]) -> _Answers:
+    original = draft._original
+    days = int(pseudonyms[original.date_offset]) if draft._facts.shifts_dates else 0
+    return _Answers(pseudonyms, pseudonyms[original.subject.patient], days)
 
 
 def _held(risk: Risk, what: str) -> Held:
@@ -299,7 +324,7 @@ def _render(pieces: list[Piece], facts: Facts, answers: _Answers) -> list[bytes 
     return parts
 
 
-def _names(parts: list[bytes | Copy], words: frozenset[str]) -> bool:
+def _names_someone(parts: list[bytes | Copy], words: frozenset[str]) -> bool:
     """Say whether any of the words stands anywhere in what was rendered, in any case."""
     for part in parts:
         if isinstance(part, bytes):
@@ -309,8 +334,10 @@ def _names(parts: list[bytes | Copy], words: frozenset[str]) -> bool:
     return False
 
 
-def _write(out: Path, head: bytes, parts: list[bytes | Copy], source: FileSource, *, deflated: bool) -> None:
-    temporary = f"{out}.part"
+def _write(
+    out: Path, scratch: Path, head: bytes, parts: list[bytes | Copy], source: FileSource, *, deflated: bool
+) -> None:
+    temporary = f"{scratch}/{os.getpid()}-{source.descriptor}.part"
     target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         if deflated:
@@ -326,7 +353,7 @@ def _write(out: Path, head: bytes, parts: list[bytes | Copy], source: FileSource
     finally:
         os.close(target)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+            os.unlink(temporary)  # noqa: PTH108 - a plain call: this runs for every instance
 
 
 def _write_all(target: int, content: bytes) -> None:

@@ -14,7 +14,7 @@ from policies.generalize import Bands, age_string, read_age
 from policies.known import words_of
 from policies.pseudonyms import Identifier, Kind
 from policies.scan import Answers, Change, Facts
-from policies.text import Cleaner
+from policies.text import Cleaner, shipped_vocabulary
 
 DICOM_ROOT = b"1.2.840.10008."
 """UIDs of the standard itself are never replaced: they name classes and well-known instances."""
@@ -233,7 +233,12 @@ class DropKnown:
         return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
-        """Return the value unchanged when it names nobody."""
+        """Return the value unchanged when it names nobody.
+
+        A code string of safe words stays: that a BRAIN was examined names nobody, not even a patient of that name.
+        """
+        if self.vr == b"CS" and words_of(raw) <= shipped_vocabulary():
+            return raw
         return self.otherwise if facts.known_words & words_of(raw) else raw
 
 

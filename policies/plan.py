@@ -219,9 +219,14 @@ class LevelTable:
         tag = path[-1]
         if tag == 0x0040DB73:
             return Entry(tag, CHANGE, NoteReference())
-        if self.plan.suspicious and vr in SEARCHED_VRS:
+        if self.plan.suspicious and vr in SEARCHED_VRS and not self._enumerated(path, vr):
             return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr)))
         return Entry(tag, KEEP_SHORT)
+
+    def _enumerated(self, path: tuple[int, ...], vr: bytes) -> bool:
+        """Say whether the IOD demands a value of its own list here (Modality, Value Type), which is no name."""
+        use = self.plan.use(path)
+        return vr == b"CS" and use is not None and use.type[0] in "12"
 
     def _remove(self, path: tuple[int, ...], vr: bytes) -> Entry:
         return Entry(path[-1], REMOVE)

@@ -52,7 +52,13 @@ class Rules:
         override = self.overrides.get(tag)
         if override is not None:
             return str(override.action)
-        return resolve(tag, self.options) or resolve_beyond(tag, self.options) or self._by_vr(tag, vr)
+        if tag >> 24 == 0x60:
+            # Nobody can say what an overlay's bitmap shows, so its whole plane goes (PS3.3 C.9.2).
+            return "X"
+        code = resolve(tag, self.options) or resolve_beyond(tag, self.options) or self._by_vr(tag, vr)
+        # References to images stay, with new UIDs, wherever the table would let them go as well (X/Z/U*): UIDs are
+        # protected either way, and presentation states, segmentations and plans keep what they refer to.
+        return "K" if code == "X/Z/U*" else code
 
     def _by_vr(self, tag: int, vr: bytes) -> str:
         """Return the action code for an attribute that no table names (PS3.15 E.1.1, suggested hardening)."""

@@ -45,7 +45,7 @@ _SEQUENCE_LIMIT: Final = 1 << 28
 _head_explicit = struct.Struct("<6sH").unpack_from
 _head_implicit = struct.Struct("<4sI").unpack_from
 _u32 = struct.Struct("<I").unpack_from
-_item_head = struct.Struct("<HHI").unpack_from
+_item_head: Callable[..., tuple[int, int, int]] = struct.Struct("<HHI").unpack_from
 
 
 class Answers(Protocol):
@@ -484,7 +484,7 @@ def _private(
 
 def _sequence(
     buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
-) -> tuple[int, Inner]:
+) -> tuple[int, Inner | None]:
     """Scan the items of a sequence; an unchanged one is returned as its bytes."""
     if depth >= _DEEPEST:
         raise Refusal("malformed", f"Sequences are nested deeper than {_DEEPEST} levels.")
@@ -522,6 +522,9 @@ def _sequence(
         items.append((open_item, pieces))
     if not changed:
         return at, buf[pos:at]
+    if not items:
+        # A sequence of which nothing stays goes: an empty content tree would not be legal.
+        return at, None
     return at, Nested(tag, undefined, items)
 
 

@@ -140,7 +140,7 @@ def _decoder(declared: str) -> Callable[[bytes], str]:
 
     def decode(raw: bytes) -> str:
         try:
-            return charset.decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D})
+            return str(charset.decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D}))
         except (LookupError, ValueError):
             return raw.decode("latin-1")
 

@@ -1,0 +1,262 @@
+"""Files to files: a folder tree of any size through one stage, in parallel on the machine's cores.
+
+    sources ──walk──▶ batches ──workers: read, resolve once, write──▶ out/<patient>/<study>/<series>/<instance>.dcm
+
+Each worker has its own engine and its own way to pseudonyms. One batch is one request for pseudonyms. Nothing of the
+source's file names is kept; what cannot be passed on is set aside with its reason and the others go on. An instance
+appears under its name only when it is complete, so a job that died is simply run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from policies.engine import Draft, Engine
+from policies.errors import Held, Refusal
+from policies.pseudonyms import Identifier, Pseudonyms, Subject
+from tce.errors import TceError
+
+Bench = Callable[[], tuple[Engine, Pseudonyms]]
+"""What a worker process calls once to get its engine and its pseudonyms."""
+
+_BATCH = 64
+_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """One source file that was not passed on. ``held`` means that a person's review can let it pass."""
+
+    path: Path
+    reason: str
+    what: str
+    next_step: str
+    held: bool
+
+
+@dataclass(slots=True)
+class FolderAccount:
+    """What a job did. ``already`` counts instances that lay in ``out`` with the same bytes."""
+
+    written: int = 0
+    already: int = 0
+    patients: set[str] = field(default_factory=set)
+    studies: set[str] = field(default_factory=set)
+    series: set[str] = field(default_factory=set)
+    set_aside: list[SetAside] = field(default_factory=list)
+
+    def add(self, other: FolderAccount) -> None:
+        """Take in the account of one batch."""
+        self.written += other.written
+        self.already += other.already
+        self.patients |= other.patients
+        self.studies |= other.studies
+        self.series |= other.series
+        self.set_aside += other.set_aside
+
+
+def de_identify(
+    sources: Sequence[Path],
+    out: Path,
+    bench: Bench,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> FolderAccount:
+    """Carry every DICOM instance under ``sources`` through one stage into ``out``.
+
+    ``progress`` is called with the number of files done so far. The same sources, keys and policy give the same files.
+
+    Raises:
+        TceError: ``out`` holds a source or lies in one, or a worker process died.
+        VaultRoomError, OSError: the job cannot go on; what was written is complete, and a rerun continues.
+    """
+    _apart(sources, out)
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = _scratch(out)
+    account = FolderAccount()
+    try:
+        for done, batch in enumerate(_results(files_under(sources), out, scratch, bench, workers), start=1):
+            account.add(batch)
+            progress(min(done * _BATCH, account.written + account.already + len(account.set_aside)))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    account.set_aside.sort(key=lambda aside: aside.path)
+    return account
+
+
+def files_under(sources: Iterable[Path]) -> Iterator[Path]:
+    """Yield every regular file under the sources, folder by folder; links to folders are not followed.
+
+    Raises:
+        TceError: a source does not exist.
+    """
+    for source in sources:
+        if source.is_file():
+            yield source
+        elif source.is_dir():
+            for folder, folders, names in os.walk(source):
+                folders.sort()
+                base = Path(folder)
+                yield from (base / name for name in sorted(names) if (base / name).is_file())
+        else:
+            raise TceError(f"There is no file or folder {source}.", next_step="Check the path.")
+
+
+def _results(
+    files: Iterator[Path], out: Path, scratch: Path, bench: Bench, workers: int | None
+) -> Iterator[FolderAccount]:
+    batches = iter(lambda: list(islice(files, _BATCH)), [])
+    count = (
+        workers or os.process_cpu_count()
+        if hasattr(os, "process_cpu_count")
+        else workers or os.cpu_count() or 1
+    )
+    if count == 1:
+        worker = _Worker(out, scratch, bench)
+        yield from map(worker.carry, batches)
+        return
+    context = multiprocessing.get_context(
+        "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    )
+    with ProcessPoolExecutor(count, context, _start, (out, scratch, bench)) as pool:
+        waiting: set[Future[FolderAccount]] = set()
+        try:
+            for batch in batches:
+                waiting.add(pool.submit(_carry, batch))
+                if len(waiting) >= count * _AHEAD:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            yield from (future.result() for future in waiting)
+        except BrokenProcessPool as broken:
+            raise TceError(
+                "A worker process died.", next_step="Run the same command again; it continues."
+            ) from broken
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Worker:
+    """One process's share: it reads a batch, resolves its identifiers in one request, and writes."""
+
+    def __init__(self, out: Path, scratch: Path, bench: Bench) -> None:
+        self._out = out
+        self._scratch = scratch
+        self._engine, self._pseudonyms = bench()
+        self._folders: set[Path] = set()
+
+    def carry(self, batch: list[Path]) -> FolderAccount:
+        account = FolderAccount()
+        with contextlib.ExitStack() as open_drafts:
+            drafts = []
+            for path in batch:
+                with self._setting_aside(path, account):
+                    drafts.append((path, open_drafts.enter_context(self._engine.read(path))))
+            answers = self._pseudonyms.resolve(merged(draft.subject for _, draft in drafts)) if drafts else {}
+            for path, draft in drafts:
+                with self._setting_aside(path, account):
+                    self._write(draft, answers, account)
+                draft.close()
+        return account
+
+    def _write(self, draft: Draft, answers: Mapping[Identifier, str], account: FolderAccount) -> None:
+        names = self._engine.names(draft, answers)
+        folder = self._out / names.patient_id / names.study_uid / names.series_uid
+        if folder not in self._folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+        target = folder / f"{names.sop_instance_uid}.dcm"
+        try:
+            self._engine.write(draft, answers, target, scratch=self._scratch)
+            account.written += 1
+        except FileExistsError:
+            self._compare(draft, answers, target)
+            account.already += 1
+        account.patients.add(names.patient_id)
+        account.studies.add(names.study_uid)
+        account.series.add(names.series_uid)
+
+    def _compare(self, draft: Draft, answers: Mapping[Identifier, str], target: Path) -> None:
+        again = self._scratch / f"{os.getpid()}-again.dcm"
+        try:
+            self._engine.write(draft, answers, again, scratch=self._scratch)
+            if not filecmp.cmp(again, target, shallow=False):
+                raise Refusal(
+                    "conflict",
+                    "Another instance with the same SOP Instance UID and other content was written before.",
+                    next_step="Find out which of the two is right; leave the other out.",
+                )
+        finally:
+            again.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _setting_aside(self, path: Path, account: FolderAccount) -> Iterator[None]:
+        try:
+            yield
+        except Refusal as refusal:
+            account.set_aside.append(
+                SetAside(path, refusal.reason, refusal.what, refusal.next_step, isinstance(refusal, Held))
+            )
+        except PermissionError:
+            account.set_aside.append(SetAside(path, "unreadable", "The file cannot be read.", "", held=False))
+
+
+def merged(subjects: Iterable[Subject]) -> list[Subject]:
+    """Return one subject for each patient, with everything that the given ones hold."""
+    identifiers: dict[Identifier, set[Identifier]] = {}
+    attributes: dict[Identifier, dict[tuple[str, str], None]] = {}
+    for subject in subjects:
+        identifiers.setdefault(subject.patient, set()).update(subject.identifiers)
+        attributes.setdefault(subject.patient, {}).update(dict.fromkeys(subject.attributes))
+    return [
+        Subject(patient, frozenset(found), tuple(attributes[patient]))
+        for patient, found in identifiers.items()
+    ]
+
+
+_job: tuple[Path, Path, Bench]
+_worker: _Worker | None = None
+
+
+def _start(out: Path, scratch: Path, bench: Bench) -> None:
+    global _job
+    _job = out, scratch, bench
+
+
+def _carry(batch: list[Path]) -> FolderAccount:
+    # The worker is made at the first batch, not at the start: what fails then reaches the caller by its name.
+    global _worker
+    if _worker is None:
+        _worker = _Worker(*_job)
+    return _worker.carry(batch)
+
+
+def _apart(sources: Sequence[Path], out: Path) -> None:
+    target = out.resolve()
+    for source in sources:
+        resolved = source.resolve()
+        if target == resolved or resolved in target.parents or target in resolved.parents:
+            raise TceError(
+                "The folder to write to and a source lie within each other.",
+                next_step="Choose an --out folder beside the sources.",
+            )
+
+
+def _scratch(out: Path) -> Path:
+    """Return a fresh folder for unfinished files; what jobs that died left behind is removed."""
+    for left in out.glob(".partial-*"):
+        if not Path(f"/proc/{left.name.removeprefix('.partial-')}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = out / f".partial-{os.getpid()}"
+    scratch.mkdir(exist_ok=True)
+    return scratch
