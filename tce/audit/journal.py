@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tce.audit import messages
 from tce.audit.messages import Code, Medium, Participant, Study
-from tce.audit.trail import Record, Trail
+from tce.audit.trail import Trail
 from tce.config import Site
 from tce.errors import Outcome
 
@@ -72,7 +72,7 @@ class Journal:
         self.actor = actor or f"tce/{os.getpid()}"
         self._by = Participant(self.actor, ae_title=ae_title)
 
-    def record(self, event: str, *, success: bool = True, detail: Mapping[str, str] | None = None) -> Record:
+    def record(self, event: str, *, success: bool = True, detail: Mapping[str, str] | None = None) -> None:
         """Write one event; when this returns it is on the disk.
 
         An event that the table does not know is written too, as use of a restricted function: losing it would
@@ -82,19 +82,19 @@ class Journal:
         detail = dict(detail or {})
         row = EVENTS.get(event, EventRow(Shape.ALERT, _RESTRICTED, event))
         message = self._message(row, event, outcome, detail)
-        return self._append(event, outcome, detail, message)
+        self._append(event, outcome, detail, message)
 
-    def exported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> Record:
+    def exported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> None:
         """Write an Export of one patient to a medium (RAD-47)."""
         where = Medium(medium.absolute().as_uri(), label)
         message = messages.export(self._source, self._by, where, studies, patient)
-        return self._append("medium.written", Outcome.SUCCESS, self._counts(case, studies), message)
+        self._append("medium.written", Outcome.SUCCESS, self._counts(case, studies), message)
 
-    def imported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> Record:
+    def imported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> None:
         """Write an Import of one patient from a medium."""
         where = Medium(medium.absolute().as_uri(), label)
         message = messages.import_(self._source, self._by, where, studies, patient)
-        return self._append("medium.read", Outcome.SUCCESS, self._counts(case, studies), message)
+        self._append("medium.read", Outcome.SUCCESS, self._counts(case, studies), message)
 
     def _counts(self, case: str, studies: Sequence[Study]) -> dict[str, str]:
         instances = sum(sum(study.instances.values()) for study in studies)
@@ -112,8 +112,8 @@ class Journal:
         words = "; ".join([row.words, *(f"{key}: {value}" for key, value in sorted(detail.items()))])
         return messages.security_alert(self._source, row.kind, self._by, about, words, outcome=outcome)
 
-    def _append(self, event: str, outcome: Outcome, detail: Mapping[str, str], message: bytes) -> Record:
-        return self._trail.append(
+    def _append(self, event: str, outcome: Outcome, detail: Mapping[str, str], message: bytes) -> None:
+        self._trail.append(
             event, actor=self.actor, outcome=outcome, detail=detail, message=message.decode("utf-8")
         )
 

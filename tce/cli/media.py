@@ -15,7 +15,7 @@ from tce import portable
 from tce.cli.session import JsonOption, session
 from tce.config import Site
 from tce.errors import Held, Refused
-from tce.sources import files_in
+from tce.folder import files_under
 
 app = typer.Typer(no_args_is_help=True, help="Portable media (IHE PDI): a File-set with DICOMDIR and pages.")
 
@@ -37,7 +37,7 @@ def write(
     Example: tce media write pseudonymized --out medium --label LUNG_1
     """
     run = session(context)
-    medium = portable.write(run.site, files_in(sources), out, name=label, case=case, actor=run.person)
+    medium = portable.write(run.site, list(files_under(sources)), out, name=label, case=case, actor=run.person)
     run.say(
         f"medium {medium.fileset_id} in {medium.path}: {medium.patients} patients, {medium.studies} studies, "
         f"{medium.series} series, {medium.instances} instances"
