@@ -58,7 +58,8 @@ _RISKS = {
     Risk.SECONDARY_CAPTURE: "secondary captures: screens, films and documents as images",
     Risk.ULTRASOUND: "ultrasound images",
     Risk.ENCAPSULATED_DOCUMENT: "encapsulated documents (PDF, CDA, STL, OBJ, MTL)",
-    Risk.VISIBLE_LIGHT: "photographs, endoscopy, microscopy and video",
+    Risk.VISIBLE_LIGHT: "photographs, endoscopy, microscopy, video and surface scans",
+    Risk.AUDIO: "recorded voices and other audio",
 }
 
 _ACTIONS = {

@@ -26,6 +26,7 @@ class Risk(StrEnum):
     ULTRASOUND = "ultrasound"
     ENCAPSULATED_DOCUMENT = "encapsulated-document"
     VISIBLE_LIGHT = "visible-light"
+    AUDIO = "audio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,12 @@ def beyond() -> dict[int, BeyondRow]:
 def risks() -> dict[str, Risk]:
     """Return the Storage SOP Classes at risk, by UID. Burned In Annotation is an attribute, not a class."""
     return {line["sop_class_uid"]: Risk(line["risk"]) for line in read_csv("risks.csv")}
+
+
+@cache
+def screen_types() -> dict[str, Risk]:
+    """Return the values of Image Type, in capitals, that tell a captured screen under whatever SOP Class."""
+    return {line["image_type"]: Risk(line["risk"]) for line in read_csv("screen_types.csv")}
 
 
 @cache

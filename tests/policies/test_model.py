@@ -227,7 +227,7 @@ def test_accepted_risks_are_told_apart_from_the_held_ones() -> None:
 def test_a_policy_cannot_be_changed() -> None:
     """What was approved stays as it is."""
     with pytest.raises(ValidationError, match="frozen"):
-        a_policy().version = "2"  # type: ignore[misc]
+        a_policy().version = "2"
 
 
 def test_all_options_that_do_not_contradict_can_be_combined() -> None:

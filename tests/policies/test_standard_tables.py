@@ -11,7 +11,7 @@ from pydicom.datadict import keyword_for_tag
 
 from policies.standard import tables
 from policies.standard.attributes import attribute_named, check_value
-from policies.standard.beyond import Risk, beyond, never_kept, risks
+from policies.standard.beyond import Risk, beyond, never_kept, risks, screen_types
 from policies.standard.tables import Option
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -195,6 +195,21 @@ def test_every_sop_class_at_risk_is_a_storage_sop_class() -> None:
     assert CT not in risks()
 
 
+def test_ultrasound_volumes_and_voices_are_at_risk_too() -> None:
+    """What shows or tells the patient by another name than 'ultrasound' or 'photograph' is not forgotten."""
+    assert risks()["1.2.840.10008.5.1.4.1.1.6.2"] == Risk.ULTRASOUND
+    assert risks()["1.2.840.10008.5.1.4.1.1.9.4.1"] == Risk.AUDIO
+    assert risks()["1.2.840.10008.5.1.4.1.1.68.1"] == Risk.VISIBLE_LIGHT
+
+
+def test_a_saved_screen_is_told_by_its_image_type() -> None:
+    """A screen stored as a CT image is recognised by a value of Image Type that is legal for its VR."""
+    assert screen_types()["SCREEN SAVE"] == Risk.SECONDARY_CAPTURE
+    assert "AXIAL" not in screen_types()
+    for image_type in screen_types():
+        check_value(attribute_named("ImageType"), image_type)
+
+
 def test_what_is_never_kept_is_known_to_the_dictionary() -> None:
     """Each attribute that no policy may keep is one of PS3.6."""
     assert all(attribute_named(keyword).keyword == keyword for keyword in never_kept())
@@ -210,6 +225,7 @@ def test_the_tables_are_complete_in_the_package() -> None:
         ("beyond_the_table.csv", len(beyond())),
         ("risks.csv", len(risks())),
         ("never_kept.csv", len(never_kept())),
+        ("screen_types.csv", len(screen_types())),
     ):
         with (folder / name).open(encoding="utf-8", newline="") as lines:
             assert len(list(csv.DictReader(lines))) == count, name
