@@ -8,9 +8,11 @@ necessary, not sufficient.
 
 from __future__ import annotations
 
+import mmap
 import re
 import zlib
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from policies.originals import originals_of as originals_of
 from policies.spellings import Edge, Pattern, patterns
+
+Octets = bytes | mmap.mmap
 
 # Cells of an image hold any three letters by chance; there only this many characters mean something.
 _CHARACTERS_IN_CELLS = 6
@@ -48,8 +52,7 @@ class Residue:
 
     ``which`` of a hit is the position of the value in the iteration order of ``values``. ``unsearchable``
     holds the positions of values too short or too common to search for; a report has to name their number.
-    Raises ValueError
-    for an empty collection: a search for nothing would always be clean.
+    Raises ValueError for an empty collection: a search for nothing would always be clean.
     """
 
     __slots__ = ("_by_gram", "_longest", "_pairs", "unsearchable")
@@ -66,7 +69,7 @@ class Residue:
             for pattern in forms:
                 self._add(pattern, index)
 
-    def search_bytes(self, data: bytes, *, cells_from: int | None = None) -> Iterator[tuple[int, int]]:
+    def search_bytes(self, data: Octets, *, cells_from: int | None = None) -> Iterator[tuple[int, int]]:
         """Yield (offset, which) for every hit in ``data``, which holds image cells from ``cells_from`` on."""
         for start in range(0, len(data), _CHUNK):
             # A needle that begins in this chunk may end behind it.
@@ -75,10 +78,12 @@ class Residue:
 
     def search_file(self, path: Path, *, named: str | None = None) -> list[Hit]:
         """All hits in the bytes of ``path`` and in its name (``named``: the part of the path that counts)."""
-        data = path.read_bytes()
-        cells, inflated = _layout(path, data)
-        hits = [Hit(path, at, "content", which) for at, which in self.search_bytes(data, cells_from=cells)]
-        hits += [Hit(path, at, "inflated", which) for at, which in self.search_bytes(inflated)]
+        hits = []
+        with _mapped(path) as data:
+            cells, inflated = _layout(path, data)
+            for channel, content, border in (("content", data, cells), ("inflated", inflated, None)):
+                found = self.search_bytes(content, cells_from=border)
+                hits += [Hit(path, at, channel, which) for at, which in found]
         name = (path.name if named is None else named).encode()
         return hits + [Hit(path, at, "file name", which) for at, which in self.search_bytes(name)]
 
@@ -111,7 +116,7 @@ class Residue:
         entries.setdefault(pattern, (at, index))
         self._longest = max(self._longest, len(needle))
 
-    def _in_chunk(self, data: bytes, chunk: bytes, start: int, cells: int) -> Iterator[tuple[int, int]]:
+    def _in_chunk(self, data: Octets, chunk: bytes, start: int, cells: int) -> Iterator[tuple[int, int]]:
         """Look up two bytes in a table, three in a dictionary, and compare needles at the few places left."""
         seen = set()
         for place in self._places(chunk):
@@ -133,12 +138,22 @@ class Residue:
             yield from (2 * np.flatnonzero(self._pairs[pairs]) + odd).tolist()
 
 
+@contextmanager
+def _mapped(path: Path) -> Iterator[Octets]:
+    """The bytes of a file, without reading a large one into memory at once."""
+    if not path.stat().st_size:
+        yield b""
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
 def _rarity(gram: bytes) -> int:
     """A guess at how seldom three bytes occur: zeros and digits are everywhere in DICOM, letters are not."""
     return sum(0 if octet == 0 else 1 if octet in b"0123456789. " else 3 for octet in gram)
 
 
-def _stands_alone(data: bytes, offset: int, pattern: Pattern) -> bool:
+def _stands_alone(data: Octets, offset: int, pattern: Pattern) -> bool:
     """Is the hit the whole word, number or UID, and not a part of a longer one?"""
     if pattern.edge is Edge.NONE:
         return True
@@ -158,7 +173,7 @@ def _stands_alone(data: bytes, offset: int, pattern: Pattern) -> bool:
     return not after.isdigit()
 
 
-def _character(data: bytes, at: int, pattern: Pattern) -> bytes:
+def _character(data: Octets, at: int, pattern: Pattern) -> bytes:
     """The ASCII character that stands at ``at`` in the pattern's encoding, or nothing."""
     unit = data[at : at + pattern.unit] if at >= 0 else b""
     if len(unit) < pattern.unit or (pattern.unit == 2 and unit[1 - pattern.low]):
@@ -166,12 +181,12 @@ def _character(data: bytes, at: int, pattern: Pattern) -> bytes:
     return unit[pattern.low : pattern.low + 1]
 
 
-def _tag_follows(data: bytes, at: int) -> bool:
+def _tag_follows(data: Octets, at: int) -> bool:
     """Does the next element's tag stand here? Its group may look like text: (0038,xxxx) begins with ``8``."""
     return data[at + 1 : at + 2] == b"\0" or data[at + 4 : at + 6] in _VRS
 
 
-def _layout(path: Path, data: bytes) -> tuple[int, bytes]:
+def _layout(path: Path, data: Octets) -> tuple[int, bytes]:
     """Where the image's cells begin in a DICOM file, and its data set inflated if it is deflated."""
     if data[128:132] != b"DICM":
         return len(data), b""

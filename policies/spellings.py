@@ -35,7 +35,9 @@ _FURTHER = (
 _LONG = 8
 
 # Words that stand in name attributes where there is no name.
-PLACEHOLDERS = frozenset({"anonymous", "anonymized", "none", "unknown", "unnamed", "unspecified", "null"})
+PLACEHOLDERS = frozenset(
+    {"anonymous", "anonymized", "none", "removed", "unknown", "unnamed", "unspecified", "null"}
+)
 
 _MONTHS = (
     "January",
@@ -130,9 +132,10 @@ def _tellable(text: str) -> bool:
         return False
     if text.isdigit():
         return len(text) >= 6
-    if text.isascii():
-        return len(text) >= (3 if text.isalpha() else 4)
-    return len(text) >= 2
+    if any(ord(character) > 0x2E7F for character in text):
+        # Two ideographs are a name, or a good part of one.
+        return len(text) >= 2
+    return len(text) >= (3 if text.isalpha() else 4)
 
 
 def _foldings(text: str) -> set[str]:
