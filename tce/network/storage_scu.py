@@ -47,10 +47,11 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SendAccount:
-    """What became of every file."""
+    """What became of every file. ``lost``: the peer went away before all had been tried."""
 
     sent: tuple[int, ...]
     failed: tuple[Failure, ...]
+    lost: bool = False
 
 
 class _Outgoing(NamedTuple):
@@ -61,16 +62,23 @@ class _Outgoing(NamedTuple):
 
 
 def send(
-    files: Iterable[Path], to: Peer, calling: str, progress: Callable[[int], None] = lambda place: None
+    files: Iterable[Path],
+    to: Peer,
+    calling: str,
+    progress: Callable[[int], None] = lambda place: None,
+    *,
+    stop_at_failure: bool = False,
 ) -> SendAccount:
     """Send files in their order; return which the peer has now and which not.
 
     ``progress`` is called with a file's place as soon as the peer has answered Success for it. A file that is
-    not Part 10, or that the peer takes in no encoding, is a failure of its own, and the others go on. Raises
-    PeerUnavailable when there is no association to begin with.
+    not Part 10, or that the peer takes in no encoding, is a failure of its own; the others go on unless
+    ``stop_at_failure``, then they are failures, too. Raises PeerUnavailable when there is no association to
+    begin with.
     """
     outgoing, failed = _examine(files)
     sent: list[int] = []
+    lost = False
     for number, (contexts, batch) in enumerate(_associations(outgoing)):
         try:
             assoc = _associate(to, calling, contexts)
@@ -78,19 +86,23 @@ def send(
             if number == 0:
                 raise
             failed += [Failure(one.place, None, exc.what) for one in batch]
+            lost = True
             continue
         try:
             for one in batch:
-                failure = _send_one(assoc, one)
-                if failure is None:
+                if failed and stop_at_failure:
+                    failed.append(Failure(one.place, None, "it was not tried after a failure"))
+                elif (failure := _send_one(assoc, one)) is not None:
+                    failed.append(failure)
+                else:
                     sent.append(one.place)
                     progress(one.place)
-                else:
-                    failed.append(failure)
         finally:
             if assoc.is_established:
                 assoc.release()
-    return SendAccount(tuple(sent), tuple(sorted(failed)))
+            else:
+                lost = True
+    return SendAccount(tuple(sent), tuple(failed), lost)
 
 
 def echo(to: Peer, calling: str) -> None:

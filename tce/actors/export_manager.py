@@ -1,0 +1,88 @@
+"""The Export Manager: receives selections, de-identifies them as their case says, and delivers them.
+
+One process: a listener takes instances and documents in, a worker takes complete exports down the road. Both
+work on one durable spool and index, so a process that dies at any instant resumes when it is started again.
+What to do with an instance is the business of the rooms that it is given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tce.arrivals import ArrivalDesk
+from tce.exports import Exports
+from tce.ledger import Change
+from tce.network.storage_scp import StorageListener
+from tce.road import Auditor, Rooms
+from tce.spool import Spool
+from tce.states import State
+from tce.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerSettings:
+    """Where the Export Manager listens, whom it answers, and where its spool and index are."""
+
+    ae_title: str
+    host: str
+    port: int
+    allowed: tuple[str, ...]
+    spool: Path
+    exports_url: str
+    settle_seconds: float = 2.0
+    poll_seconds: float = 0.5
+    stale_seconds: float = 86400.0
+
+
+def run(
+    settings: ManagerSettings,
+    rooms: Rooms,
+    stop: threading.Event,
+    started: Callable[[int], None] = lambda port: None,
+) -> None:
+    """Be the Export Manager until ``stop`` is set. ``started`` is told the port once it listens.
+
+    Raises PortInUse when the port is taken, ExportError when another process has the spool.
+    """
+    # 1. Own the spool: then whatever was leased or half written belongs to nobody.
+    spool = Spool(settings.spool)
+    spool.own()
+    exports = Exports(
+        settings.exports_url,
+        settle_seconds=settings.settle_seconds,
+        observer=audit_states(rooms.auditor),
+    )
+    try:
+        desk = ArrivalDesk(spool, exports)
+        desk.adopt()
+        exports.recover()
+        # 2. Take in (RAD-50, RAD-51, RAD-52) beside the work (RAD-53).
+        listener = StorageListener(
+            settings.ae_title, settings.host, settings.port, settings.allowed, desk.take_in
+        )
+        with listener:
+            started(listener.port)
+            Worker(exports, spool, rooms, settings.ae_title).run(
+                stop, settings.poll_seconds, settings.stale_seconds
+            )
+    finally:
+        exports.close()
+        spool.release()
+
+
+def audit_states(auditor: Auditor) -> Callable[[Change], None]:
+    """Return an observer that records every transition of an export."""
+
+    def observe(change: Change) -> None:
+        detail = {"export": change.export_id, "after": change.after.value}
+        if change.before is not None:
+            detail["before"] = change.before.value
+        if change.reasons:
+            detail["reasons"] = ", ".join(sorted({reason.code for reason in change.reasons}))
+        wrong = change.after in (State.HELD, State.FAILED)
+        auditor.record("export state", success=not wrong, detail=detail)
+
+    return observe

@@ -1,0 +1,236 @@
+"""The Export Selector: sends instances, and says with a manifest and additional information what is to be made
+of them (RAD-50, RAD-51, RAD-52).
+
+It changes nothing in an instance. What it cannot send is set aside with the reason, and never referenced: the
+manifest is built from what the Export Manager has accepted. Files of several patients become one selection
+for each patient, since a manifest is of one.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
+
+from tce.documents import manifest as manifests
+from tce.documents import teaching_file_info
+from tce.documents.codes import DelayReason, ExportTitle, Scheme
+from tce.documents.content import Reference
+from tce.documents.manifest import Manifest
+from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
+from tce.errors import Refused
+from tce.network.contexts import STORAGE_SOP_CLASSES
+from tce.network.storage_scu import PeerUnavailable, send
+from tce.road import Peer
+
+_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR: describes files, is none of them
+_HEADER_END = 0x00204000  # the headers of Patient and General Study module end before Image Comments
+
+
+class SetAside(NamedTuple):
+    """A file that was not selected: which, why as a code, and why in words."""
+
+    path: Path
+    reason: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelectAccount:
+    """What one selection sent."""
+
+    patients: int
+    studies: int
+    instances: int
+    manifests: int
+    set_aside: tuple[SetAside, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    path: Path = field(repr=False)
+    reference: Reference
+    header: Dataset = field(repr=False)
+
+    @property
+    def patient(self) -> tuple[str, str]:
+        return str(self.header.get("PatientID", "")), str(self.header.get("IssuerOfPatientID", ""))
+
+
+def select(
+    sources: Iterable[Path],
+    request: PolicyRequest,
+    to: Peer,
+    calling: str,
+    *,
+    title: ExportTitle = ExportTitle.TRIAL,
+    delay: Sequence[DelayReason] = (),
+    info: TeachingFileInfo | None = None,
+    scheme: Scheme = Scheme.IHERADTF,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SelectAccount:
+    """Send every instance found in files and folders, then manifest and additional information.
+
+    ``request`` names the case, and optionally its policy by name, version and digest. ``progress`` is told
+    how many of how many instances have been sent. Raises Refused when nothing can be selected,
+    PeerUnavailable when the Export Manager does not answer or goes away: then no manifest was sent, and
+    nothing will be exported.
+    """
+    if not request.case:
+        raise Refused("the selection names no case", next_step="name one: --case")
+    # 1. Look at every file; what is no instance of a Storage SOP Class of the standard is set aside.
+    candidates, set_aside = _examine(sources)
+    if not candidates:
+        raise Refused(
+            f"nothing to select: {len(set_aside)} files were set aside",
+            next_step="name files or folders that hold DICOM instances",
+        )
+    # 2. Send the instances (RAD-50); what the Export Manager does not take is not referenced.
+    done = 0
+
+    def count(place: int) -> None:
+        nonlocal done
+        done += 1
+        progress(done, len(candidates))
+
+    account = send([one.path for one in candidates], to, calling, progress=count)
+    if account.lost:
+        raise PeerUnavailable(
+            f"{to.ae_title} went away after {len(account.sent)} of {len(candidates)} instances",
+            next_step="select again: what it has already is recognised",
+        )
+    set_aside += [SetAside(candidates[one.place].path, "not-accepted", one.why) for one in account.failed]
+    accepted = [candidates[place] for place in account.sent]
+    if not accepted:
+        raise Refused(
+            f"{to.ae_title} took none of {len(candidates)} instances",
+            next_step=f"the first reason: {account.failed[0].why}",
+        )
+    # 3. Send additional information and manifests, for each patient on their own (RAD-52, RAD-51).
+    documents = [
+        ds
+        for selection in _by_patient(accepted)
+        for ds in _documents(selection, request, title, delay, info, scheme)
+    ]
+    _send_documents(documents, to, calling)
+    return SelectAccount(
+        patients=len({one.patient for one in accepted}),
+        studies=len({one.reference.study_uid for one in accepted}),
+        instances=len(accepted),
+        manifests=sum(ds.Modality == "KO" for ds in documents),
+        set_aside=tuple(set_aside),
+    )
+
+
+def _examine(sources: Iterable[Path]) -> tuple[list[_Candidate], list[SetAside]]:
+    candidates: dict[str, _Candidate] = {}
+    set_aside: list[SetAside] = []
+    for path in _files(sources):
+        found = _candidate(path)
+        if isinstance(found, SetAside):
+            set_aside.append(found)
+        elif found is not None:
+            candidates.setdefault(found.reference.sop_instance_uid, found)
+    return list(candidates.values()), set_aside
+
+
+def _files(sources: Iterable[Path]) -> Iterator[Path]:
+    """Yield every file below the sources, in an order that is the same everywhere."""
+    for source in sources:
+        if not source.exists():
+            raise Refused(f"{source} does not exist", next_step="name files or folders that exist")
+        if source.is_file():
+            yield source
+        for folder, below, names in os.walk(source):
+            below.sort()
+            yield from (Path(folder, name) for name in sorted(names))
+
+
+def _candidate(path: Path) -> _Candidate | SetAside | None:
+    try:
+        ds = dcmread(path, stop_before_pixels=True)
+    except InvalidDicomError:
+        return SetAside(path, "not-dicom", "it is not a DICOM file")
+    except Exception:  # what a broken file does to a parser is not foreseeable
+        return SetAside(path, "malformed", "it cannot be read to the end of its header")
+    sop_class_uid = str(ds.get("SOPClassUID", ""))
+    if ds.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
+        return None
+    uids = [str(ds.get(kw, "")) for kw in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    if not uids[2]:
+        return SetAside(path, "no-sop-instance-uid", "it has no SOP Instance UID")
+    if not all(uids):
+        return SetAside(path, "malformed", "it has no Study or Series Instance UID")
+    if sop_class_uid not in STORAGE_SOP_CLASSES:
+        private = UID(sop_class_uid).is_private
+        reason = "private-sop-class" if private else "unknown-sop-class"
+        return SetAside(path, reason, "its SOP Class is not one of the standard's Storage SOP Classes")
+    header = ds[:_HEADER_END]
+    return _Candidate(path, Reference(uids[0], uids[1], sop_class_uid, uids[2]), header)
+
+
+def _by_patient(candidates: Iterable[_Candidate]) -> list[list[_Candidate]]:
+    patients: dict[tuple[str, str], list[_Candidate]] = {}
+    for one in candidates:
+        patients.setdefault(one.patient, []).append(one)
+    return list(patients.values())
+
+
+def _documents(
+    selection: Sequence[_Candidate],
+    request: PolicyRequest,
+    title: ExportTitle,
+    delay: Sequence[DelayReason],
+    info: TeachingFileInfo | None,
+    scheme: Scheme,
+) -> list[Dataset]:
+    """Return additional information and manifests of one patient; the information is referenced, too."""
+    now = datetime.now(UTC)
+    headers: dict[str, Dataset] = {}
+    for one in selection:
+        headers.setdefault(one.reference.study_uid, one.header)
+    information = teaching_file_info.build(
+        info or _minimal_info(title), request, next(iter(headers.values())), scheme=scheme, now=now
+    )
+    references = [one.reference for one in selection]
+    references.append(
+        Reference(
+            str(information.StudyInstanceUID),
+            str(information.SeriesInstanceUID),
+            str(information.SOPClassUID),
+            str(information.SOPInstanceUID),
+        )
+    )
+    selected = Manifest(
+        title=title, references=tuple(references), delay_reasons=tuple(delay), description=request.case
+    )
+    return [information, *manifests.build(selected, headers, scheme=scheme, now=now)]
+
+
+def _minimal_info(title: ExportTitle) -> TeachingFileInfo:
+    """Return what table H-1 makes mandatory, for a selection that only asks for a policy."""
+    return TeachingFileInfo(author="Export Selector", abstract=title.meaning, keywords=("export",))
+
+
+def _send_documents(documents: Sequence[Dataset], to: Peer, calling: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="tce-") as folder:
+        paths = []
+        for place, ds in enumerate(documents):
+            path = Path(folder, f"{place:04d}")
+            ds.save_as(path, enforce_file_format=True)
+            paths.append(path)
+        account = send(paths, to, calling, stop_at_failure=True)
+    if account.failed:
+        raise PeerUnavailable(
+            f"{to.ae_title} did not take the manifest: {account.failed[0].why}",
+            next_step="select again: what it has already is recognised",
+        )

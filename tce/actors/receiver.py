@@ -1,0 +1,120 @@
+"""The Receiver: stores what an Export Manager delivers, and writes one portable medium for each export.
+
+It waits, like the Export Manager, until everything that a manifest references is here, in whatever order it
+came (RAD-53, RAD-47). How a medium looks is the business of the medium writer that it is given.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tce.actors.export_manager import audit_states
+from tce.arrivals import ArrivalDesk
+from tce.exports import Exports
+from tce.ledger import Export
+from tce.network.storage_scp import StorageListener
+from tce.road import Auditor, Hold, MediumWriter, Reason
+from tce.spool import Spool
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """Where the Receiver listens, whom it answers, where its spool and index are, where its media go."""
+
+    ae_title: str
+    host: str
+    port: int
+    allowed: tuple[str, ...]
+    spool: Path
+    exports_url: str
+    out: Path
+    settle_seconds: float = 0.0
+    poll_seconds: float = 0.5
+    stale_seconds: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class MediumReport:
+    """One medium that was written: where, and how many instances it holds."""
+
+    path: Path
+    instances: int
+
+
+def run(
+    settings: ReceiverSettings,
+    write_medium: MediumWriter,
+    auditor: Auditor,
+    stop: threading.Event,
+    started: Callable[[int], None] = lambda port: None,
+    reported: Callable[[MediumReport], None] = lambda report: None,
+) -> None:
+    """Be the Receiver until ``stop`` is set; ``reported`` is told of every medium.
+
+    Raises PortInUse when the port is taken, ExportError when another process has the spool.
+    """
+    spool = Spool(settings.spool)
+    spool.own()
+    exports = Exports(
+        settings.exports_url, settle_seconds=settings.settle_seconds, observer=audit_states(auditor)
+    )
+    try:
+        desk = ArrivalDesk(spool, exports)
+        desk.adopt()
+        exports.recover()
+        listener = StorageListener(
+            settings.ae_title, settings.host, settings.port, settings.allowed, desk.take_in
+        )
+        with listener:
+            started(listener.port)
+            while not stop.is_set():
+                export = exports.lease()
+                if export is None:
+                    exports.give_up(settings.stale_seconds)
+                    stop.wait(settings.poll_seconds)
+                    continue
+                _complete(export, exports, spool, settings.out, write_medium, auditor, reported)
+    finally:
+        exports.close()
+        spool.release()
+
+
+def _complete(
+    export: Export,
+    exports: Exports,
+    spool: Spool,
+    out: Path,
+    write_medium: MediumWriter,
+    auditor: Auditor,
+    reported: Callable[[MediumReport], None],
+) -> None:
+    """Write the medium of one export as ``out/<number>``; a folder of that name is a complete medium."""
+    try:
+        paths = [member.received.path for member in exports.arrived(export, spool.path)]
+        medium = out / str(export.number)
+        if not medium.exists():
+            unfinished = out / f".unfinished-{export.number}"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            out.mkdir(parents=True, exist_ok=True)
+            write_medium(paths, unfinished)
+            unfinished.rename(medium)
+    except Hold as exc:
+        exports.hold(export.id, exc.reasons)
+        return
+    except Exception as exc:
+        reason = Reason("medium", str(getattr(exc, "what", f"writing failed with {type(exc).__name__}")))
+        if export.attempts + 1 >= _ATTEMPTS:
+            exports.fail(export, [reason])
+        else:
+            exports.give_back(export, reason, wait=2.0**export.attempts)
+        return
+    exports.close_export(export)
+    detail = {"export": export.id, "medium": str(export.number), "instances": str(len(paths))}
+    auditor.record("import", success=True, detail=detail)
+    reported(MediumReport(medium, len(paths)))

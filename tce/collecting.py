@@ -1,0 +1,201 @@
+"""How exports come about: each arrival is ticked off, each manifest makes an export or joins its siblings'.
+
+The order of arrival makes no difference: whichever comes last completes. All of it happens inside the
+transaction that enters the instance, so that an index in which a step is missing never exists (RAD-50 to 52).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from tce.documents.manifest import DocumentKind, ParsedManifest
+from tce.ledger import Change, Export, Transaction, dump
+from tce.road import Reason
+from tce.spool import Spooled
+from tce.states import State, Verb, transition
+from tce.tables import exports, instances, members
+
+
+class Intake(StrEnum):
+    """What an arrival turned out to be."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+
+
+class Role(StrEnum):
+    """Why an instance belongs to an export."""
+
+    REFERENCE = "reference"
+    MANIFEST = "manifest"
+
+
+def enter(
+    tx: Transaction,
+    spooled: Spooled,
+    kind: DocumentKind,
+    parsed: ParsedManifest | None,
+    faults: Sequence[Reason],
+    settle: float,
+) -> Intake:
+    """Enter one instance, and whatever follows from its being here.
+
+    The same bytes twice are one instance. The same SOP Instance UID with other bytes is entered beside the
+    first: the export that needs it will be held, since nobody can say which one was meant.
+    """
+    header = spooled.header
+    same_uid = instances.c.sop_instance_uid == header.sop_instance_uid
+    if spooled.digest in set(tx.db.scalars(sa.select(instances.c.digest).where(same_uid))):
+        return Intake.DUPLICATE
+    tx.db.execute(
+        instances.insert().values(
+            sop_instance_uid=header.sop_instance_uid,
+            sop_class_uid=header.sop_class_uid,
+            transfer_syntax_uid=header.transfer_syntax_uid,
+            kind=kind.value,
+            digest=spooled.digest,
+            size=spooled.size,
+            file=spooled.name,
+            calling_ae=header.source_ae_title,
+            arrived_at=tx.now,
+        )
+    )
+    for number in _tick_off(tx, header.sop_instance_uid):
+        complete(tx, number, settle)
+    if kind is DocumentKind.MANIFEST:
+        _enter_manifest(tx, spooled, parsed, faults, settle)
+    return Intake.NEW
+
+
+def complete(tx: Transaction, number: int, settle: float) -> None:
+    """Make an export ready if it is collecting and nothing is missing."""
+    export = tx.export(exports.c.number == number)
+    if export.state is State.COLLECTING and export.missing == 0:
+        tx.change(number, Verb.COMPLETE, not_before=tx.now + settle)
+
+
+def _tick_off(tx: Transaction, uid: str) -> list[int]:
+    """Mark an instance as arrived in every export that waits for it; return these exports."""
+    waiting = (members.c.sop_instance_uid == uid) & ~members.c.arrived
+    numbers = list(tx.db.scalars(sa.select(members.c.export).where(waiting)))
+    if numbers:
+        tx.db.execute(members.update().where(waiting).values(arrived=True))
+        tx.db.execute(
+            exports.update().where(exports.c.number.in_(numbers)).values(missing=exports.c.missing - 1)
+        )
+    return numbers
+
+
+def _enter_manifest(
+    tx: Transaction,
+    spooled: Spooled,
+    parsed: ParsedManifest | None,
+    faults: Sequence[Reason],
+    settle: float,
+) -> None:
+    """Make the export of a manifest, or add a sibling to the one that its siblings have made."""
+    group = {spooled.header.sop_instance_uid} | (parsed.siblings if parsed else frozenset())
+    number = tx.db.scalar(
+        sa.select(members.c.export).where(
+            members.c.role == Role.MANIFEST.value, members.c.sop_instance_uid.in_(group)
+        )
+    )
+    found = [*faults, *(parsed.faults if parsed else ())]
+    if number is None:
+        number = _new_export(tx, spooled, parsed, group)
+    elif parsed is None or not _agrees(tx, number, parsed, group):
+        found.append(Reason("siblings-differ", "the manifests of one selection do not agree"))
+    export = tx.export(exports.c.number == number)
+    if found and export.state in transition(Verb.HOLD).before:
+        tx.change(number, Verb.HOLD, reasons=dump(found), unreadable=True)
+    elif parsed and parsed.manifest.delay_reasons and export.state is State.COLLECTING:
+        reasons = [Reason("delay", reason.meaning) for reason in parsed.manifest.delay_reasons]
+        tx.change(number, Verb.DELAY, reasons=dump(reasons))
+    elif export.state is State.COLLECTING:
+        _supersede(tx, export)
+        complete(tx, number, settle)
+
+
+def _new_export(tx: Transaction, spooled: Spooled, parsed: ParsedManifest | None, group: set[str]) -> int:
+    export_id = secrets.token_hex(6)
+    manifest = parsed.manifest if parsed else None
+    number = tx.db.scalar(
+        exports.insert()
+        .values(
+            id=export_id,
+            state=State.COLLECTING.value,
+            title=manifest.title.name.lower() if manifest else "",
+            description=manifest.description[:128] if manifest else "",
+            case_id="",
+            policy_digest="",
+            calling_ae=spooled.header.source_ae_title,
+            missing=0,
+            reasons="[]",
+            tally="{}",
+            unreadable=False,
+            attempts=0,
+            leased=False,
+            not_before=tx.now,
+            created_at=tx.now,
+            changed_at=tx.now,
+        )
+        .returning(exports.c.number)
+    )
+    tx.changes.append(Change(export_id, None, State.COLLECTING))
+    wanted = dict.fromkeys(group, (spooled.header.sop_class_uid, Role.MANIFEST))
+    for reference in manifest.references if manifest else ():
+        wanted.setdefault(reference.sop_instance_uid, (reference.sop_class_uid, Role.REFERENCE))
+    tx.db.execute(
+        members.insert(),
+        [
+            {
+                "export": number,
+                "sop_instance_uid": uid,
+                "sop_class_uid": sop,
+                "role": role.value,
+                "arrived": False,
+            }
+            for uid, (sop, role) in wanted.items()
+        ],
+    )
+    of_export = members.c.export == number
+    here = members.c.sop_instance_uid.in_(sa.select(instances.c.sop_instance_uid))
+    tx.db.execute(members.update().where(of_export, here).values(arrived=True))
+    awaited = sa.select(sa.func.count()).select_from(members).where(of_export, ~members.c.arrived)
+    tx.set(number, missing=tx.db.scalar(awaited))
+    return int(number)
+
+
+def _agrees(tx: Transaction, number: int, parsed: ParsedManifest, group: set[str]) -> bool:
+    """Whether a further manifest says what the first one of its export said."""
+    return (
+        _members(tx, number, Role.MANIFEST) == group
+        and _members(tx, number, Role.REFERENCE)
+        == {one.sop_instance_uid for one in parsed.manifest.references} - group
+        and tx.export(exports.c.number == number).title == parsed.manifest.title.name.lower()
+    )
+
+
+def _supersede(tx: Transaction, export: Export) -> None:
+    """Cancel the delayed exports whose content an undelayed one of the same kind covers."""
+    delayed = tx.db.scalars(
+        sa.select(exports.c.number).where(
+            exports.c.state == State.DELAYED.value,
+            exports.c.title == export.title,
+            exports.c.calling_ae == export.calling_ae,
+        )
+    ).all()
+    covered = _members(tx, export.number, Role.REFERENCE)
+    for number in delayed:
+        if _members(tx, number, Role.REFERENCE) <= covered:
+            reason = Reason("superseded", f"export {export.id} took its place")
+            tx.change(number, Verb.SUPERSEDE, reasons=dump([reason]))
+
+
+def _members(tx: Transaction, number: int, role: Role) -> set[str]:
+    of_role = (members.c.export == number) & (members.c.role == role.value)
+    return set(tx.db.scalars(sa.select(members.c.sop_instance_uid).where(of_role)))

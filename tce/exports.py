@@ -1,0 +1,314 @@
+"""The index of one actor: what has arrived, which exports its manifests make, and how far each has come.
+
+Every change is one transaction (:mod:`tce.ledger`), checked against the table of :mod:`tce.states`. The index
+holds UIDs as received, file names, digests and states, and no other attribute of an instance. It reads and
+writes no files and talks to no peer. SQLite by default, PostgreSQL by URL.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tce import collecting
+from tce.collecting import Intake, Role
+from tce.documents.manifest import DocumentKind, ParsedManifest
+from tce.errors import ExportError
+from tce.ledger import Change, Export, Transaction, as_export, dump, transaction
+from tce.road import Delivered, Hold, Reason, Received, Sealed
+from tce.spool import Spooled
+from tce.states import State, Verb
+from tce.tables import deliveries, exports, instances, members, open_database, outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One instance of an export that has arrived: where it lies, who sent it, what it is."""
+
+    received: Received
+    kind: DocumentKind
+    calling_ae: str
+
+
+class Exports:
+    """The index behind one actor. Safe for many threads of one process; other processes may look and ask."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        settle_seconds: float = 0.0,
+        clock: Callable[[], float] = time.time,
+        observer: Callable[[Change], None] = lambda change: None,
+    ) -> None:
+        self._engine = open_database(url)
+        self._settle = settle_seconds
+        self._clock = clock
+        self._observer = observer
+        # An instance and the manifest that names it may arrive at the same time on two associations: each
+        # must see the other, whatever the isolation level of the database.
+        self._arriving = threading.Lock()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._engine.dispose()
+
+    # --- Arrival (RAD-50, RAD-51, RAD-52)
+
+    def arrive(
+        self,
+        spooled: Spooled,
+        kind: DocumentKind,
+        manifest: ParsedManifest | None = None,
+        faults: Sequence[Reason] = (),
+    ) -> Intake:
+        """Enter one spooled instance; when this returns, it is durable.
+
+        The same bytes twice are one instance (DUPLICATE: the second file is not needed). ``manifest`` makes
+        or completes an export. ``faults`` are reasons why a document with the title of a manifest could not
+        be read: its export is held.
+        """
+        with self._arriving, self._transaction() as tx:
+            return collecting.enter(tx, spooled, kind, manifest, faults, self._settle)
+
+    def files(self) -> set[str]:
+        """Return the names of all files that the index knows, to find those that it does not."""
+        with self._transaction() as tx:
+            return set(tx.db.scalars(sa.select(instances.c.file)))
+
+    # --- Work
+
+    def lease(self) -> Export | None:
+        """Take the oldest export that is ready or has something left to deliver; None when there is none."""
+        with self._transaction() as tx:
+            row = tx.db.execute(
+                sa.select(exports.c.number, exports.c.state)
+                .where(
+                    exports.c.state.in_([State.READY.value, State.DELIVERING.value]),
+                    ~exports.c.leased,
+                    exports.c.not_before <= tx.now,
+                )
+                .order_by(exports.c.number)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            ).first()
+            if row is None:
+                return None
+            if row.state == State.READY.value:
+                return tx.change(row.number, Verb.LEASE, leased=True)
+            tx.set(row.number, leased=True)
+            return tx.export(exports.c.number == row.number)
+
+    def recover(self) -> int:
+        """Give back what a process that is gone had leased. Only for the owner of the spool, at start."""
+        with self._transaction() as tx:
+            rows = tx.db.execute(sa.select(exports.c.number, exports.c.state).where(exports.c.leased)).all()
+            for row in rows:
+                if row.state == State.WORKING.value:
+                    tx.change(row.number, Verb.GIVE_BACK)
+                else:
+                    tx.set(row.number, leased=False)
+            return len(rows)
+
+    def arrived(self, export: Export, where: Callable[[str], Path]) -> list[Member]:
+        """Return the instances of an export: what its manifests reference, information, then the manifests.
+
+        Raises Hold when one SOP Instance UID arrived with two contents, or as another SOP Class than the
+        manifest says: which one was meant cannot be decided.
+        """
+        with self._transaction() as tx:
+            rows = tx.db.execute(
+                sa.select(instances, members.c.role, members.c.sop_class_uid.label("expected"))
+                .join(members, members.c.sop_instance_uid == instances.c.sop_instance_uid)
+                .where(members.c.export == export.number)
+                .order_by(instances.c.id)
+            ).all()
+        if len({row.sop_instance_uid for row in rows}) != len(rows):
+            raise Hold([Reason("conflict", "an instance was sent twice with different content")])
+        if any(row.expected != row.sop_class_uid for row in rows):
+            raise Hold([Reason("sop-class", "an instance is not of the SOP Class that the manifest says")])
+        order = [DocumentKind.INSTANCE, DocumentKind.INFORMATION, DocumentKind.MANIFEST]
+        return sorted((_member(row, where) for row in rows), key=lambda member: order.index(member.kind))
+
+    def give_back(self, export: Export, reason: Reason, *, wait: float) -> None:
+        """End a lease without a result; the export is taken again after ``wait`` seconds."""
+        with self._transaction() as tx:
+            if export.state is State.WORKING:
+                tx.change(export.number, Verb.GIVE_BACK)
+            tx.set(
+                export.number,
+                leased=False,
+                attempts=exports.c.attempts + 1,
+                not_before=tx.now + wait,
+                reasons=dump([reason]),
+            )
+
+    def fail(self, export: Export, reasons: Sequence[Reason]) -> None:
+        """End a lease for good, until a person asks for another try."""
+        self._change(export.id, Verb.FAIL, reasons)
+
+    def seal(
+        self,
+        export: Export,
+        sealed: Sequence[Sealed],
+        *,
+        case_id: str,
+        policy_digest: str,
+        tally: Mapping[str, int],
+    ) -> Export:
+        """Record what is to be delivered, under which case and policy. The lease goes on."""
+        rows = [
+            {
+                "export": export.number,
+                "place": place,
+                "path": str(one.path),
+                "sop_class_uid": one.sop_class_uid,
+                "sop_instance_uid": one.sop_instance_uid,
+                "transfer_syntax_uid": one.transfer_syntax_uid,
+                "digest": one.digest,
+                "is_manifest": one.is_manifest,
+            }
+            for place, one in enumerate(sealed)
+        ]
+        with self._transaction() as tx:
+            tx.db.execute(outputs.delete().where(outputs.c.export == export.number))
+            tx.db.execute(outputs.insert(), rows)
+            return tx.change(
+                export.number,
+                Verb.SEAL,
+                leased=True,
+                case_id=case_id,
+                policy_digest=policy_digest,
+                tally=json.dumps(dict(tally), sort_keys=True),
+                attempts=0,
+                reasons="[]",
+            )
+
+    def sealed(self, export: Export) -> list[Sealed]:
+        """Return what :meth:`seal` recorded, in the order of delivery."""
+        of_export = sa.select(outputs).where(outputs.c.export == export.number).order_by(outputs.c.place)
+        with self._transaction() as tx:
+            return [
+                Sealed(
+                    path=Path(row.path),
+                    sop_class_uid=row.sop_class_uid,
+                    sop_instance_uid=row.sop_instance_uid,
+                    transfer_syntax_uid=row.transfer_syntax_uid,
+                    digest=row.digest,
+                    is_manifest=row.is_manifest,
+                )
+                for row in tx.db.execute(of_export)
+            ]
+
+    def has(self, export: Export, receiver: str) -> set[tuple[str, str]]:
+        """Return (SOP Instance UID, digest) of everything that a receiver has answered with Success."""
+        with self._transaction() as tx:
+            rows = tx.db.execute(
+                sa.select(deliveries.c.sop_instance_uid, deliveries.c.digest).where(
+                    deliveries.c.export == export.number, deliveries.c.receiver == receiver
+                )
+            )
+            return {(row.sop_instance_uid, row.digest) for row in rows}
+
+    def delivered(self, export: Export, delivered: Delivered) -> None:
+        """Record that a receiver has one instance."""
+        with self._transaction() as tx:
+            tx.db.execute(
+                deliveries.insert().values(
+                    export=export.number,
+                    receiver=delivered.receiver,
+                    sop_instance_uid=delivered.sealed.sop_instance_uid,
+                    digest=delivered.sealed.digest,
+                    delivered_at=tx.now,
+                )
+            )
+
+    def close_export(self, export: Export) -> None:
+        """End an export's life: every receiver has everything, and the record is written."""
+        self._change(export.id, Verb.DELIVER, ())
+
+    def give_up(self, older_than: float) -> int:
+        """Fail every export that stayed incomplete for that many seconds; return how many."""
+        with self._transaction() as tx:
+            stale = (exports.c.state == State.COLLECTING.value) & (exports.c.changed_at < tx.now - older_than)
+            rows = tx.db.execute(sa.select(exports.c.number, exports.c.missing).where(stale)).all()
+            for row in rows:
+                reason = Reason("incomplete", f"{row.missing} instances or manifests never arrived")
+                tx.change(row.number, Verb.GIVE_UP, reasons=dump([reason]))
+            return len(rows)
+
+    # --- What people see and ask (tce exports …)
+
+    def listing(self, states: Iterable[State] = State) -> list[Export]:
+        """Return the exports in any of these states, oldest first."""
+        wanted = exports.c.state.in_([state.value for state in states])
+        with self._transaction() as tx:
+            rows = tx.db.execute(sa.select(exports).where(wanted).order_by(exports.c.number))
+            return [as_export(row) for row in rows]
+
+    def get(self, export_id: str) -> Export:
+        """Return one export. Raises ExportError when there is none of this id."""
+        with self._transaction() as tx:
+            return tx.export(exports.c.id == export_id)
+
+    def missing(self, export_id: str) -> list[str]:
+        """Return the SOP Instance UIDs that an export still waits for."""
+        with self._transaction() as tx:
+            number = tx.export(exports.c.id == export_id).number
+            awaited = (members.c.export == number) & ~members.c.arrived
+            uid = members.c.sop_instance_uid
+            return list(tx.db.scalars(sa.select(uid).where(awaited).order_by(uid)))
+
+    def hold(self, export_id: str, reasons: Sequence[Reason]) -> Export:
+        """Stop an export until a person has looked at it. Raises ExportError where its state forbids it."""
+        return self._change(export_id, Verb.HOLD, reasons)
+
+    def retry(self, export_id: str) -> Export:
+        """Let a held or failed export go through every check again. What a receiver has is not sent again.
+
+        Raises ExportError where its state forbids it, and when its manifest is at fault.
+        """
+        with self._transaction() as tx:
+            number = tx.export(exports.c.id == export_id).number
+            if tx.db.scalar(sa.select(exports.c.unreadable).where(exports.c.number == number)):
+                raise ExportError(
+                    "its manifest can never be exported", next_step="send a new manifest; cancel this one"
+                )
+            tx.change(number, Verb.RETRY, reasons="[]", attempts=0)
+            collecting.complete(tx, number, self._settle)
+            return tx.export(exports.c.number == number)
+
+    def cancel(self, export_id: str) -> Export:
+        """Give an export up. Raises ExportError when it is being worked on, or delivered."""
+        return self._change(export_id, Verb.CANCEL, [Reason("cancelled", "a person cancelled it")])
+
+    def _change(self, export_id: str, verb: Verb, reasons: Sequence[Reason]) -> Export:
+        with self._transaction() as tx:
+            number = tx.export(exports.c.id == export_id).number
+            return tx.change(number, verb, reasons=dump(reasons))
+
+    def _transaction(self) -> AbstractContextManager[Transaction]:
+        return transaction(self._engine, self._clock, self._observer)
+
+
+def _member(row: Any, where: Callable[[str], Path]) -> Member:
+    kind = DocumentKind(row.kind)
+    if row.role == Role.MANIFEST.value:
+        kind = DocumentKind.MANIFEST
+    elif kind is DocumentKind.MANIFEST:
+        kind = DocumentKind.INSTANCE  # a manifest that this export merely references
+    received = Received(
+        path=where(row.file),
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+    )
+    return Member(received=received, kind=kind, calling_ae=row.calling_ae)

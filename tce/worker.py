@@ -1,0 +1,227 @@
+"""Takes ready exports down the road: the numbered story of RAD-51's expected actions and of RAD-53.
+
+One export at a time, leased; whatever happens to this process, the export is taken again, and since
+pseudonyms and policy are the same, the same bytes come out. Nothing is decided by guessing: what a check does
+not pass is held with its reasons, what a service could not do now is tried again with longer and longer
+pauses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from pydicom import dcmread
+
+from tce.documents import teaching_file_info
+from tce.documents.manifest import DocumentKind
+from tce.documents.manifest import parse as parse_manifest
+from tce.documents.teaching_file_info import PolicyRequest
+from tce.errors import ExportError
+from tce.exports import Exports, Member
+from tce.ledger import Export
+from tce.network.storage_scu import send
+from tce.road import (
+    CaseTerms,
+    Delivered,
+    Hold,
+    Peer,
+    PolicyTerms,
+    Reason,
+    Received,
+    Release,
+    Rooms,
+    Sealed,
+    anonymize,
+    digest_of,
+    seal,
+)
+from tce.spool import Spool
+from tce.states import State
+
+ATTEMPTS = 8
+_LONGEST_WAIT = 300.0
+_CASE_ID = re.compile(r"[a-z][a-z0-9-]{0,30}")  # anything else is free text and no name of a case
+
+
+class Worker:
+    """Works on the exports of one index and one spool, until there is nothing left to do."""
+
+    def __init__(self, exports: Exports, spool: Spool, rooms: Rooms, ae_title: str) -> None:
+        self._exports = exports
+        self._spool = spool
+        self._rooms = rooms
+        self._ae_title = ae_title
+
+    def run(self, stop: threading.Event, poll_seconds: float, stale_seconds: float) -> None:
+        """Work until ``stop`` is set."""
+        while not stop.is_set():
+            if not self.step():
+                self._exports.give_up(stale_seconds)
+                stop.wait(poll_seconds)
+
+    def step(self) -> bool:
+        """Take one export as far as it goes now; False when there was none."""
+        export = self._exports.lease()
+        if export is None:
+            return False
+        try:
+            self._take_down_the_road(export)
+        except Hold as exc:
+            with _unless_overtaken():
+                self._exports.hold(export.id, exc.reasons)
+        except Exception as exc:
+            # Our own errors say what happened without a value; of a foreign one only the kind is kept.
+            what = str(getattr(exc, "what", f"it failed with {type(exc).__name__}"))
+            self._try_later(self._exports.get(export.id), [Reason("failed", what)])
+        return True
+
+    def _take_down_the_road(self, export: Export) -> None:
+        # 1. What has arrived for this export: instances, additional information, manifests.
+        if export.state is State.WORKING:
+            members = self._exports.arrived(export, self._spool.path)
+            # 2. Which case it is for, and whether that case allows it (RAD-52, design section 6).
+            terms = self._decide(export, members)
+            # 3. Anonymize everything alike, manifests and information included (RAD-53).
+            place = self._spool.workplace(export.id, fresh=True)
+            received = [self._prepared(member, place / "prepared") for member in members]
+            workshop = self._rooms.workshop(terms)
+            anonymized = anonymize(received, workshop, place / "out")
+            # 4. Seal: one finding holds the whole export.
+            manifests = [
+                member.received.sop_instance_uid for member in members if member.kind is DocumentKind.MANIFEST
+            ]
+            sealed = seal(anonymized, workshop.verifier, manifests)
+            tally: Counter[str] = Counter()
+            for instance in anonymized:
+                tally.update(instance.tally)
+            export = self._exports.seal(
+                export, sealed, case_id=terms.id, policy_digest=terms.policy.digest, tally=tally
+            )
+        else:
+            _prove_unchanged(self._exports.sealed(export))
+        # 5. Deliver what is missing to each receiver of the case: instances, then manifests.
+        terms = self._terms_still_standing(export)
+        sealed = self._exports.sealed(export)
+        failures = [reason for to in terms.receivers for reason in self._deliver(export, sealed, to)]
+        if failures:
+            self._try_later(export, failures)
+            return
+        # 6. Close: the signed release record, the audit message, the state.
+        self._rooms.releases.close(
+            Release(export.id, terms.id, terms.policy, terms.receivers, tuple(sealed), export.tally)
+        )
+        for to in terms.receivers:
+            detail = {"export": export.id, "case": terms.id, "receiver": to.ae_title}
+            detail["instances"] = str(len(sealed))
+            self._rooms.auditor.record("export", success=True, detail=detail)
+        self._exports.close_export(export)
+        self._spool.clear(export.id)
+
+    def _decide(self, export: Export, members: Sequence[Member]) -> CaseTerms:
+        """Return the terms of the case that the export is for, or raise Hold with everything that forbids it."""
+        requests = [
+            teaching_file_info.parse(dcmread(member.received.path))[1]
+            for member in members
+            if member.kind is DocumentKind.INFORMATION
+        ]
+        descriptions = {
+            parse_manifest(dcmread(member.received.path)).manifest.description
+            for member in members
+            if member.kind is DocumentKind.MANIFEST
+        }
+        terms = self._rooms.cases.terms(_case_of(requests, descriptions))
+        wrong = [reason for request in requests for reason in _unlike(request, terms)]
+        documents = [member for member in members if member.kind is not DocumentKind.INSTANCE]
+        if any(member.calling_ae not in terms.selectors for member in documents):
+            wrong.append(Reason("selector", f"its sender may not select for the case {terms.id}"))
+        if not terms.receivers:
+            wrong.append(Reason("receiver", f"the case {terms.id} has no receiver"))
+        if wrong:
+            raise Hold(wrong)
+        return terms
+
+    def _prepared(self, member: Member, place: Path) -> Received:
+        """Take the policy request out of additional information; everything else goes as it is."""
+        if member.kind is not DocumentKind.INFORMATION:
+            return member.received
+        place.mkdir(exist_ok=True)
+        path = place / member.received.path.name
+        ds = teaching_file_info.without_policy_request(dcmread(member.received.path))
+        ds.save_as(path, enforce_file_format=True)
+        return Received(
+            path=path,
+            sop_class_uid=member.received.sop_class_uid,
+            sop_instance_uid=member.received.sop_instance_uid,
+            transfer_syntax_uid=member.received.transfer_syntax_uid,
+        )
+
+    def _terms_still_standing(self, export: Export) -> CaseTerms:
+        """Ask for the case again: an approval may have been withdrawn since the export was sealed."""
+        terms = self._rooms.cases.terms(export.case_id)
+        if terms.policy.digest != export.policy_digest:
+            raise Hold([Reason("policy-changed", "the case has another policy since this was anonymized")])
+        return terms
+
+    def _deliver(self, export: Export, sealed: Sequence[Sealed], to: Peer) -> list[Reason]:
+        """Send to one receiver what it does not have yet; return what could not be sent."""
+        has = self._exports.has(export, to.ae_title)
+        missing = [one for one in sealed if (one.sop_instance_uid, one.digest) not in has]
+        if not missing:
+            return []
+        detail = {"export": export.id, "receiver": to.ae_title, "instances": str(len(missing))}
+        self._rooms.auditor.record("begin transfer", success=True, detail=detail)
+
+        def record(place: int) -> None:
+            self._exports.delivered(export, Delivered(missing[place], to.ae_title))
+
+        # One association, instances before manifests; after a failure nothing more, so that no manifest
+        # arrives where an instance that it references did not.
+        account = send(
+            [one.path for one in missing], to, self._ae_title, progress=record, stop_at_failure=True
+        )
+        return [Reason("delivery", f"{to.ae_title}: {failure.why}") for failure in account.failed[:1]]
+
+    def _try_later(self, export: Export, reasons: Sequence[Reason]) -> None:
+        """Give the lease back for a while, or fail when it was tried often enough."""
+        with _unless_overtaken():
+            if export.attempts + 1 >= ATTEMPTS:
+                self._exports.fail(export, reasons)
+            else:
+                wait = min(_LONGEST_WAIT, 2.0**export.attempts)
+                self._exports.give_back(export, reasons[0], wait=wait)
+
+
+def _unless_overtaken() -> contextlib.suppress:
+    """Let a change go by that a person's hold or cancellation has made impossible in the meantime."""
+    return contextlib.suppress(ExportError)
+
+
+def _case_of(requests: Sequence[PolicyRequest], descriptions: Collection[str]) -> str:
+    """Return the case that an export names: in its policy requests, else as its Key Object Description."""
+    named = {request.case for request in requests if request.case} or {
+        text for text in (description.strip() for description in descriptions) if _CASE_ID.fullmatch(text)
+    }
+    if not named:
+        raise Hold([Reason("no-case", "neither the additional information nor the manifest names a case")])
+    if len(named) > 1 or not all(_CASE_ID.fullmatch(name) for name in named):
+        raise Hold([Reason("ambiguous-case", "the documents do not name one case")])
+    return named.pop()
+
+
+def _unlike(request: PolicyRequest, terms: CaseTerms) -> list[Reason]:
+    """Say whether a request asks for anything but the approved policy of the case."""
+    asked = PolicyTerms(request.name, request.version, request.digest)
+    if not request.names_a_policy or asked == terms.policy:
+        return []
+    return [Reason("policy", f"the policy asked for is not the approved one of the case {terms.id}")]
+
+
+def _prove_unchanged(sealed: Sequence[Sealed]) -> None:
+    """Raise Hold unless every file still has the bytes that were sealed."""
+    if not all(one.path.is_file() and digest_of(one.path) == one.digest for one in sealed):
+        raise Hold([Reason("changed", "a sealed file is gone or not as it was when it was sealed")])
