@@ -16,7 +16,7 @@ from media.directory import Directory, DirectoryRecord, read_directory
 from media.errors import LabelFault, UnreadableInstance, UnreadableMedium
 from media.files import MediumFiles, is_part_10, walk_medium
 from media.fileset import is_legal_file_id, require_legal_fileset_id
-from media.instances import EXPLICIT_VR_LITTLE_ENDIAN, Instance, read_instance
+from media.instances import EXPLICIT_VR_LITTLE_ENDIAN, META_VERSION, Instance, read_instance
 from media.layout import layout_faults
 from media.links import Links, Tree
 from media.profiles import Profile
@@ -98,7 +98,7 @@ class _Checking:
 
     def check_directory(self, directory: Directory) -> None:
         """Check the DICOMDIR, its records, and the file of each."""
-        if directory.meta_version != b"\0\1":
+        if directory.meta_version != META_VERSION:
             self.fault("dicomdir", "File Meta Information Version is not 00 01")
         if directory.sop_class_uid != MEDIA_STORAGE_DIRECTORY:
             self.fault("dicomdir", "the SOP Class is not Media Storage Directory")
@@ -169,7 +169,7 @@ class _Checking:
 
     def _check_instance(self, record: DirectoryRecord, instance: Instance) -> None:
         where = f"the file of record {record.number}"
-        if instance.meta_version != b"\0\1":
+        if instance.meta_version != META_VERSION:
             self.fault("instances", f"{where}: File Meta Information Version is not 00 01")
         if not instance.preamble_is_zero:
             self.fault("instances", f"{where}: the preamble is not empty")

@@ -23,6 +23,7 @@ from media.record_types import key_tags
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+META_VERSION = b"\0\1"
 _BESIDE_KEYS = (
     "SpecificCharacterSet",
     "SOPClassUID",

@@ -26,7 +26,7 @@ from media.dicomdir import write_dicomdir
 from media.errors import Fault, InstancesUnfit, LabelFault, MediumUnproven, OutputRefused, UnreadableInstance
 from media.fileset import fileset_uid
 from media.hierarchy import Hierarchy
-from media.instances import Instance, read_instance
+from media.instances import EXPLICIT_VR_LITTLE_ENDIAN, META_VERSION, Instance, read_instance
 from media.pages import MediumLabel, write_pages
 from media.profiles import Handling, Profile, handling_of, place, profiles_for, transfer_syntax_name
 
@@ -177,21 +177,27 @@ def _handling(instance: Instance, profile: Profile, faults: list[Fault]) -> Hand
         step = f"choose the profile {others}" if others else "decompress these instances first"
         what = f"{transfer_syntax_name(syntax)} is not allowed by {profile}"
         faults.append(Fault(instance.path, what, step))
+    elif instance.meta_version != META_VERSION:
+        if syntax != EXPLICIT_VR_LITTLE_ENDIAN:
+            what = "File Meta Information Version (0002,0001) is not 00 01"
+            faults.append(Fault(instance.path, what, "let whoever wrote these files write them again"))
+        return Handling.REWRITE
     return handling
 
 
 def _place_all(hierarchy: Hierarchy, staging: Path) -> int:
     rewritten = 0
+    faults: list[Fault] = []
     for entry, file_id in hierarchy.files():
         target = staging.joinpath(*file_id)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             place(entry.path, target, entry.handling)
         except UnreadableInstance as fault:
-            raise InstancesUnfit(
-                [Fault(entry.path, fault.what, "leave these files out of the medium")]
-            ) from None
+            faults.append(Fault(entry.path, fault.what, "leave these files out of the medium"))
         rewritten += entry.handling is Handling.REWRITE
+    if faults:
+        raise InstancesUnfit(faults)
     return rewritten
 
 

@@ -18,7 +18,7 @@ from pydicom.uid import UID
 
 from media.dicomdir import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from media.errors import UnreadableInstance
-from media.instances import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN
+from media.instances import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, META_VERSION
 
 _JPEG = frozenset({f"1.2.840.10008.1.2.4.{code}" for code in (50, 51, 70)})
 _JPEG_2000 = frozenset({f"1.2.840.10008.1.2.4.{code}" for code in (90, 91)})
@@ -102,6 +102,7 @@ def _rewrite(source: Path, out: Path) -> None:
             elif dataset.file_meta.TransferSyntaxUID == EXPLICIT_VR_BIG_ENDIAN:
                 _swap_words(dataset)
             dataset.preamble = bytes(128)
+            dataset.file_meta.FileMetaInformationVersion = META_VERSION
             dataset.file_meta.TransferSyntaxUID = EXPLICIT_VR_LITTLE_ENDIAN
             dataset.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
             dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
