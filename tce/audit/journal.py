@@ -23,10 +23,12 @@ from tce.errors import Outcome
 class Shape(Enum):
     """Which kind of message an event becomes."""
 
+    NONE = auto()  # a step inside this system, kept in the trail only
     ALERT = auto()
     LOGIN = auto()
     ACTIVITY = auto()
     LOG_USED = auto()
+    TRANSFER = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,10 @@ EVENTS: Mapping[str, EventRow] = {
         Shape.ALERT, _RESTRICTED, "files were pseudonymized under the site's keys"
     ),
     "folder.anonymized": EventRow(Shape.ALERT, _RESTRICTED, "files were anonymized under a case's key"),
+    "export state": EventRow(Shape.NONE, _RESTRICTED, "an export changed its state"),
+    "begin transfer": EventRow(Shape.TRANSFER, messages.BEGIN_TRANSFERRING, "instances are being sent"),
+    "export": EventRow(Shape.TRANSFER, messages.INSTANCES_TRANSFERRED, "instances were sent"),
+    "import": EventRow(Shape.TRANSFER, messages.INSTANCES_TRANSFERRED, "instances were received"),
     "release.signed": EventRow(Shape.ALERT, _RESTRICTED, "a release record was signed"),
 }
 
@@ -84,6 +90,20 @@ class Journal:
         message = self._message(row, event, outcome, detail)
         self._append(event, outcome, detail, message)
 
+    def transferred(
+        self,
+        event: str,
+        sender: Participant,
+        receiver: Participant,
+        studies: Mapping[str, Sequence[Study]],
+        detail: Mapping[str, str],
+    ) -> None:
+        """Write a transfer of instances between two application entities, one message a patient."""
+        build = messages.begin_transferring if event == "begin transfer" else messages.instances_transferred
+        for patient, of_patient in studies.items():
+            message = build(self._source, sender, receiver, of_patient, patient)
+            self._append(event, Outcome.SUCCESS, detail, message)
+
     def exported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> None:
         """Write an Export of one patient to a medium (RAD-47)."""
         where = Medium(medium.absolute().as_uri(), label)
@@ -101,6 +121,8 @@ class Journal:
         return {"case": case, "studies": str(len(studies)), "instances": str(instances)}
 
     def _message(self, row: EventRow, event: str, outcome: Outcome, detail: Mapping[str, str]) -> bytes:
+        if row.shape is Shape.NONE:
+            return b""
         if row.shape is Shape.LOGIN:
             return messages.user_authentication(self._source, self.actor, outcome=outcome)
         if row.shape is Shape.ACTIVITY:
