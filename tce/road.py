@@ -19,6 +19,9 @@ from policies.errors import Refusal
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from tce.errors import TceError
 
+# Instances that are open at one time, and resolved by one request.
+BATCH = 200
+
 
 class Reason(NamedTuple):
     """Why an export waits or failed: a code for machines, a sentence for people; never an instance's value."""
@@ -234,18 +237,38 @@ class MediumWriter(Protocol):
 
 
 def anonymize(received: Sequence[Received], workshop: Workshop[D], out: Path) -> list[Anonymized]:
-    """Treat a whole export by its policy, in one visit to the keys.
+    """Treat a whole export by its policy.
 
-    Returns one anonymized instance for each received one, in order. Raises :class:`Hold` naming every refused
-    instance by its place, when the engine refuses any, when an instance is not the one that the index says,
-    or when they are not all of one patient (RAD-51: one patient a manifest). Then nothing is passed on.
+    Returns one anonymized instance for each received one, in order. Raises :class:`Hold` naming the refused
+    instances of a batch by their places, when the engine refuses any, when an instance is not the one that
+    the index says, or when they are not all of one patient (RAD-51: one patient a manifest). Then nothing is
+    passed on.
     """
-    # 1. Read every instance; a refusal of one holds all (an export is complete or it is not made).
+    out.mkdir(parents=True, exist_ok=True)
+    result: list[Anonymized] = []
+    patients: set[Identifier] = set()
+    for start in range(0, len(received), BATCH):
+        batch = received[start : start + BATCH]
+        # 1. Read the batch; a refusal of one holds all (an export is complete or it is not made).
+        drafts = _drafts(batch, workshop.engine, start + 1)
+        # 2. One patient a manifest.
+        patients |= {draft.subject.patient for draft in drafts}
+        if len(patients) > 1:
+            raise Hold([Reason("several-patients", "the selection holds more than one patient")])
+        # 3. One request derives the pseudonyms of all identifiers of the batch.
+        pseudonyms = workshop.pseudonyms.resolve([draft.subject for draft in drafts])
+        # 4. One pass writes.
+        for place, (instance, draft) in enumerate(zip(batch, drafts, strict=True), start + 1):
+            result.append(_written(instance, draft, pseudonyms, workshop.engine, out, place))
+    return result
+
+
+def _drafts(batch: Sequence[Received], engine: Deidentifier[D], first: int) -> list[D]:
     drafts: list[D] = []
     refused: list[Reason] = []
-    for place, instance in enumerate(received, 1):
+    for place, instance in enumerate(batch, first):
         try:
-            draft = workshop.engine.read(instance.path)
+            draft = engine.read(instance.path)
         except Refusal as exc:
             refused.append(Reason(exc.reason, f"instance {place}: {exc.what}"))
             continue
@@ -256,33 +279,32 @@ def anonymize(received: Sequence[Received], workshop: Workshop[D], out: Path) ->
         drafts.append(draft)
     if refused:
         raise Hold(refused)
-    # 2. One patient a manifest.
-    if len({draft.subject.patient for draft in drafts}) != 1:
-        raise Hold([Reason("several-patients", "the selection holds instances of more than one patient")])
-    # 3. One request derives the pseudonyms of all identifiers.
-    pseudonyms = workshop.pseudonyms.resolve([draft.subject for draft in drafts])
-    # 4. One pass writes.
-    out.mkdir(parents=True, exist_ok=True)
-    result: list[Anonymized] = []
-    for place, (instance, draft) in enumerate(zip(received, drafts, strict=True), 1):
-        try:
-            written = workshop.engine.write(draft, pseudonyms, out / f"{place:06d}")
-        except Refusal as exc:
-            raise Hold([Reason(exc.reason, f"instance {place}: {exc.what}")]) from None
-        result.append(
-            Anonymized(
-                source=instance,
-                path=written.path,
-                sop_class_uid=written.sop_class_uid,
-                sop_instance_uid=written.sop_instance_uid,
-                series_uid=written.series_uid,
-                study_uid=written.study_uid,
-                patient_id=written.patient_id,
-                transfer_syntax_uid=written.transfer_syntax_uid,
-                tally=dict(written.tally),
-            )
-        )
-    return result
+    return drafts
+
+
+def _written(
+    instance: Received,
+    draft: D,
+    pseudonyms: Mapping[Identifier, str],
+    engine: Deidentifier[D],
+    out: Path,
+    place: int,
+) -> Anonymized:
+    try:
+        written = engine.write(draft, pseudonyms, out / f"{place:06d}")
+    except Refusal as exc:
+        raise Hold([Reason(exc.reason, f"instance {place}: {exc.what}")]) from None
+    return Anonymized(
+        source=instance,
+        path=written.path,
+        sop_class_uid=written.sop_class_uid,
+        sop_instance_uid=written.sop_instance_uid,
+        series_uid=written.series_uid,
+        study_uid=written.study_uid,
+        patient_id=written.patient_id,
+        transfer_syntax_uid=written.transfer_syntax_uid,
+        tally=dict(written.tally),
+    )
 
 
 def seal(instances: Sequence[Anonymized], verifier: Verifier, manifests: Collection[str]) -> list[Sealed]:

@@ -59,11 +59,12 @@ class SelectAccount:
 class _Candidate:
     path: Path = field(repr=False)
     reference: Reference
-    header: Dataset = field(repr=False)
+    patient: tuple[str, str] = field(repr=False)
 
     @property
-    def patient(self) -> tuple[str, str]:
-        return str(self.header.get("PatientID", "")), str(self.header.get("IssuerOfPatientID", ""))
+    def header(self) -> Dataset:
+        """Read Patient and General Study module again: one a study is needed, so none is kept."""
+        return dcmread(self.path, stop_before_pixels=True)[:_HEADER_END]
 
 
 def select(
@@ -174,8 +175,8 @@ def _candidate(path: Path) -> _Candidate | SetAside | None:
         private = UID(sop_class_uid).is_private
         reason = "private-sop-class" if private else "unknown-sop-class"
         return SetAside(path, reason, "its SOP Class is not one of the standard's Storage SOP Classes")
-    header = ds[:_HEADER_END]
-    return _Candidate(path, Reference(uids[0], uids[1], sop_class_uid, uids[2]), header)
+    patient = str(ds.get("PatientID", "")), str(ds.get("IssuerOfPatientID", ""))
+    return _Candidate(path, Reference(uids[0], uids[1], sop_class_uid, uids[2]), patient)
 
 
 def _by_patient(candidates: Iterable[_Candidate]) -> list[list[_Candidate]]:
@@ -197,7 +198,8 @@ def _documents(
     now = datetime.now(UTC)
     headers: dict[str, Dataset] = {}
     for one in selection:
-        headers.setdefault(one.reference.study_uid, one.header)
+        if one.reference.study_uid not in headers:
+            headers[one.reference.study_uid] = one.header
     information = teaching_file_info.build(
         info or _minimal_info(title), request, next(iter(headers.values())), scheme=scheme, now=now
     )
