@@ -1,0 +1,52 @@
+# The two commands of README are `make demo` and `make test`; each sets up what it needs, and can be repeated.
+# Nothing but make and Python 3.11 or newer is expected. PYTHON=… chooses another interpreter, ARGS=… adds options.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+# The environment belongs to these dependencies at this place: when either changes, it is made anew.
+KEY := $(shell { pwd; cat pyproject.toml; } | cksum | tr -cd '0-9')
+READY := $(VENV)/ready-$(KEY)
+DEMO ?= demo
+ARGS ?=
+
+.PHONY: demo test check bench docs setup clean
+
+demo: $(READY)
+	$(RUN) -m tce demo $(DEMO) $(ARGS)
+
+test: $(READY)
+	$(RUN) -m pytest $(ARGS)
+
+check: $(READY)
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest -q -m "not peer and not vault" $(ARGS)
+
+docs: $(READY)
+	$(RUN) -m pytest -q tests/docs $(ARGS)
+
+bench: $(READY)
+	$(RUN) -m tests.bench $(ARGS)
+
+setup: $(READY)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The stamp is written last: a set-up that was interrupted has none, and begins again from an empty environment.
+$(READY): pyproject.toml
+	@set -e; \
+	python=; \
+	for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11 or newer with venv was not found; install it, or name it: make PYTHON=/path/to/python" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$($$python --version); this is done once."; \
+	"$$python" -m venv --clear $(VENV); \
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	touch $@
