@@ -14,7 +14,8 @@ import base64
 import binascii
 import http
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from vault.errors import BadAnswer, BadRequest, Forbidden, LoginFailed, NotFound
 from vault.secrecy import Secret, safe_name
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _TIMEOUT_SECONDS = 30.0
 _RENEW_AT = 0.8  # of a token's life
@@ -34,6 +36,8 @@ _RENEW_AT = 0.8  # of a token's life
 # them, a text with its context four.
 _HMAC_BATCH = 490
 _CIPHER_BATCH = 240
+_AT_ONCE = 3
+_DIGEST_BYTES = 32
 
 
 class Sealable(NamedTuple):
@@ -82,6 +86,7 @@ class Client:
             timeout=_TIMEOUT_SECONDS,
             allow_redirects=False,  # requests would carry the token to wherever it is sent
         )
+        self._threads = ThreadPoolExecutor(_AT_ONCE)
         self._login: Callable[[], _Token] | None = None
         self._renew_after = float("inf")
 
@@ -147,33 +152,45 @@ class Client:
 
     def hmac_batch(self, mount: str, key: str, inputs: Sequence[bytes], *, version: int) -> list[bytes]:
         """HMAC-SHA-256 of each input under one version of a key, in order; 32 bytes each."""
-        path = f"{mount}/hmac/{safe_name(key, 'key')}/sha2-256"
+        return self.hmac_batches(mount, {key: inputs}, version=version)[key]
+
+    def hmac_batches(
+        self, mount: str, inputs: Mapping[str, Sequence[bytes]], *, version: int
+    ) -> dict[str, list[bytes]]:
+        """:meth:`hmac_batch` for several keys of a mount at once."""
         prefix = f"vault:v{version}:"
-        found: list[bytes] = []
-        for part in _cut(inputs, _HMAC_BATCH):
+
+        def ask(key: str, part: Sequence[bytes]) -> list[bytes]:
+            path = f"{mount}/hmac/{safe_name(key, 'key')}/sha2-256"
             body = {"batch_input": [{"input": _base64(text)} for text in part], "key_version": version}
-            for result in self._batch(path, body, len(part)):
-                digest = _unwrapped(result.get("hmac"), prefix, path)
-                if len(digest) != 32:
-                    raise _unusable(path)
-                found.append(digest)
-        return found
+            results = self._batch(path, body, len(part))
+            digests = [_unwrapped(result.get("hmac"), prefix, path) for result in results]
+            if not all(len(digest) == _DIGEST_BYTES for digest in digests):
+                raise _unusable(path)
+            return digests
+
+        return self._ask_in_parts(inputs, _HMAC_BATCH, ask)
 
     def encrypt_batch(self, mount: str, key: str, inputs: Sequence[Sealable]) -> list[str]:
         """The ciphertext of each plaintext, in order. The key must exist: it is never made on the way."""
-        path = f"{mount}/encrypt/{safe_name(key, 'key')}"
-        found: list[str] = []
-        for part in _cut(inputs, _CIPHER_BATCH):
+        return self.encrypt_batches(mount, {key: inputs})[key]
+
+    def encrypt_batches(self, mount: str, inputs: Mapping[str, Sequence[Sealable]]) -> dict[str, list[str]]:
+        """:meth:`encrypt_batch` for several keys of a mount at once."""
+
+        def ask(key: str, part: Sequence[Sealable]) -> list[str]:
+            path = f"{mount}/encrypt/{safe_name(key, 'key')}"
             items = [
                 {"plaintext": _base64(item.plaintext.reveal()), "associated_data": _base64(item.context)}
                 for item in part
             ]
-            for result in self._batch(path, {"batch_input": items}, len(part)):
-                ciphertext = result.get("ciphertext")
-                if not isinstance(ciphertext, str) or not ciphertext.startswith("vault:v"):
-                    raise _unusable(path)
-                found.append(ciphertext)
-        return found
+            results = self._batch(path, {"batch_input": items}, len(part))
+            found = [result.get("ciphertext") for result in results]
+            if not all(isinstance(text, str) and text.startswith("vault:v") for text in found):
+                raise _unusable(path)
+            return [str(text) for text in found]
+
+        return self._ask_in_parts(inputs, _CIPHER_BATCH, ask)
 
     def decrypt_batch(self, mount: str, key: str, inputs: Sequence[Sealing]) -> list[Secret[bytes]]:
         """The plaintext of each ciphertext, in order; BadAnswer if one does not open in its context."""
@@ -229,6 +246,21 @@ class Client:
 
     # Requests
 
+    def _ask_in_parts(
+        self, inputs: Mapping[str, Sequence[T]], size: int, ask: Callable[[str, Sequence[T]], list[R]]
+    ) -> dict[str, list[R]]:
+        """Cut what is asked of each key into requests, and have some of them on their way at the same time."""
+        parts = [(key, part) for key, members in inputs.items() for part in _cut(members, size)]
+        found: dict[str, list[R]] = {key: [] for key in inputs}
+        if len(parts) == 1:
+            answers: Iterable[list[R]] = [ask(*parts[0])]
+        else:
+            self._stay_logged_in()
+            answers = self._threads.map(lambda part: ask(*part), parts)
+        for (key, _), answer in zip(parts, answers, strict=True):
+            found[key].extend(answer)
+        return found
+
     def _logged_in(self, path: str, body: Mapping[str, object], what: str) -> _Token:
         try:
             auth = self._answer("post", path, body).get("auth")
@@ -240,6 +272,11 @@ class Client:
         if not isinstance(auth, dict) or not isinstance(auth.get("client_token"), str):
             raise _unusable(path)
         return _Token(Secret(auth["client_token"]), float(auth.get("lease_duration", 0)))
+
+    def _stay_logged_in(self) -> None:
+        if self._login is not None and time.monotonic() > self._renew_after:
+            self._adapter.token = None
+            self._use(self._login())
 
     def _use(self, token: _Token) -> None:
         self._adapter.token = token.value.reveal()
@@ -257,9 +294,7 @@ class Client:
         return results
 
     def _data(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
-        if self._login is not None and time.monotonic() > self._renew_after:
-            self._adapter.token = None
-            self._use(self._login())
+        self._stay_logged_in()
         data = self._answer(method, path, body).get("data")
         return data if isinstance(data, dict) else {}
 

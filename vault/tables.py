@@ -1,0 +1,203 @@
+"""The tables of the mapping database, how it is opened, and the step to the newest version of its schema.
+
+SQLite in one file by default, PostgreSQL by URL. Nothing here holds an original in the clear or under an
+unkeyed hash: originals are sealed (:mod:`vault.sealing`) and recognized by a keyed fingerprint.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from vault.errors import StoreUnavailable
+
+VERSION = "0001"  # of the schema; migrations/versions holds the way there
+VERSION_TABLE = "vault_schema_version"
+_BUSY_MILLISECONDS = 60_000
+_MIGRATION_LOCK = 0x7463_6531  # "tce1", the name of an advisory lock of PostgreSQL
+
+metadata = sa.MetaData()
+
+subject_keys = sa.Table(
+    "subject_keys",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("case_id", sa.String(64), nullable=False),
+    sa.Column("patient", sa.String(64), nullable=False),
+    sa.Column("created", sa.String(20), nullable=False),
+    sa.Index("subject_keys_of_patient", "case_id", "patient"),
+)
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("key_id", sa.ForeignKey("subject_keys.id"), primary_key=True),
+    sa.Column("custodian", sa.String(64), primary_key=True),
+    sa.Column("ciphertext", sa.Text, nullable=False),
+)
+
+# A value that several patients share (a device, a physician) has a row for each of them, so that each
+# patient can be re-identified without touching another.
+mappings = sa.Table(
+    "mappings",
+    metadata,
+    sa.Column("case_id", sa.String(64), primary_key=True),
+    sa.Column("pseudonym", sa.String(64), primary_key=True),
+    sa.Column("patient", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(80), nullable=False),
+    sa.Column("key_id", sa.ForeignKey("subject_keys.id"), nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("fingerprint", sa.LargeBinary(16), nullable=False),
+    sa.Column("scheme", sa.String(16), nullable=False),
+    sa.Column("key_version", sa.Integer, nullable=False),
+    sa.Column("created", sa.String(20), nullable=False),
+    sa.Index("mappings_of_key", "key_id"),
+    sqlite_with_rowid=False,
+)
+
+requests = sa.Table(
+    "custody_requests",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("case_id", sa.String(64), nullable=False),
+    sa.Column("patients", sa.JSON, nullable=False),
+    sa.Column("fields", sa.JSON, nullable=False),
+    sa.Column("purpose", sa.String(32), nullable=False),
+    sa.Column("ticket", sa.String(64), nullable=False),
+    sa.Column("requester", sa.String(64), nullable=False),
+    sa.Column("requested", sa.String(20), nullable=False),
+    sa.Column("expires", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("decided_by", sa.String(64), nullable=False),
+    sa.Column("decided", sa.String(20), nullable=False),
+)
+
+granted_shares = sa.Table(
+    "granted_shares",
+    metadata,
+    sa.Column("request_id", sa.ForeignKey("custody_requests.id"), primary_key=True),
+    sa.Column("key_id", sa.ForeignKey("subject_keys.id"), primary_key=True),
+    sa.Column("ciphertext", sa.Text, nullable=False),
+)
+
+
+class Database:
+    """An open mapping database of the newest schema. Belongs to one process."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            address = sa.make_url(url)
+            if address.get_backend_name() == "sqlite":
+                _make_private(address.database)
+            self._engine = sa.create_engine(address, hide_parameters=True)
+        except (SQLAlchemyError, ImportError):
+            raise StoreUnavailable(
+                "the address of the mapping database is not usable",
+                next_step="write sqlite:///<file> or postgresql+psycopg://<server>/<name> in tce.toml",
+            ) from None
+        self.dialect = self._engine.dialect
+        if self.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+        self._bring_up_to_date()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that reads. Raises StoreUnavailable."""
+        with self._transaction(writing=False) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes, durable when the block ends and undone when it raises."""
+        with self._transaction(writing=True) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, *, writing: bool) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect().execution_options(writing=writing) as connection, connection.begin():
+                yield connection
+        except SQLAlchemyError as fault:
+            # The library's text may quote values.
+            raise StoreUnavailable(
+                f"the mapping database cannot be used ({type(fault).__name__})",
+                next_step="check that it is reachable, not full and not locked, then run the command again",
+            ) from None
+
+    def _bring_up_to_date(self) -> None:
+        with self.reading() as connection:
+            if _version(connection) == VERSION:
+                return
+        # Several processes may come to a new database at once; all but one find it done.
+        with self.writing() as connection:
+            if self.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            if _version(connection) != VERSION:
+                _migrate(connection)
+
+
+def _version(connection: sa.Connection) -> str:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return ""
+    return str(connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")))  # noqa: S608 (a constant)
+
+
+def _migrate(connection: sa.Connection) -> None:
+    # Imported here because it takes longer than opening a database that is up to date.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    configuration = Config()
+    configuration.set_main_option(
+        "script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%")
+    )
+    configuration.attributes["connection"] = connection
+    try:
+        command.upgrade(configuration, VERSION)
+    except CommandError:
+        raise StoreUnavailable(
+            "the mapping database was made by another version of this software",
+            next_step="use that version, or restore the database from before",
+        ) from None
+
+
+def _make_private(file: str | None) -> None:
+    if file and file != ":memory:":
+        try:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as fault:
+            raise StoreUnavailable(
+                f"the file of the mapping database cannot be written ({fault.strerror})",
+                next_step="check its folder in tce.toml",
+            ) from None
+
+
+def _prepare_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
+    # The driver's own transactions would let schema changes and reads slip out of ours.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # a commit survives a power failure: nothing leaves before it
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(
+        "PRAGMA cache_size = -65536"
+    )  # 64 MiB: pseudonyms come in no order, and go all over the table
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writing = connection.get_execution_options().get("writing")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
