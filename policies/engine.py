@@ -36,7 +36,7 @@ from policies.plan import Plan
 from policies.pseudonyms import Identifier, Subject
 from policies.rules import Rules
 from policies.scan import Copy, Facts, FileSource, MemorySource, Piece, Source, scan
-from policies.standard.beyond import Risk, risks
+from policies.standard.beyond import Risk, risks, screen_types
 from policies.standard.tables import attribute_type, is_known_sop_class
 from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
 
@@ -184,6 +184,9 @@ class Engine:
         # 4. What no attribute rule can see is held.
         if original.burned_in and Risk.BURNED_IN_ANNOTATION not in self.policy.accepted_risks:
             raise _held(Risk.BURNED_IN_ANNOTATION, "The image says that text is burned into its pixels.")
+        screens = {screen_types()[part] for part in original.image_type if part in screen_types()}
+        for risk in screens - self.policy.accepted_risks:
+            raise _held(risk, "The Image Type says that the image is a saved screen.")
         if facts.dropped_items and facts.by_reference:
             raise Held(
                 "content-by-reference",

@@ -51,6 +51,7 @@ CODING_SCHEME = 0x00080102
 CAPTURED = frozenset(
     {
         0x00080005,  # Specific Character Set
+        0x00080008,  # Image Type
         0x00080016,  # SOP Class UID
         0x00080018,  # SOP Instance UID
         0x00080020,  # Study Date
@@ -118,7 +119,9 @@ class LevelTable:
 
     def for_item(self, item: bytes, explicit: bool) -> LevelTable | None:
         """Return this table for a content item that stays, None for one that goes."""
-        return None if is_dropped(item, explicit, self.plan.rules.options) else self
+        rules = self.plan.rules
+        dropped = is_dropped(item, explicit, rules.options, ages_banded=rules.bands is not None)
+        return None if dropped else self
 
     def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
         """Return what happens to a private element: kept only by creator and element, dates moved."""

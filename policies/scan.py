@@ -519,6 +519,9 @@ def _sequence(
             continue
         at, pieces, touched = _level(buf, at, item_stop, open_item, undefined, inner, facts, depth)
         changed = changed or touched
+        if touched and not pieces:
+            # Nothing of the item stays: an empty item would only break its macro.
+            continue
         items.append((open_item, pieces))
     if not changed:
         return at, buf[pos:at]

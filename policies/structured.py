@@ -23,7 +23,11 @@ _u16 = struct.Struct("<H").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 
 
-def is_dropped(item: bytes, explicit: bool, options: Collection[Option]) -> bool:
+_AGES = frozenset({("121033", "DCM"), ("424144002", "SCT"), ("397669002", "SCT"), ("30525-0", "LN")})
+"""Concepts whose value is an age in full years; they would undo an age band."""
+
+
+def is_dropped(item: bytes, explicit: bool, options: Collection[Option], *, ages_banded: bool) -> bool:
     """Say whether a content item goes as a whole.
 
     ``item`` begins with the item's first element; what lies behind the item is not looked at. An item whose value
@@ -31,6 +35,8 @@ def is_dropped(item: bytes, explicit: bool, options: Collection[Option]) -> bool
     """
     value_type, code, scheme = _read(item, explicit)
     if not value_type:
+        return True
+    if ages_banded and (code, scheme) in _AGES:
         return True
     action = resolve_concept(code, scheme, value_type, options)
     return action in ("X", "X/D")

@@ -21,6 +21,7 @@ from policies.pseudonyms import Identifier, Kind, Subject
 from policies.scan import Changed, Facts, Piece
 
 CHARACTER_SET = 0x00080005
+IMAGE_TYPE = 0x00080008
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 STUDY_DATE = 0x00080020
@@ -59,6 +60,7 @@ class Original:
     series_uid: str
     study_uid: str
     burned_in: bool
+    image_type: tuple[str, ...]
     identity: dict[int, Changed]
 
     def __repr__(self) -> str:
@@ -111,6 +113,7 @@ def learn(pieces: list[Piece], facts: Facts, *, needs_study: bool) -> Original:
         sop_instance_uid=texts[SOP_INSTANCE_UID],
         series_uid=texts.get(SERIES_UID, ""),
         study_uid=texts.get(STUDY_UID, ""),
+        image_type=tuple(part.strip().upper() for part in texts.get(IMAGE_TYPE, "").split("\\")),
         burned_in=texts.get(BURNED_IN, "").upper() == "YES",
         identity={tag: found[tag] for tag in (SOP_INSTANCE_UID, STUDY_UID, SERIES_UID) if tag in found},
     )

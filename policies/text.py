@@ -18,6 +18,7 @@ _TOKEN = re.compile(
 _MEASURE = re.compile(r"(?:[0-9]{1,3}(?:[.,][0-9]{1,3})?)(?:mm|cm|kv|kvp|sec|ms|t|d)", re.I)
 _NUMBER = re.compile(r"[0-9]{1,3}(?:[.,][0-9]{1,3})?")
 _UNITS = frozenset({"mm", "cm", "kv", "kvp", "ma", "mas", "sec", "ms", "hz", "t", "tesla", "deg"})
+_CONNECTING = frozenset("and or of the in on at for no not is are was seen noted new none with without w wo".split())
 _SEPARATORS = frozenset(" +-/.,:;()&*_<>=[]\n\r\t")
 
 
@@ -62,7 +63,8 @@ class Cleaner:
                 dropped = True
                 while kept and not kept[-1][0].isalnum():
                     kept.pop()
-        while kept and not kept[-1][0].isalnum():
+        # Words that only connect say nothing without those they connected.
+        while kept and (not kept[-1][0].isalnum() or kept[-1].lower() in _CONNECTING):
             kept.pop()
         return "".join(kept)
 
@@ -70,6 +72,6 @@ class Cleaner:
         word = token.lower()
         if word in known:
             return False
-        if word in self._safe or _MEASURE.fullmatch(token):
+        if word in self._safe or word in _CONNECTING or _MEASURE.fullmatch(token):
             return True
         return bool(_NUMBER.fullmatch(token)) and following in _UNITS

@@ -1,0 +1,186 @@
+"""Walking the bytes: what no rule touches comes out as it went in, and broken input is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+
+from policies.elements import LONG_VRS, read_file_meta
+from policies.errors import Refusal
+from policies.pseudonyms import Identifier
+from policies.scan import KEEP_LONG, KEEP_SHORT, Copy, Entry, Facts, MemorySource, render, scan
+
+
+class KeepAll:
+    """A table that keeps everything and looks into every sequence."""
+
+    filters_items = False
+
+    def __init__(self, *, explicit: bool) -> None:
+        self.entries: dict[bytes, Entry] = {}
+        self.explicit = explicit
+
+    def decide(self, head: bytes) -> Entry:
+        tag = int.from_bytes(head[1::-1] + head[3:1:-1], "big")
+        vr = (
+            head[4:]
+            if self.explicit
+            else pydicom.datadict.dictionary_VR(tag).encode()
+            if _known(tag)
+            else b"UN"
+        )
+        if vr == b"SQ":
+            entry = Entry(tag, 4, None, self)
+        else:
+            entry = Entry(tag, KEEP_LONG if vr in LONG_VRS or not self.explicit else KEEP_SHORT)
+        self.entries[head] = entry
+        return entry
+
+    def for_item(self, item: bytes, explicit: bool) -> KeepAll:
+        return self
+
+    def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
+        raise AssertionError("nothing is private here")
+
+
+@dataclass(frozen=True)
+class NoAnswers:
+    pseudonyms: Mapping[Identifier, str] = field(default_factory=dict)
+    patient_pseudonym: str = ""
+    date_offset: int = 0
+
+
+def _known(tag: int) -> bool:
+    return pydicom.datadict.dictionary_has_tag(tag)
+
+
+def through(data_set: bytes, *, explicit: bool = True) -> bytes:
+    facts = Facts(explicit=explicit)
+    pieces = scan(MemorySource(data_set), 0, KeepAll(explicit=explicit), facts, [])
+    return b"".join(
+        data_set[piece.offset : piece.offset + piece.length]
+        if isinstance(piece, Copy)
+        else render([piece], facts, NoAnswers())
+        for piece in pieces
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CT_small.dcm",
+        "MR_small.dcm",
+        "rtplan.dcm",
+        "rtdose.dcm",
+        "JPEG2000.dcm",
+        "nested_priv_SQ.dcm",
+        "test-SR.dcm",
+        "waveform_ecg.dcm",
+    ],
+)
+def test_without_a_rule_the_bytes_are_the_same(name: str) -> None:
+    """Reading and writing without any rule gives the same bytes back."""
+    path = get_testdata_file(name, download=False)
+    assert path is not None, "it comes with pydicom's wheel"
+    with open(path, "rb") as file:
+        content = file.read()
+    meta = read_file_meta(content)
+    data_set = content[meta.data_set_offset :]
+    explicit = meta.transfer_syntax_uid != "1.2.840.10008.1.2"
+    assert through(data_set, explicit=explicit) == data_set
+
+
+@st.composite
+def data_sets(draw: st.DrawFn, depth: int = 2) -> Dataset:
+    """Data sets of a few elements, nested in sequences of defined and undefined length."""
+    ds = Dataset()
+    if draw(st.booleans()):
+        ds.StudyDescription = draw(st.text("abc ", max_size=20))
+    if draw(st.booleans()):
+        ds.Rows = draw(st.integers(0, 65535))
+    if draw(st.booleans()):
+        ds.add_new("EncapsulatedDocument", "OB", draw(st.binary(max_size=70)) + b"")
+    if depth and draw(st.booleans()):
+        items = draw(st.lists(data_sets(depth=depth - 1), max_size=3))
+        for item in items:
+            item.is_undefined_length_sequence_item = draw(st.booleans())
+        ds.ReferencedStudySequence = items
+        ds["ReferencedStudySequence"].is_undefined_length = draw(st.booleans())
+    return ds
+
+
+def encoded(ds: Dataset, *, explicit: bool = True) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, not explicit
+    write_dataset(buffer, ds)
+    return buffer.getvalue()
+
+
+@given(data_sets(), st.booleans())
+@settings(deadline=None)
+def test_any_data_set_comes_back(ds: Dataset, explicit: bool) -> None:
+    """Any nesting, in any style of length, in both encodings, comes back byte for byte."""
+    content = encoded(ds, explicit=explicit)
+    assert through(content, explicit=explicit) == content
+
+
+@given(data_sets(), st.integers(0, 400), st.integers(0, 255))
+@settings(deadline=None, max_examples=300)
+def test_broken_input_is_refused_not_crashed(ds: Dataset, place: int, value: int) -> None:
+    """One wrong byte anywhere gives the elements back or a named refusal, never another error."""
+    content = bytearray(encoded(ds))
+    if content:
+        content[place % len(content)] = value
+    try:
+        through(bytes(content))
+    except Refusal as refusal:
+        assert refusal.reason in {"truncated", "malformed"}
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_refused_not_crashed(noise: bytes) -> None:
+    """Bytes that are no data set are refused by name or walked through, never an error of another kind."""
+    try:
+        through(noise)
+    except Refusal as refusal:
+        assert refusal.reason in {"truncated", "malformed"}
+
+
+@given(st.binary(max_size=300))
+def test_noise_for_meta_is_refused_not_crashed(noise: bytes) -> None:
+    """File Meta Information of noise is refused by name."""
+    try:
+        read_file_meta(b"\0" * 128 + b"DICM" + noise)
+    except Refusal as refusal:
+        assert refusal.reason in {"truncated", "malformed"}
+
+
+def test_endless_nesting_is_refused() -> None:
+    """Sequences nested without end are refused before the stack is."""
+    deep = b""
+    for _ in range(100):
+        deep = b"\x08\x00\x10\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + deep
+    with pytest.raises(Refusal) as refusal:
+        through(deep)
+    assert refusal.value.reason in {"malformed", "truncated"}
+
+
+def test_pydicom_reads_what_comes_out() -> None:
+    """Another reader finds the same elements."""
+    path = get_testdata_file("CT_small.dcm", download=False)
+    assert path is not None
+    with open(path, "rb") as file:
+        content = file.read()
+    offset = read_file_meta(content).data_set_offset
+    again = pydicom.dcmread(BytesIO(content[:offset] + through(content[offset:])))
+    assert again == pydicom.dcmread(path)
