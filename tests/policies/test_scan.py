@@ -83,7 +83,7 @@ def through(data_set: bytes, *, explicit: bool = True) -> bytes:
         "rtplan.dcm",
         "rtdose.dcm",
         "JPEG2000.dcm",
-        "nested_priv_SQ.dcm",
+        "reportsi.dcm",
         "test-SR.dcm",
         "waveform_ecg.dcm",
     ],
