@@ -34,7 +34,7 @@ from policies.operations import (
 from policies.profile import Action, compound
 from policies.pseudonyms import Kind
 from policies.rules import STRUCTURAL_UIDS, Rules
-from policies.scan import CHANGE, DESCEND, KEEP_LONG, KEEP_SHORT, PRIVATE, REMOVE, Change, Entry
+from policies.scan import CHANGE, DESCEND, KEEP_LONG, KEEP_SHORT, PRIVATE, REMOVE, REMOVE_SHORT, Change, Entry
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import is_dropped
 
@@ -154,6 +154,8 @@ class LevelTable:
         if entry.kind in (KEEP_SHORT, KEEP_LONG):
             # How to step over a kept element depends on the file's VR, whatever the dictionary says.
             entry = Entry(tag, KEEP_SHORT if self.plan.explicit and vr not in LONG_VRS else KEEP_LONG)
+        elif entry.kind == REMOVE and self.plan.explicit and vr not in LONG_VRS and not self.path:
+            entry = Entry(tag, REMOVE_SHORT)
         if len(self.entries) < _MOST_ENTRIES:
             self.entries[head] = entry
         return entry

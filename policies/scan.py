@@ -35,6 +35,8 @@ REMOVE: Final = 2
 CHANGE: Final = 3
 DESCEND: Final = 4
 PRIVATE: Final = 5
+REMOVE_SHORT: Final = 6
+"""REMOVE for an element whose header is known to be short and whose length to be defined."""
 
 PIXEL_DATA: Final = 0x7FE00010
 
@@ -317,6 +319,11 @@ class _TopLevel:
                 next_mark = marks[-1].tag if marks else 1 << 32
             if kind == KEEP_SHORT:
                 pos += 8 + length
+                continue
+            if kind == REMOVE_SHORT:
+                if run < pos:
+                    pieces.append(buf[run:pos])
+                run = pos = pos + 8 + length
                 continue
             start = pos + 8
             if explicit and raw[4:] in LONG_VRS:
