@@ -18,6 +18,7 @@ from pydicom.multival import MultiValue
 from media.errors import UnreadableInstance
 
 SPECIFIC_CHARACTER_SET = 0x00080005
+BINARY_VRS = ("US", "UL")  # those that occur among the keys of directory records
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Attributes:
         return text.encode("ascii", "replace").strip(b" \0")
 
     def words(self, tag: int) -> bytes:
-        """Return the little endian value of an attribute of VR US; empty when absent."""
+        """Return the little endian value of an attribute of a binary VR; empty when absent."""
         value: bytes = (self.dataset.get_item(tag).value or b"") if tag in self.dataset else b""
         return value[::-1] if self.big_endian else value
 

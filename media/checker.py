@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from media.attributes import Attributes
+from media.attributes import BINARY_VRS, Attributes
 from media.dicomdir import IN_USE, MEDIA_STORAGE_DIRECTORY
 from media.directory import Directory, DirectoryRecord, read_directory
 from media.errors import LabelFault, UnreadableInstance, UnreadableMedium
@@ -232,4 +232,4 @@ def key_value_of(attributes: Attributes, tag: int, vr: str) -> bytes:
     """Return something for a key that a record holds, and nothing for one that it has not or has empty."""
     if vr == "SQ":
         return b"1" if attributes.items(tag) else b""
-    return attributes.words(tag) if vr == "US" else attributes.value(tag)
+    return attributes.words(tag) if vr in BINARY_VRS else attributes.value(tag)

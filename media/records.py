@@ -17,7 +17,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
-from media.attributes import SPECIFIC_CHARACTER_SET, Attributes
+from media.attributes import BINARY_VRS, SPECIFIC_CHARACTER_SET, Attributes
 from media.errors import UnreadableInstance
 from media.record_types import Key, RecordType, Source
 
@@ -86,7 +86,7 @@ def key_value(attributes: Attributes, key: Key) -> bytes:
     """Return what a record says under ``key`` of an instance with these attributes; empty for nothing."""
     if key.source is Source.LATEST_VERIFICATION:
         return _latest_verification(attributes)
-    if key.vr == "US":
+    if key.vr in BINARY_VRS:
         return attributes.words(key.tag)
     if key.vr != "SQ":
         return attributes.value(key.tag)
