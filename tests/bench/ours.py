@@ -1,0 +1,61 @@
+"""One job of ours in a process of its own: ``python -m tests.bench.ours STAGE SITE IN OUT MAPPING``.
+
+It prints seconds for starting (imports) and for the job itself (workers, login at Vault, reading, writing) as JSON.
+The policies are the library's, the pseudonyms come from a real Vault.
+"""
+
+from __future__ import annotations
+
+import time
+
+_BEGAN = time.perf_counter()
+
+import json  # noqa: E402 (starting is measured)
+import sys  # noqa: E402
+from functools import partial  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from policies.engine import Engine  # noqa: E402
+from policies.loader import load_library  # noqa: E402
+from policies.pseudonyms import Pseudonyms  # noqa: E402
+from tce.folder import de_identify  # noqa: E402
+from vault.credentials import Credentials  # noqa: E402
+from vault.mapping import MappingStore  # noqa: E402
+from vault.provision import Service  # noqa: E402
+from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms  # noqa: E402
+
+CASE = "bench"
+CUSTODIANS = ("carol", "dave", "erin")
+TRIAL = {"ClinicalTrialSponsorName": "Bench", "ClinicalTrialProtocolID": "B-1"}
+
+
+def stage_one(site: Path, url: str, mapping: str) -> tuple[Engine, Pseudonyms]:
+    """Engine and pseudonyms of one worker: the site's keys, the mapping sealed."""
+    client = Credentials(site).service(url, Service.PSEUDONYMIZER)
+    pseudonyms = IdentityPseudonyms(
+        client, MappingStore(mapping), case=CASE, custodians=CUSTODIANS, prefix="BEN"
+    )
+    return Engine(load_library("pseudonymization")), pseudonyms
+
+
+def stage_two(site: Path, url: str) -> tuple[Engine, Pseudonyms]:
+    """Engine and pseudonyms of one worker: the case's own key."""
+    client = Credentials(site).service(url, Service.MANAGER)
+    return Engine(load_library("longitudinal-trial"), trial=TRIAL), CasePseudonyms(
+        client, case=CASE, prefix="B"
+    )
+
+
+def main(stage: str, site: str, url: str, source: str, out: str, mapping: str) -> None:
+    """Do the job and print what it took."""
+    bench = (
+        partial(stage_one, Path(site), url, mapping) if stage == "1" else partial(stage_two, Path(site), url)
+    )
+    started = time.perf_counter()
+    account = de_identify([Path(source)], Path(out), bench)
+    done = time.perf_counter()
+    print(json.dumps({"start": started - _BEGAN, "job": done - started, "written": account.written}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
