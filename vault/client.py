@@ -249,7 +249,8 @@ class Client:
     def _ask_in_parts(
         self, inputs: Mapping[str, Sequence[T]], size: int, ask: Callable[[str, Sequence[T]], list[R]]
     ) -> dict[str, list[R]]:
-        """Cut what is asked of each key into requests, and have some of them on their way at the same time."""
+        """Cut what is asked of each key into requests, and have some of them on their way at the same
+        time."""
         parts = [(key, part) for key, members in inputs.items() for part in _cut(members, size)]
         found: dict[str, list[R]] = {key: [] for key in inputs}
         if len(parts) == 1:

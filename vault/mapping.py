@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -45,11 +44,6 @@ class SubjectKey:
     patient: str
     created: str
     shares: dict[str, str] = field(repr=False)
-
-
-def timestamp(moment: datetime | None = None) -> str:
-    """A moment (now, if none is given) as it is written in the database: UTC, to the second."""
-    return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class MappingStore:

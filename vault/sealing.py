@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault.client import Client, Sealable
 from vault.errors import BadPlan, Tampered
 from vault.keys import Mount
-from vault.mapping import MappingRow, MappingStore, SubjectKey, timestamp
+from vault.mapping import MappingRow, MappingStore, SubjectKey
+from vault.moments import timestamp
 from vault.recent import Recent
 from vault.scheme import SCHEME
 from vault.secrecy import Secret
