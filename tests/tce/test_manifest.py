@@ -1,0 +1,193 @@
+"""The manifest (RAD-51): tce.documents.manifest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from tce.documents.codes import DelayReason, ExportTitle, Scheme
+from tce.documents.content import Reference, flattened
+from tce.documents.manifest import DocumentKind, Manifest, build, parse, recognise, value_type
+from tce.errors import Refused
+from tce.road import Hold
+from tests.builders import a_ct_image
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+CT = "1.2.840.10008.5.1.4.1.1.2"
+KOS = "1.2.840.10008.5.1.4.1.1.88.59"
+REFERENCES = (
+    Reference("1.1", "1.1.1", CT, "1.1.1.1"),
+    Reference("1.1", "1.1.1", CT, "1.1.1.2"),
+    Reference("1.1", "1.1.2", "1.2.840.10008.5.1.4.1.1.88.33", "1.1.2.1"),
+)
+OTHER_STUDY = Reference("1.2", "1.2.1", CT, "1.2.1.1")
+
+
+def headers(*study_uids: str, patient: str = "P1") -> dict[str, Dataset]:
+    found = {}
+    for uid in study_uids or ("1.1",):
+        ds = a_ct_image()
+        ds.StudyInstanceUID, ds.PatientID = uid, patient
+        found[uid] = ds
+    return found
+
+
+def reread(ds: Dataset) -> Dataset:
+    """The document as a peer would read it."""
+    buffer = BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    buffer.seek(0)
+    return dcmread(buffer)
+
+
+@pytest.mark.parametrize("scheme", Scheme, ids=str)
+@pytest.mark.parametrize("title", ExportTitle, ids=lambda title: title.name)
+def test_what_is_built_is_read_back(title: ExportTitle, scheme: Scheme) -> None:
+    """Title, delay reasons, description and references survive the way, in both code schemes."""
+    said = Manifest(title, REFERENCES, (DelayReason.DISCHARGE,), "lung-trial")
+    (ds,) = build(said, headers(), scheme=scheme, now=NOW)
+    parsed = parse(reread(ds))
+    assert parsed.manifest == said
+    assert parsed.faults == ()
+    assert parsed.siblings == frozenset()
+    assert recognise(KOS, ds) is DocumentKind.MANIFEST
+
+
+def test_a_selection_over_two_studies_is_two_documents_that_name_each_other() -> None:
+    """Each study has a document of its own, with the same content, distinct UIDs and its sibling's name."""
+    documents = build(
+        Manifest(ExportTitle.TEACHING, (*REFERENCES, OTHER_STUDY)), headers("1.1", "1.2"), now=NOW
+    )
+    assert [ds.StudyInstanceUID for ds in documents] == ["1.1", "1.2"]
+    assert len({ds.SOPInstanceUID for ds in documents} | {ds.SeriesInstanceUID for ds in documents}) == 4
+    first, second = (parse(reread(ds)) for ds in documents)
+    assert first.manifest == second.manifest
+    assert first.siblings == {second.sop_instance_uid}
+    assert second.siblings == {first.sop_instance_uid}
+    assert documents[0].ContentSequence == documents[1].ContentSequence
+
+
+def test_evidence_is_the_content_tree() -> None:
+    """Every referenced instance stands in the evidence with its series and study, and nothing else does."""
+    (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES), headers(), now=NOW)
+    assert tuple(flattened(ds.CurrentRequestedProcedureEvidenceSequence)) == REFERENCES
+
+
+@pytest.mark.parametrize(
+    ("uid", "expected"),
+    [
+        (CT, "IMAGE"),
+        ("1.2.840.10008.5.1.4.1.1.66.4", "IMAGE"),
+        ("1.2.840.10008.5.1.4.1.1.9.1.1", "WAVEFORM"),
+        ("1.2.840.10008.5.1.4.1.1.88.33", "COMPOSITE"),
+        ("1.2.840.10008.5.1.4.1.1.11.1", "COMPOSITE"),
+        ("1.2.840.10008.5.1.4.1.1.104.1", "COMPOSITE"),
+    ],
+    ids=["ct", "segmentation", "ecg", "sr", "presentation-state", "pdf"],
+)
+def test_instances_are_referenced_by_what_they_are(uid: str, expected: str) -> None:
+    """Images, waveforms and everything else have content item types of their own (TID 2010)."""
+    assert value_type(uid) == expected
+
+
+def test_a_key_object_selection_with_another_title_is_an_instance() -> None:
+    """For Teaching (113004) and the like are no export titles and start nothing."""
+    (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES), headers(), now=NOW)
+    ds.ConceptNameCodeSequence[0].CodeValue = "113004"
+    ds.ConceptNameCodeSequence[0].CodingSchemeDesignator = "DCM"
+    assert recognise(KOS, ds) is DocumentKind.INSTANCE
+    with pytest.raises(Hold):
+        parse(ds)
+
+
+def test_the_title_of_the_additional_information_makes_no_manifest() -> None:
+    """TCE006 names the additional information, whatever the SOP Class."""
+    (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES), headers(), now=NOW)
+    ds.ConceptNameCodeSequence[0].CodeValue = "TCE006"
+    assert recognise(KOS, ds) is DocumentKind.INSTANCE
+    assert recognise("1.2.840.10008.5.1.4.1.1.88.11", ds) is DocumentKind.INFORMATION
+
+
+def drop_evidence(ds: Dataset) -> None:
+    del ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+
+
+def add_evidence(ds: Dataset) -> None:
+    series = ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    extra = Dataset()
+    extra.ReferencedSOPClassUID, extra.ReferencedSOPInstanceUID = CT, "9.9"
+    series.ReferencedSOPSequence.append(extra)
+
+
+def repeat_evidence(ds: Dataset) -> None:
+    study = ds.CurrentRequestedProcedureEvidenceSequence[0]
+    study.ReferencedSeriesSequence.append(study.ReferencedSeriesSequence[0])
+
+
+def other_sop_class(ds: Dataset) -> None:
+    series = ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    series.ReferencedSOPSequence[0].ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def empty(ds: Dataset) -> None:
+    ds.ContentSequence = []
+    del ds.CurrentRequestedProcedureEvidenceSequence
+
+
+def unknown_modifier(ds: Dataset) -> None:
+    ds.ContentSequence[0].ConceptCodeSequence[0].CodeValue = "TCE099"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (drop_evidence, "evidence-differs"),
+        (add_evidence, "evidence-differs"),
+        (repeat_evidence, "evidence-repeats"),
+        (other_sop_class, "evidence-differs"),
+        (empty, "empty-manifest"),
+        (unknown_modifier, "unknown-modifier"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_manifest_that_contradicts_itself_is_named(spoil: object, code: str) -> None:
+    """What cannot be decided about a manifest is a fault with a name."""
+    (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES, (DelayReason.DEATH,)), headers(), now=NOW)
+    spoil(ds)  # type: ignore[operator]
+    assert code in {fault.code for fault in parse(reread(ds)).faults}
+
+
+def test_a_reference_without_instance_is_malformed() -> None:
+    """A content item that references nothing makes the manifest unreadable, and says so without its values."""
+    (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES), headers(), now=NOW)
+    del ds.ContentSequence[0].ReferencedSOPSequence
+    with pytest.raises(Hold) as held:
+        parse(reread(ds))
+    assert [reason.code for reason in held.value.reasons] == ["malformed-manifest"]
+
+
+def test_nothing_selected_is_refused() -> None:
+    """Empty is not true: a manifest of nothing is not built."""
+    with pytest.raises(Refused, match="empty"):
+        build(Manifest(ExportTitle.TRIAL, ()), headers(), now=NOW)
+
+
+def test_two_patients_are_refused() -> None:
+    """A manifest is of one patient."""
+    two = headers("1.1") | headers("1.2", patient="P2")
+    with pytest.raises(Refused, match="patients"):
+        build(Manifest(ExportTitle.TRIAL, (*REFERENCES, OTHER_STUDY)), two, now=NOW)
+
+
+def test_the_observer_is_written_as_context() -> None:
+    """Who selected stands where TID 1002 puts it, and nowhere else."""
+    (ds,) = build(
+        replace(Manifest(ExportTitle.TRIAL, REFERENCES), observer="Selector^Sam"), headers(), now=NOW
+    )
+    names = [item.PersonName for item in reread(ds).ContentSequence if item.ValueType == "PNAME"]
+    assert names == ["Selector^Sam"]

@@ -1,0 +1,97 @@
+"""Files that survive: tce.spool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from tce.errors import ExportError
+from tce.spool import Header, Spool, part10_header, read_header
+from tests.builders import a_ct_image
+
+HEADER = Header("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", str(ExplicitVRLittleEndian), "SELECTOR")
+
+
+def encoded(ds: Dataset) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_dataset(buffer, ds)
+    return bytes(buffer.getvalue())
+
+
+def test_a_spooled_file_is_part_10_with_the_data_set_as_it_came(tmp_path: Path) -> None:
+    """What is spooled can be read by everybody, and its data set has not one byte changed."""
+    sent = encoded(a_ct_image())
+    spool = Spool(tmp_path)
+    stored = spool.path(spool.put(HEADER, sent).name)
+    assert stored.read_bytes().endswith(sent)
+    ds = dcmread(stored)
+    assert ds.Modality == "CT"
+    assert ds.file_meta.SourceApplicationEntityTitle == "SELECTOR"
+    assert ds.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+@pytest.mark.parametrize("uid", ["1.2.3", "1.2.34"], ids=["odd", "even"])
+def test_a_header_says_what_was_written_into_it(uid: str) -> None:
+    """The index can be made again from what lies in the spool."""
+    header = HEADER._replace(sop_instance_uid=uid)
+    written = part10_header(header)
+    assert read_header(written + b"data") == (header, len(written))
+
+
+def test_examining_a_file_gives_what_storing_it_gave(tmp_path: Path) -> None:
+    """A file that the index lost is entered with the same digest."""
+    spool = Spool(tmp_path)
+    spooled = spool.put(HEADER, b"some data set")
+    assert spool.examine(spooled.name) == spooled
+
+
+def test_the_digest_tells_transfer_syntaxes_apart(tmp_path: Path) -> None:
+    """The same bytes in another encoding are another content."""
+    spool = Spool(tmp_path)
+    implicit = HEADER._replace(transfer_syntax_uid="1.2.840.10008.1.2")
+    assert spool.put(HEADER, b"same").digest == spool.put(HEADER, b"same").digest
+    assert spool.put(HEADER, b"same").digest != spool.put(implicit, b"same").digest
+
+
+def test_names_say_nothing(tmp_path: Path) -> None:
+    """No file or folder name of the spool holds an identifier."""
+    spool = Spool(tmp_path)
+    name = spool.put(HEADER, b"data").name
+    assert "1.2.3.4" not in name
+    assert name not in spool.put(HEADER, b"data").name
+
+
+def test_what_a_dead_process_left_unfinished_is_cleared(tmp_path: Path) -> None:
+    """Bytes that nobody was promised are gone after a restart; those that somebody was promised stay."""
+    spool = Spool(tmp_path)
+    kept = spool.put(HEADER, b"data")
+    (tmp_path / "unfinished" / "half").write_bytes(b"da")
+    spool.own()
+    assert list((tmp_path / "unfinished").iterdir()) == []
+    assert set(spool.names()) == {kept.name}
+
+
+def test_one_process_owns_a_spool(tmp_path: Path) -> None:
+    """A second owner is turned away, and let in when the first is gone."""
+    first, second = Spool(tmp_path), Spool(tmp_path)
+    first.own()
+    with pytest.raises(ExportError, match="another process"):
+        second.own()
+    first.release()
+    second.own()
+
+
+def test_a_foreign_file_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """A file that somebody put into the spool is named, not guessed at."""
+    spool = Spool(tmp_path)
+    name = spool.put(HEADER, b"data").name
+    spool.path(name).write_bytes(b"not a spooled file")
+    with pytest.raises(ExportError, match="not its own"):
+        spool.examine(name)

@@ -1,0 +1,98 @@
+"""Additional Teaching File Information (RAD-52): tce.documents.teaching_file_info."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from io import BytesIO
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from tce.documents import codes
+from tce.documents.codes import Category, Level, Scheme
+from tce.documents.content import text
+from tce.documents.manifest import DocumentKind, recognise
+from tce.documents.teaching_file_info import (
+    PolicyRequest,
+    TeachingFileInfo,
+    build,
+    parse,
+    without_policy_request,
+)
+from tce.road import Hold
+from tests.builders import a_ct_image
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+REQUEST = PolicyRequest("longitudinal-trial", "1", "sha256:" + 64 * "a", "lung-trial")
+INFO = TeachingFileInfo(
+    author="A. Üther",
+    affiliation="An institute",
+    contact="a@example.org",
+    abstract="A nodule",
+    keywords=("nodule", "lung"),
+    history=("cough",),
+    finding=("nodule", "effusion"),
+    discussion=("as shown",),
+    impression=("benign",),
+    diagnosis=("hamartoma",),
+    anatomy=("lung",),
+    pathology=("tumour",),
+    organ_system=("respiratory",),
+    category=Category.PULMONARY,
+    level=Level.ADVANCED,
+)
+
+
+def reread(ds: Dataset) -> Dataset:
+    buffer = BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    buffer.seek(0)
+    return dcmread(buffer)
+
+
+@pytest.mark.parametrize("scheme", Scheme, ids=str)
+def test_what_is_built_is_read_back(scheme: Scheme) -> None:
+    """Every row of table H-1 and the policy request survive the way, in both code schemes."""
+    ds = reread(build(INFO, REQUEST, a_ct_image(), scheme=scheme, now=NOW))
+    assert parse(ds) == (INFO, REQUEST)
+    assert recognise(ds.SOPClassUID, ds) is DocumentKind.INFORMATION
+
+
+def test_the_request_is_taken_out_before_export() -> None:
+    """After it nothing of scheme 99TCE is left, and the teaching content is whole."""
+    ds = reread(without_policy_request(build(INFO, REQUEST, a_ct_image(), now=NOW)))
+    assert parse(ds) == (INFO, PolicyRequest())
+    assert "99TCE" not in str(ds)
+    assert REQUEST.digest not in str(ds)
+
+
+def test_a_request_below_another_item_is_taken_out_too() -> None:
+    """Hiding a request deeper in the tree does not keep it."""
+    ds = build(INFO, PolicyRequest(), a_ct_image(), now=NOW)
+    ds.ContentSequence[0].ContentSequence.append(text("HAS PROPERTIES", codes.CASE, "hidden"))
+    assert "hidden" not in str(without_policy_request(ds))
+
+
+def test_a_request_that_says_something_twice_is_held() -> None:
+    """Which of two policies is meant cannot be decided."""
+    ds = build(INFO, REQUEST, a_ct_image(), now=NOW)
+    ds.ContentSequence.append(text("CONTAINS", codes.POLICY_DIGEST, "sha256:" + 64 * "b"))
+    with pytest.raises(Hold) as held:
+        parse(ds)
+    assert [reason.code for reason in held.value.reasons] == ["ambiguous-request"]
+
+
+def test_a_category_that_nobody_chose_is_left_out() -> None:
+    """No category is invented for a selection that has none."""
+    plain = TeachingFileInfo(author="A", abstract="B", keywords=("C",))
+    ds = build(plain, REQUEST, a_ct_image(), now=NOW)
+    assert parse(ds)[0].category is None
+
+
+def test_broken_content_is_held() -> None:
+    """A document that cannot be read leads to a hold, and its values stay out of the reason."""
+    ds = build(INFO, REQUEST, a_ct_image(), now=NOW)
+    del ds.ContentSequence[0].TextValue
+    with pytest.raises(Hold, match="cannot be read"):
+        parse(ds)
