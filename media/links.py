@@ -25,6 +25,11 @@ class Links:
         self._next[record.offset] = record.next
         self._lower[record.offset] = record.lower
 
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return len(self._types)
+
     def follow(self, first: int) -> Tree:
         """Follow the links from the first root record."""
         parents: dict[int, int] = {}

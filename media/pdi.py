@@ -29,6 +29,7 @@ from media.hierarchy import Hierarchy
 from media.instances import EXPLICIT_VR_LITTLE_ENDIAN, META_VERSION, Instance, read_instance
 from media.pages import MediumLabel, write_pages
 from media.profiles import Handling, Profile, handling_of, place, profiles_for, transfer_syntax_name
+from media.record_types import PATIENT, SERIES, STUDY
 
 __all__ = ["Medium", "MediumLabel", "Profile", "write_medium"]
 
@@ -96,9 +97,9 @@ def write_medium(
             path=out,
             fileset_id=label.fileset_id,
             profile=profile,
-            patients=hierarchy.count("PATIENT"),
-            studies=hierarchy.count("STUDY"),
-            series=hierarchy.count("SERIES"),
+            patients=hierarchy.count(PATIENT),
+            studies=hierarchy.count(STUDY),
+            series=hierarchy.count(SERIES),
             instances=len(hierarchy.sop_instance_uids),
             rewritten=rewritten,
             numbered=hierarchy.numbered(),
@@ -157,8 +158,10 @@ def _take_in(paths: Iterable[Path], hierarchy: Hierarchy, profile: Profile) -> N
     faults += hierarchy.faults()
     if faults:
         raise InstancesUnfit(faults)
-    if not hierarchy.sop_instance_uids:
-        raise OutputRefused("there is no instance to write", next_step="name files or folders that hold some")
+    if not hierarchy.count(PATIENT):
+        raise OutputRefused(
+            "there is no instance of any patient to write", next_step="name files or folders that hold some"
+        )
 
 
 def _handling(instance: Instance, profile: Profile, faults: list[Fault]) -> Handling | None:

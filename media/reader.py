@@ -122,6 +122,9 @@ class _Reading:
             instance = self._take_record(record) if record.file_id else None
             if instance is not None:
                 filed[record.offset] = instance.attributes.text("PatientID")
+        if not links.count:
+            self._single.append("the DICOMDIR has no record")
+            return
         tree = links.follow(directory.first)
         self.note(tree.astray, "links between records lead nowhere or in a circle")
         self.note(tree.unreached, "records cannot be reached by links")

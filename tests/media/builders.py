@@ -204,6 +204,9 @@ def _spectroscopy(ds: Dataset) -> None:
     ds.NumberOfFrames = "1"
     ds.Rows = ds.Columns = 32  # a space, were it text
     ds.DataPointRows, ds.DataPointColumns = 1, 1024
+    image = Dataset()
+    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = SOP_CLASSES["IMAGE"], "2.25.99"
+    ds.ReferencedImageEvidenceSequence = Sequence([image])
 
 
 def _encapsulated(ds: Dataset) -> None:

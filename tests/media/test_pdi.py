@@ -204,10 +204,13 @@ def test_contradicting_meta_information_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_to_write_is_refused(tmp_path: Path) -> None:
-    """An empty medium is none."""
+    """A medium without any patient's instance is none."""
     with pytest.raises(OutputRefused):
         write_medium([], tmp_path / "medium", label=LABEL)
     assert list(tmp_path.iterdir()) == []
+    palette = written(an_instance("PALETTE"), tmp_path / "in")
+    with pytest.raises(OutputRefused, match="any patient"):
+        write_medium([palette], tmp_path / "medium", label=LABEL)
 
 
 def test_a_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""The checker passes what the writer wrote, and each way of being wrong fails the check that is meant for it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian
+
+from media.checker import CHECKS, check_medium
+from media.errors import UnreadableMedium
+from tests.media.builders import a_medium, an_instance, one_of_each_kind
+
+IMAGE = "DICOM/PA000001/ST000001/SE000001/IM000001"
+
+
+def in_directory(old: bytes, new: bytes) -> Callable[[Path], None]:
+    """Replace bytes of the DICOMDIR by as many others."""
+
+    def spoil(medium: Path) -> None:
+        path = medium / "DICOMDIR"
+        assert len(old) == len(new) and old in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(old, new, 1))
+
+    return spoil
+
+
+def in_image(**values: object) -> Callable[[Path], None]:
+    """Change attributes of the first image."""
+
+    def spoil(medium: Path) -> None:
+        ds = dcmread(medium / IMAGE)
+        for keyword, value in values.items():
+            setattr(ds, keyword, value)
+        ds.save_as(medium / IMAGE)
+
+    return spoil
+
+
+def with_file(name: str, content: bytes) -> Callable[[Path], None]:
+    """Put a file onto the medium."""
+    return lambda medium: (medium / name).write_bytes(content) and None
+
+
+def without(name: str) -> Callable[[Path], None]:
+    """Take a file off the medium."""
+    return lambda medium: (medium / name).unlink()
+
+
+def implicit(medium: Path) -> None:
+    """Write the first image as Implicit VR Little Endian."""
+    ds = dcmread(medium / IMAGE)
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    ds.save_as(medium / IMAGE, implicit_vr=True)
+
+
+def cut(medium: Path) -> None:
+    """Take the last byte off the first image."""
+    (medium / IMAGE).write_bytes((medium / IMAGE).read_bytes()[:-1])
+
+
+def private_record_element(medium: Path) -> None:
+    """Turn Image Type of the first IMAGE record into a private element of the same length."""
+    path = medium / "DICOMDIR"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<HH", 0x0008, 0x0008), struct.pack("<HH", 0x0009, 0x0008), 1))
+
+
+def second_patient(medium: Path) -> None:
+    """Give both PATIENT records one Patient ID."""
+    path = medium / "DICOMDIR"
+    path.write_bytes(path.read_bytes().replace(b"PSN0002 ", b"PSN0001 "))
+
+
+FILE_ID = rb"DICOM\PA000001\ST000001\SE000001\IM000001"
+WAYS = {
+    "no DICOMDIR": ("dicomdir", without("DICOMDIR")),
+    "DICOMDIR of another SOP Class": (
+        "dicomdir",
+        in_directory(b"1.2.840.10008.1.3.10", b"1.2.840.10008.1.3.11"),
+    ),
+    "illegal File-set ID": ("dicomdir", in_directory(b"CASE_7", b"case_7")),
+    "meta version of the DICOMDIR": ("dicomdir", in_directory(b"OB\0\0\2\0\0\0\0\1", b"OB\0\0\2\0\0\0\0\2")),
+    "retired record type": ("records", in_directory(b"IMAGE ", b"VISIT ")),
+    "record not in use": ("records", in_directory(b"US\2\0\xff\xff", b"US\2\0\0\0")),
+    "Patient ID twice": ("records", second_patient),
+    "key missing": ("keys", in_directory(b"SH\4\0S11 ", b"SH\4\0    ")),
+    "private element in a record": ("keys", private_record_element),
+    "file gone": ("files", without(IMAGE)),
+    "file without record": ("files", with_file("DICOM/EXTRA", bytes(128) + b"DICM")),
+    "File ID out of the medium": ("files", in_directory(FILE_ID, rb"..\OUT".ljust(len(FILE_ID)))),
+    "file cut short": ("instances", cut),
+    "implicit on CD": ("instances", implicit),
+    "preamble not empty": (
+        "instances",
+        lambda m: (m / IMAGE).write_bytes(b"TIFF" + (m / IMAGE).read_bytes()[4:]),
+    ),
+    "meta information of another instance": ("instances", in_image(SOPInstanceUID="2.25.4")),
+    "record of another instance": ("agreement", in_image(SOPInstanceUID="2.25.4")),
+    "number differs": ("agreement", in_image(InstanceNumber="77")),
+    "patient differs": ("agreement", in_image(PatientID="OTHER")),
+    "identity not removed": ("identity", in_image(PatientIdentityRemoved="NO")),
+    "autorun": ("layout", with_file("AUTORUN.INF", b"[autorun]")),
+    "name in lower case": ("layout", with_file("viewer.exe", b"MZ")),
+    "reserved name": ("layout", with_file("IHEWHAT.TXT", b"x")),
+    "instance in the root": ("layout", with_file("IM1", bytes(128) + b"DICM")),
+    "instance among the pages": ("layout", with_file("IHE_PDI/IM1", bytes(128) + b"DICM")),
+    "no README": ("layout", without("README.TXT")),
+    "README with bare line feeds": ("layout", with_file("README.TXT", b"a\nb\n")),
+    "README not ASCII": ("layout", with_file("README.TXT", "ä\r\n".encode())),
+    "page not well-formed": ("layout", with_file("INDEX.HTM", b"<html><p></html>")),
+    "page gone that another leads to": ("layout", without("IHE_PDI/ST000001.HTM")),
+    "link on the medium": ("layout", lambda m: (m / "LINK").symlink_to(m / "DICOMDIR")),
+}
+
+
+def test_what_the_writer_wrote_passes(tmp_path: Path) -> None:
+    """A medium with every kind of instance passes every check."""
+    medium = a_medium(tmp_path, *one_of_each_kind())
+    report = check_medium(medium.path)
+    assert report.passed and report.instances == medium.instances
+    assert [check.name for check in report.checks] == list(CHECKS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_of_being_wrong_fails_its_check(tmp_path: Path, way: str) -> None:
+    """A medium spoiled in one way fails, and the check that is meant for it says so."""
+    check, spoil = WAYS[way]
+    medium = a_medium(tmp_path, an_instance(), an_instance(patient=2))
+    spoil(medium.path)
+    report = check_medium(medium.path)
+    assert not report.passed
+    assert check in [one.name for one in report.checks if not one.passed], report
+
+
+def test_findings_hold_no_value(tmp_path: Path) -> None:
+    """What is found wrong on an identified medium does not say whose it is."""
+    medium = a_medium(tmp_path)
+    in_image(PatientID="MUSTER4711", PatientName="Muster^Erika", InstanceNumber="4712")(medium.path)
+    report = check_medium(medium.path)
+    assert not report.passed
+    assert not [secret for secret in ("MUSTER", "Muster", "4711", "4712") if secret in repr(report)]
+
+
+def test_no_folder_is_refused(tmp_path: Path) -> None:
+    """There is nothing to check where there is no folder."""
+    with pytest.raises(UnreadableMedium):
+        check_medium(tmp_path / "nothing")
