@@ -227,15 +227,22 @@ class Engine:
         Raises:
             KeyError: a pseudonym is missing.
             FileExistsError: ``out`` exists.
+            Held: a value that cannot be taken out names the patient or another person.
             Refusal: the source changed since it was read, or a value is too long for its VR.
         """
         facts, answers = draft._facts, _answers(draft, pseudonyms)
         names = self.names(draft, pseudonyms)
         transfer_syntax_uid = draft._meta.transfer_syntax_uid
-        # 1. Put the pieces together; a kept text that names the subject is found, and taken out in a second pass.
+        # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
         parts = _render(draft._pieces, facts, answers)
         if _names_someone(parts, facts.known_words):
             parts = self._without_known_words(draft, answers)
+            if _names_someone(parts, facts.unmistakable):
+                raise Held(
+                    "names-the-patient",
+                    "Binary data, or a term of the standard, contains a word that names somebody.",
+                    next_step="Have the instance reviewed, or leave it out of the selection.",
+                )
         # 2. New File Meta Information, from the new UID (PS3.15 E.1.1).
         head = file_head(names.sop_class_uid, names.sop_instance_uid, transfer_syntax_uid)
         # 3. Write under the final name only when every byte is there.

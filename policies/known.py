@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from policies.text import shipped_vocabulary
+
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff\x1b$()]+")
 _SHORTEST_WORD = 3
 _SHORTEST_NUMBER = 4
@@ -29,6 +31,18 @@ def telling_words(values: Iterable[bytes]) -> frozenset[str]:
         for value in values
         for word in words_of(value)
         if len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST_WORD) and word not in _COMMON
+    )
+
+
+def unmistakable(words: Iterable[str]) -> frozenset[str]:
+    """Return those words that can hardly stand anywhere by chance: five letters that are no safe word, or eight digits.
+
+    Shorter numbers occur inside UIDs, and safe words inside code strings.
+    """
+    return frozenset(
+        word
+        for word in words
+        if len(word) >= (8 if word.isdigit() else 5) and word not in shipped_vocabulary()
     )
 
 

@@ -21,6 +21,8 @@ DICOM_ROOT = b"1.2.840.10008."
 
 REMOVED = b"REMOVED"
 
+_NUMBERS = frozenset({b"AS", b"DA", b"DS", b"DT", b"IS", b"TM"})
+
 DUMMIES: dict[bytes, bytes] = {
     b"AE": REMOVED,
     b"AS": b"000Y",
@@ -239,7 +241,12 @@ class DropKnown:
         """
         if self.vr == b"CS" and words_of(raw) <= shipped_vocabulary():
             return raw
-        return self.otherwise if facts.known_words & words_of(raw) else raw
+        text = raw.decode("latin-1").lower()
+        found = (facts.known_words & words_of(raw)) | {word for word in facts.unmistakable if word in text}
+        if self.vr in _NUMBERS:
+            # A number may equal somebody's number by chance; letters have no business here.
+            found = {word for word in found if not word.isdigit()}
+        return self.otherwise if found else raw
 
 
 @dataclass(frozen=True, slots=True)

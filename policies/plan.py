@@ -42,7 +42,7 @@ _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from
 
 TEXT_VRS = frozenset({b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"})
-SEARCHED_VRS = TEXT_VRS | {b"AE", b"CS", b"PN", b"UR"}
+SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
 
 CONTENT_SEQUENCE = 0x0040A730
 TEXT_VALUE = 0x0040A160
@@ -76,6 +76,7 @@ CAPTURED = frozenset(
 )
 """Top-level attributes whose original value the engine needs, whatever becomes of them."""
 
+_CONTENT_LABEL = 0x00700080
 _DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
 
 
@@ -231,7 +232,7 @@ class LevelTable:
     def _enumerated(self, path: tuple[int, ...], vr: bytes) -> bool:
         """Say whether the IOD demands a value of its own list here (Modality, Value Type), which is no name."""
         use = self.plan.use(path)
-        return vr == b"CS" and use is not None and use.type[0] in "12"
+        return vr == b"CS" and use is not None and use.type[0] in "12" and path[-1] != _CONTENT_LABEL
 
     def _remove(self, path: tuple[int, ...], vr: bytes) -> Entry:
         return Entry(path[-1], REMOVE)

@@ -134,13 +134,14 @@ class Facts:
         self.age_value = b""
         self.carried: dict[int, Changed] = {}
         self.known_words: frozenset[str] = frozenset()
+        self.unmistakable: frozenset[str] = frozenset()
         self.decode: Callable[[bytes], str] = lambda raw: raw.decode("latin-1")
 
     def adopt(self, other: Facts) -> None:
         """Take over what was learnt of the subject in another pass over the same instance."""
         self.issuer, self.study, self.decode = other.issuer, other.study, other.decode
         self.age_years, self.age_value, self.carried = other.age_years, other.age_value, other.carried
-        self.known_words = other.known_words
+        self.known_words, self.unmistakable = other.known_words, other.unmistakable
 
 
 @dataclass(frozen=True, slots=True)

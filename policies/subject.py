@@ -15,7 +15,7 @@ from policies.dates import read_date, years_between
 from policies.elements import text_of
 from policies.errors import Refusal
 from policies.generalize import age_string, read_age
-from policies.known import telling_words
+from policies.known import telling_words, unmistakable
 from policies.operations import Marked
 from policies.pseudonyms import Identifier, Kind, Subject
 from policies.scan import Changed, Facts, Piece
@@ -94,6 +94,7 @@ def learn(pieces: list[Piece], facts: Facts, *, needs_study: bool) -> Original:
         for piece in facts.pending
         if piece.vr == b"PN" or piece.tag in _NAMING or piece.tag in _NAMING_MORE
     )
+    facts.unmistakable = unmistakable(facts.known_words)
     _learn_age(found, facts)
     identifiers = {name for piece in facts.pending for name in piece.change.identifiers(piece.raw, facts)}
     identifiers.add(patient)

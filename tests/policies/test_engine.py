@@ -254,6 +254,30 @@ def test_the_name_goes_wherever_it_is_written(carry: Carrier, keyword: str, poli
     assert "quirin" not in str(out.get(keyword, "")).lower()
 
 
+@pytest.mark.parametrize("keyword", ["SliceThickness", "AcquisitionTime", "PatientAge"])
+def test_a_name_in_the_place_of_a_number_goes(carry: Carrier, keyword: str) -> None:
+    """A number or a time that holds the patient's name does not stay."""
+    ds = a_ct_image()
+    ds.PatientName = "Quirin^Zoe"
+    path = carry.save(ds)
+    element = ds[keyword]
+    element._value = "QUIRIN"
+    path = carry.save(ds)
+    assert b"quirin" not in carry.carry_file(path, load_library("pseudonymization")).read_bytes().lower()
+
+
+def test_a_name_in_binary_data_is_held(carry: Carrier, tmp_path: Path) -> None:
+    """Binary data that names the patient cannot be cleaned, so the instance is held and nothing is written."""
+    ds = a_ct_image()
+    ds.PatientName = "Quirin^Zoe"
+    ds.add_new("RedPaletteColorLookupTableData", "OW", b"\0\1Quirin\0\2")
+    path = carry.save(ds)
+    with pytest.raises(Held) as held:
+        carry.carry_file(path, load_library("pseudonymization"))
+    assert held.value.reason == "names-the-patient"
+    assert not list(tmp_path.glob("out-*"))
+
+
 def test_a_name_that_no_header_knows_goes(carry: Carrier) -> None:
     """Clean Descriptors keeps only words that are known to be safe."""
     ds = a_ct_image()
