@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from policies.dates import read_date
 from policies.text import shipped_vocabulary
 
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff\x1b$()]+")
@@ -37,15 +38,18 @@ def telling_words(values: Iterable[bytes]) -> frozenset[str]:
 def unmistakable(words: Iterable[str]) -> frozenset[str]:
     """Return those words that can hardly stand anywhere by chance: five letters that are no safe word, or eight digits.
 
-    Shorter numbers occur inside UIDs, and safe words inside code strings.
+    Shorter numbers occur inside UIDs, numbers that could be dates among dates, and safe words inside code strings.
     """
     return frozenset(
         word
         for word in words
-        if len(word) >= (8 if word.isdigit() else 5) and word not in shipped_vocabulary()
+        if len(word) >= (8 if word.isdigit() else 5)
+        and word not in shipped_vocabulary()
+        and read_date(word.encode("latin-1")) is None
     )
 
 
 _COMMON = frozenset(
     {"street", "road", "avenue", "hospital", "clinic", "doctor", "prof", "none", "unknown", "removed"}
+    | {"anonymous", "anonymized", "patient", "subject"}
 )

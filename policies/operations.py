@@ -245,7 +245,7 @@ class DropKnown:
         found = (facts.known_words & words_of(raw)) | {word for word in facts.unmistakable if word in text}
         if self.vr in _NUMBERS:
             # A number may equal somebody's number by chance; letters have no business here.
-            found = {word for word in found if not word.isdigit()}
+            found = frozenset(word for word in found if not word.isdigit())
         return self.otherwise if found else raw
 
 

@@ -19,29 +19,8 @@ _MEASURE = re.compile(r"(?:[0-9]{1,3}(?:[.,][0-9]{1,3})?)(?:mm|cm|kv|kvp|sec|ms|
 _NUMBER = re.compile(r"[0-9]{1,3}(?:[.,][0-9]{1,3})?")
 _UNITS = frozenset({"mm", "cm", "kv", "kvp", "ma", "mas", "sec", "ms", "hz", "t", "tesla", "deg"})
 _CONNECTING = frozenset(
-    [
-        "and",
-        "or",
-        "of",
-        "the",
-        "in",
-        "on",
-        "at",
-        "for",
-        "no",
-        "not",
-        "is",
-        "are",
-        "was",
-        "seen",
-        "noted",
-        "new",
-        "none",
-        "with",
-        "without",
-        "w",
-        "wo",
-    ]
+    {"and", "or", "of", "the", "in", "on", "at", "for", "no", "not", "is", "are"}
+    | {"was", "seen", "noted", "new", "none", "with", "without", "w", "wo"}
 )
 _SEPARATORS = frozenset(" +-/.,:;()&*_<>=[]\n\r\t")
 
