@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import yaml
@@ -121,13 +122,17 @@ def loads(text: str, source: str) -> Case:
         where = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(exc, "problem", None) or "not YAML"
         raise CaseFault(f"{source}: {where}{problem}", next_step=f"correct {source}") from None
+    return checked(raw, source, lines)
+
+
+def checked(fields: object, source: str, lines: Mapping[tuple[str, ...], int] = MappingProxyType({})) -> Case:
+    """Make a case of its fields. Raises CaseFault that names every fault, with its line where it has one."""
     try:
-        return Case.model_validate(raw)
+        return Case.model_validate(fields)
     except ValidationError as exc:
         faults = [_fault(tuple(str(p) for p in e["loc"]), e["type"], e["msg"], lines) for e in exc.errors()]
-        raise CaseFault(
-            f"{source}: " + "; ".join(faults), next_step=f"correct these lines of {source}"
-        ) from None
+        what = f"{source}: " + "; ".join(faults)
+        raise CaseFault(what, next_step=f"correct these fields of {source}") from None
 
 
 def dumps(case: Case) -> str:
@@ -202,5 +207,5 @@ _WORDS = {
 def _fault(loc: tuple[str, ...], kind: str, message: str, lines: Mapping[tuple[str, ...], int]) -> str:
     name = ".".join(loc) or "the file"
     reason = _WORDS.get(kind, message)
-    line = next((lines[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in lines), 1)
-    return f"line {line}, {name}: {reason}"
+    line = next((lines[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in lines), None)
+    return f"line {line}, {name}: {reason}" if line else f"{name}: {reason}"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import platformdirs
@@ -203,10 +204,16 @@ def loads(text: str, source: str) -> Settings:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigFault(f"{source}: {exc}", next_step=f"correct this line of {source}") from None
+    return checked(raw, source, _lines_of_keys(text))
+
+
+def checked(
+    fields: object, source: str, lines: Mapping[tuple[str, ...], int] = MappingProxyType({})
+) -> Settings:
+    """Make settings of their fields. Raises ConfigFault that names every fault, with its line if it has one."""
     try:
-        return Settings.model_validate(raw)
+        return Settings.model_validate(fields)
     except ValidationError as exc:
-        lines = _lines_of_keys(text)
         faults = [_fault(tuple(str(p) for p in e["loc"]), e["type"], e["msg"], lines) for e in exc.errors()]
         what = f"{source}: " + "; ".join(faults)
         raise ConfigFault(what, next_step=f"correct these keys in {source}") from None
@@ -286,7 +293,7 @@ _WORDS = {
 }
 
 
-def _fault(loc: tuple[str, ...], kind: str, message: str, lines: dict[tuple[str, ...], int]) -> str:
+def _fault(loc: tuple[str, ...], kind: str, message: str, lines: Mapping[tuple[str, ...], int]) -> str:
     reason = _WORDS.get(kind, message.removeprefix("Value error, "))
     if kind == "value_error" and ": " in reason:  # our own validators name the key in front
         key, reason = reason.split(": ", 1)
@@ -330,6 +337,16 @@ class Site:
     def spool_dir(self) -> Path:
         """Received instances that are not exported yet."""
         return self.home / "spool"
+
+    @property
+    def receiver_spool_dir(self) -> Path:
+        """Instances that the Receiver has taken in."""
+        return self.home / "receiver" / "spool"
+
+    @property
+    def receiver_url(self) -> str:
+        """SQLAlchemy URL of the Receiver's own index."""
+        return f"sqlite:///{self.home / 'receiver' / 'exports.db'}"
 
     @property
     def mapping_url(self) -> str:

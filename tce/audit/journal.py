@@ -57,6 +57,11 @@ EVENTS: Mapping[str, EventRow] = {
     "case.approved": EventRow(Shape.ALERT, _CONFIGURED, "a case was approved"),
     "case.closed": EventRow(Shape.ALERT, _CONFIGURED, "a case was closed"),
     "approval.refused": EventRow(Shape.ALERT, _RESTRICTED, "something without valid approval was refused"),
+    "reidentify.requested": EventRow(Shape.ALERT, _RESTRICTED, "a custodian asked for re-identification"),
+    "reidentify.approved": EventRow(Shape.ALERT, _RESTRICTED, "another custodian approved it"),
+    "reidentify.denied": EventRow(Shape.ALERT, _RESTRICTED, "re-identification was denied or taken back"),
+    "reidentify.revealed": EventRow(Shape.ALERT, _RESTRICTED, "originals were shown to a custodian"),
+    "reidentify.refused": EventRow(Shape.ALERT, _RESTRICTED, "a step of re-identification was refused"),
     "folder.pseudonymized": EventRow(
         Shape.ALERT, _RESTRICTED, "files were pseudonymized under the site's keys"
     ),
@@ -141,4 +146,4 @@ class Journal:
 
 
 # Details that say which thing an alert is about.
-_NAMING = frozenset({"case", "policy", "export", "grant", "release"})
+_NAMING = frozenset({"case", "policy", "export", "request", "release"})

@@ -14,7 +14,20 @@ from typing import Annotated
 import typer
 
 from tce import __version__
-from tce.cli import audit, case
+from tce.cli import (
+    actors,
+    audit,
+    case,
+    demo,
+    exports,
+    folders,
+    media,
+    policy,
+    reidentify,
+    site,
+    vault,
+    verify,
+)
 from tce.cli.session import Session
 from tce.config import default_home
 from tce.errors import Exit, rule_of, to_person
@@ -27,8 +40,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(demo.demo)
+app.command()(site.init)
+app.add_typer(vault.app, name="vault")
+app.command()(folders.pseudonymize)
+app.command()(folders.anonymize)
+app.command()(actors.select)
+app.add_typer(actors.manager, name="manager")
+app.add_typer(actors.receivers, name="receiver")
+app.add_typer(exports.app, name="exports")
+app.add_typer(media.app, name="media")
+app.add_typer(policy.app, name="policy")
 app.add_typer(case.app, name="case")
+app.add_typer(reidentify.app, name="reidentify")
 app.add_typer(audit.app, name="audit")
+app.command()(verify.verify)
 
 
 def _version(wanted: bool) -> None:

@@ -37,7 +37,9 @@ def write(
     Example: tce media write pseudonymized --out medium --label LUNG_1
     """
     run = session(context)
-    medium = portable.write(run.site, list(files_under(sources)), out, name=label, case=case, actor=run.person)
+    medium = portable.write(
+        run.site, list(files_under(sources)), out, name=label, case=case, actor=run.person
+    )
     run.say(
         f"medium {medium.fileset_id} in {medium.path}: {medium.patients} patients, {medium.studies} studies, "
         f"{medium.series} series, {medium.instances} instances"

@@ -1,0 +1,242 @@
+"""Where policies and cases are submitted, approved and withdrawn, and where everything else asks for an approval.
+
+The records lie beside what they are about: ``x.yaml``, ``x.submission.json``, ``x.approval.json``,
+``x.withdrawal.json``. They are signatures of people (:mod:`vault.approvals`) and are verified offline against
+``trust.json`` at every use: a file that was altered, put there by hand, or has run out is refused. Refusals are
+written to the audit trail.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from tce import cases
+from tce.audit.journal import Journal
+from tce.cases import Case
+from tce.config import Site
+from tce.errors import NotApproved
+from tce.logins import Logins
+from tce.shelf import Shelved
+from vault import approvals
+from vault.approvals import Approval, Document, Submission, Withdrawal
+from vault.errors import ApprovalRefusal
+from vault.keys import create_case_key
+from vault.trust import Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether something may be used now, and in which words that is told."""
+
+    approved: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """The three records beside one text."""
+
+    text: Path
+
+    @property
+    def submission(self) -> Path:
+        return self.text.with_suffix(".submission.json")
+
+    @property
+    def approval(self) -> Path:
+        return self.text.with_suffix(".approval.json")
+
+    @property
+    def withdrawal(self) -> Path:
+        return self.text.with_suffix(".withdrawal.json")
+
+
+class Desk:
+    """Submissions and approvals of one site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._logins = Logins(site)
+
+    # --- policies
+
+    def submit_policy(self, shelved: Shelved, person: str) -> None:
+        """Sign a policy as its author. Raises Forbidden for who is no coordinator."""
+        self._submit(shelved.path, _policy_document(shelved), person)
+
+    def approve_policy(self, shelved: Shelved, person: str, *, days: int) -> datetime:
+        """Sign a submitted policy as its approver; return when that ends. Raises NotApproved, SelfApproval."""
+        return self._approve(shelved.path, _policy_document(shelved), person, days)
+
+    def withdraw_policy(self, shelved: Shelved, person: str, *, reason: str) -> None:
+        """Sign that the approval of a policy no longer holds. Raises NotApproved when there is none."""
+        self._withdraw(shelved.path, _policy_document(shelved), person, reason, "policy.withdrawn")
+
+    def require_policy(self, shelved: Shelved) -> None:
+        """Return if a policy may be used now. Raises NotApproved, which is written to the trail."""
+        self._require(shelved.path, _policy_document(shelved))
+
+    def standing(self, path: Path, digest: str) -> Standing:
+        """Say how it stands with the text in a file."""
+        try:
+            approval = self._verified(path, digest)
+        except (NotApproved, ApprovalRefusal) as exc:
+            return Standing(False, "draft" if not _Records(path).submission.exists() else exc.what)
+        return Standing(True, f"approved by {approval.approver} until {approval.expires[:10]}")
+
+    def policy_approval(self, shelved: Shelved) -> Mapping[str, Any]:
+        """Return the approval of a policy as it was signed, for a release record. Raises NotApproved."""
+        return self._as_signed(shelved.path, shelved.policy.digest)
+
+    # --- cases
+
+    def submit_case(self, case: Case, person: str) -> None:
+        """Sign a case as its author. Raises Forbidden for who is no coordinator."""
+        self._submit(self._case_file(case), _case_document(case), person)
+
+    def approve_case(self, case: Case, person: str, *, days: int) -> datetime:
+        """Sign a submitted case as its approver and make its key; return when the approval ends.
+
+        The approval ends with the case's own last day, if that comes first.
+        """
+        expires = self._approve(self._case_file(case), _case_document(case), person, days, case.expires)
+        create_case_key(self._logins.person(person), case.id)
+        return expires
+
+    def close_case(self, case: Case, person: str, *, reason: str) -> None:
+        """Sign that a case is closed. Raises NotApproved when it was never approved."""
+        self._withdraw(self._case_file(case), _case_document(case), person, reason, "case.closed")
+
+    def require_case(self, case: Case) -> None:
+        """Return if a case is open and approved now. Raises NotApproved, which is written to the trail."""
+        self._require(self._case_file(case), _case_document(case))
+
+    def require_open(self, case: Case) -> None:
+        """Return unless a case was closed; it may still be a draft. Raises NotApproved."""
+        if _Records(self._case_file(case)).withdrawal.exists():
+            self.require_case(case)
+
+    def case_standing(self, case: Case) -> Standing:
+        """Say how it stands with a case."""
+        return self.standing(self._case_file(case), case.digest)
+
+    def case_approval(self, case: Case) -> Mapping[str, Any]:
+        """Return the approval of a case as it was signed, for a release record. Raises NotApproved."""
+        return self._as_signed(self._case_file(case), case.digest)
+
+    # --- both
+
+    def _case_file(self, case: Case) -> Path:
+        return cases.case_dir(self._site.cases_dir, case.id) / cases.CASE_FILE
+
+    def _submit(self, text: Path, document: Document, person: str) -> None:
+        submission = approvals.submit(self._logins.person(person), document)
+        _write(_Records(text).submission, submission.to_json())
+        self._journal(person, f"{document.kind}.submitted", document)
+
+    def _approve(
+        self, text: Path, document: Document, person: str, days: int, last: date | None = None
+    ) -> datetime:
+        submission = self._submitted(text, document)
+        expires = datetime.now(UTC) + timedelta(days=days)
+        if last is not None:
+            expires = min(expires, datetime.combine(last, time.max, UTC))
+        try:
+            approval = approvals.approve(self._logins.person(person), submission, expires)
+        except ApprovalRefusal:
+            self._refused(person, document)
+            raise
+        _write(_Records(text).approval, approval.to_json())
+        self._journal(person, f"{document.kind}.approved", document)
+        return expires
+
+    def _submitted(self, text: Path, document: Document) -> Submission:
+        """Return the submission of exactly this text. Raises NotApproved."""
+        what = f"the {document.kind} {document.name}"
+        try:
+            submission = Submission.from_json(_Records(text).submission.read_text("utf-8"))
+        except FileNotFoundError:
+            raise NotApproved(
+                f"{what} was not submitted",
+                next_step=f"let its author submit it: tce --as COORDINATOR {document.kind} submit {document.name}",
+            ) from None
+        if submission.document != document:
+            raise NotApproved(
+                f"{what} was changed since it was submitted", next_step="let its author submit it again"
+            )
+        return submission
+
+    def _withdraw(self, text: Path, document: Document, person: str, reason: str, event: str) -> None:
+        path = _Records(text).approval
+        if not path.exists():
+            raise NotApproved(
+                f"the {document.kind} {document.name} has no approval to withdraw", next_step="nothing to do"
+            )
+        approval = Approval.from_json(path.read_text("utf-8"))
+        withdrawal = approvals.withdraw(self._logins.person(person), approval, reason)
+        _write(_Records(text).withdrawal, withdrawal.to_json())
+        self._journal(person, event, document)
+
+    def _require(self, text: Path, document: Document) -> None:
+        try:
+            self._verified(text, document.digest)
+        except (NotApproved, ApprovalRefusal) as exc:
+            self._refused("", document)
+            raise NotApproved(
+                f"the {document.kind} {document.name} {document.version} is not approved: {exc.what}",
+                next_step=f"a coordinator submits it, an approver approves it: tce {document.kind} --help",
+            ) from None
+
+    def _verified(self, text: Path, digest: str) -> Approval:
+        """Return the approval of a text after verifying it. Raises NotApproved or ApprovalRefusal."""
+        records = _Records(text)
+        if not records.approval.exists():
+            waits = "submitted, waits for an approver" if records.submission.exists() else "never submitted"
+            raise NotApproved(waits)
+        approval = Approval.from_json(records.approval.read_text("utf-8"))
+        withdrawals = (
+            [Withdrawal.from_json(records.withdrawal.read_text("utf-8"))]
+            if records.withdrawal.exists()
+            else []
+        )
+        trust = Trust.load(self._site.trust_path)
+        approvals.verify(approval, digest, trust, datetime.now(UTC), withdrawals=withdrawals)
+        return approval
+
+    def _as_signed(self, text: Path, digest: str) -> Mapping[str, Any]:
+        try:
+            approval = self._verified(text, digest)
+        except ApprovalRefusal as exc:
+            raise NotApproved(exc.what, next_step=exc.next_step) from None
+        signed: dict[str, Any] = json.loads(approval.to_json())
+        return signed
+
+    def _journal(self, person: str, event: str, document: Document) -> None:
+        Journal(self._site, person).record(event, detail=_detail(document))
+
+    def _refused(self, person: str, document: Document) -> None:
+        Journal(self._site, person).record("approval.refused", success=False, detail=_detail(document))
+
+
+def _policy_document(shelved: Shelved) -> Document:
+    policy = shelved.policy
+    return Document(kind="policy", name=policy.name, version=policy.version, digest=policy.digest, case="")
+
+
+def _case_document(case: Case) -> Document:
+    return Document(kind="case", name=case.id, version="1", digest=case.digest, case=case.id)
+
+
+def _detail(document: Document) -> dict[str, str]:
+    return {document.kind: document.name, "version": document.version, "digest": document.digest}
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_suffix(".new")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)

@@ -1,0 +1,206 @@
+"""``tce select``, ``tce manager run``, ``tce receiver run``: the three actors of the profile."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from tce import cases, wiring
+from tce.actors import export_manager, export_selector, receiver
+from tce.actors.receiver import MediumReport
+from tce.audit.journal import Journal
+from tce.cli.session import Session, session
+from tce.documents.codes import Category, DelayReason, ExportTitle, Level
+from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
+from tce.errors import Held, Refused
+from tce.road import Peer
+
+manager = typer.Typer(
+    no_args_is_help=True, help="The Export Manager: takes selections in, anonymizes, delivers."
+)
+receivers = typer.Typer(no_args_is_help=True, help="The Receiver: takes exports in, writes portable media.")
+
+
+class Title(StrEnum):
+    """The titles of a manifest, as words of the command line."""
+
+    TEACHING = "teaching"
+    TRIAL = "trial"
+    RESEARCH = "research"
+    PUBLICATION = "publication"
+
+
+class Delay(StrEnum):
+    """What an export can wait for, as words of the command line."""
+
+    FINAL_REPORT = "final-report"
+    CLINICAL_INFORMATION = "clinical-information"
+    CONFIRMATION = "confirmation"
+    HISTOPATHOLOGY = "histopathology"
+    LABORATORY = "laboratory"
+    DISCHARGE = "discharge"
+    DEATH = "death"
+    EXPERT_REVIEW = "expert-review"
+
+
+_PEER = re.compile(r"(?P<ae>[^@]{1,16})@(?P<host>[^@]+):(?P<port>[0-9]{1,5})")
+
+
+def select(
+    context: typer.Context,
+    sources: Annotated[list[Path], typer.Argument(help="Pseudonymized files or folders.", metavar="SRC...")],
+    case: Annotated[str, typer.Option(help="Case that the export is for.")],
+    to: Annotated[str, typer.Option(help="The Export Manager.", metavar="AET@HOST:PORT")],
+    title: Annotated[
+        Title, typer.Option(help="What the export is for: title of the manifest.")
+    ] = Title.TRIAL,
+    delay: Annotated[
+        list[Delay] | None, typer.Option(help="Delay the export until … ; may be repeated.")
+    ] = None,
+    info: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with the additional information: author, abstract, keywords, history, …"
+        ),
+    ] = None,
+    policy: Annotated[
+        bool, typer.Option(help="Ask for the case's policy by name, version and digest.")
+    ] = True,
+) -> None:
+    """Select instances for export: send them, a manifest and additional information (RAD-50, RAD-51, RAD-52).
+
+    Exit status 3 when some files were set aside.
+
+    Example: tce select incoming --case lung-1 --to TCE_MANAGER@127.0.0.1:11112 --title trial
+    """
+    run = session(context)
+    peer = peer_of(to)
+    with run.progress() as progress:
+        task = progress.add_task("sending", total=None)
+        account = export_selector.select(
+            sources,
+            request_for(run, case, with_policy=policy),
+            peer,
+            run.site.settings.network.selector.ae_title,
+            title=ExportTitle[title.name],
+            delay=[DelayReason[one.name] for one in delay or ()],
+            info=information(info) if info else None,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    run.say(
+        f"sent {account.instances} instances of {account.patients} patients and {account.manifests} manifests "
+        f"to {peer.ae_title}"
+    )
+    if account.set_aside:
+        for one in account.set_aside:
+            run.err.print(f"  {one.path}: {one.reason}: {one.what}", markup=False)
+        raise Held(f"{len(account.set_aside)} files were set aside", next_step="see the reasons above")
+
+
+def peer_of(text: str) -> Peer:
+    """Read ``AET@HOST:PORT``. Raises Refused."""
+    found = _PEER.fullmatch(text)
+    if found is None or not 0 < int(found["port"]) < 65536:
+        raise Refused(
+            "this is no application entity", next_step="write AET@HOST:PORT, e.g. PACS@10.0.0.5:104"
+        )
+    return Peer(found["ae"], found["host"], int(found["port"]))
+
+
+def request_for(run: Session, case_id: str, *, with_policy: bool) -> PolicyRequest:
+    """Return the request that goes with a selection: the case, and its policy where it is known here."""
+    if not with_policy:
+        return PolicyRequest(case=case_id)
+    ref = cases.load(run.site.cases_dir, case_id).stage2
+    return PolicyRequest(name=ref.name, version=ref.version, digest=ref.digest, case=case_id)
+
+
+def information(path: Path) -> TeachingFileInfo:
+    """Read additional information from YAML. Raises Refused naming every key that is wrong."""
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise Refused(
+                f"{path.name} holds no keys", next_step="write author: …, abstract: … and keywords: […]"
+            )
+        for key, table in (("category", Category), ("level", Level)):
+            if isinstance(content.get(key), str):
+                content[key] = table.__members__.get(content[key].upper().replace("-", "_"), content[key])
+        return TypeAdapter(TeachingFileInfo).validate_python(content)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise Refused(f"{path.name} cannot be read as YAML", next_step="check the file") from None
+    except ValidationError as exc:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        raise Refused(
+            f"{path.name}: {faults}",
+            next_step="author and abstract are text; keywords, history, finding, diagnosis, … are lists of text",
+        ) from None
+
+
+@manager.command("run")
+def run_manager(context: typer.Context) -> None:
+    """Be the Export Manager until stopped by Ctrl-C or SIGTERM. What was begun goes on at the next start.
+
+    Example: tce manager run
+    """
+    run = session(context)
+    settings = wiring.manager_settings(run.site)
+    rooms = wiring.rooms(run.site)
+
+    def work(stop: threading.Event, started: Callable[[int], None]) -> None:
+        export_manager.run(settings, rooms, stop, started)
+
+    _until_stopped(run, "Export Manager", wiring.MANAGER, settings.ae_title, work)
+
+
+@receivers.command("run")
+def run_receiver(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for the media, one folder for each export.")],
+) -> None:
+    """Be the Receiver until stopped by Ctrl-C or SIGTERM. Each complete export becomes a medium.
+
+    Example: tce receiver run --out received
+    """
+    run = session(context)
+    settings = wiring.receiver_settings(run.site, out)
+    writer, auditor = wiring.medium_writer(run.site), wiring.receiver_auditor(run.site)
+
+    def told(report: MediumReport) -> None:
+        run.say(f"medium with {report.instances} instances in {report.path}")
+
+    def work(stop: threading.Event, started: Callable[[int], None]) -> None:
+        receiver.run(settings, writer, auditor, stop, started, told)
+
+    _until_stopped(run, "Receiver", wiring.RECEIVER, settings.ae_title, work)
+
+
+def _until_stopped(
+    run: Session,
+    name: str,
+    actor: str,
+    ae_title: str,
+    work: Callable[[threading.Event, Callable[[int], None]], None],
+) -> None:
+    """Run an actor until a signal asks it to end, and write start and stop to the trail."""
+    stop = threading.Event()
+    journal = Journal(run.site, actor, ae_title=ae_title)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def started(port: int) -> None:
+        journal.record("actor.started", detail={"actor": actor, "ae_title": ae_title})
+        run.say(f"{name} {ae_title} listens on port {port}; stop it with Ctrl-C")
+
+    work(stop, started)
+    journal.record("actor.stopped", detail={"actor": actor, "ae_title": ae_title})
+    run.say(f"{name} {ae_title} stopped")

@@ -1,0 +1,98 @@
+"""``tce pseudonymize`` and ``tce anonymize``: one stage each, files to files, in parallel on all cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tce import wiring
+from tce.audit.journal import Journal
+from tce.cli.session import Session, session
+from tce.errors import Held
+from tce.folder import Bench, FolderAccount, SetAside, de_identify, files_under
+
+Sources = Annotated[
+    list[Path], typer.Argument(help="Files or folders, with everything below.", metavar="SRC...")
+]
+CaseId = Annotated[str, typer.Option("--case", help="Case that the work is for.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results; made when it does not exist.")]
+Workers = Annotated[int, typer.Option(help="Processes to use. Default: one for each core.", min=0)]
+
+
+def pseudonymize(
+    context: typer.Context, sources: Sources, case: CaseId, out: Out, workers: Workers = 0
+) -> None:
+    """Stage 1: take the direct identifiers out, reversibly by two custodians. In the hospital.
+
+    Needs the case's stage-1 policy to be approved. What cannot be treated is set aside with its reason, the others
+    go on, and the exit status is 3. Output names hold pseudonyms only. The same command again continues.
+
+    Example: tce pseudonymize /data/from-modality --case lung-1 --out pseudonymized
+    """
+    run = session(context)
+    bench = wiring.stage_one(run.site, case)
+    _carry(run, sources, out, bench, workers, case, "folder.pseudonymized", "pseudonymized")
+
+
+def anonymize(context: typer.Context, sources: Sources, case: CaseId, out: Out, workers: Workers = 0) -> None:
+    """Stage 2: treat what could still single a person out, irreversibly, under the case's own key. In research.
+
+    Needs the case and its stage-2 policy to be approved. The result is not released: for that, select it for
+    export. What cannot be treated is set aside with its reason; the exit status is then 3.
+
+    Example: tce anonymize pseudonymized --case lung-1 --out anonymized
+    """
+    run = session(context)
+    bench = wiring.stage_two(run.site, case)
+    _carry(run, sources, out, bench, workers, case, "folder.anonymized", "anonymized")
+
+
+def _carry(
+    run: Session, sources: list[Path], out: Path, bench: Bench, workers: int, case: str, event: str, done: str
+) -> None:
+    journal = Journal(run.site, run.person)
+    total = sum(1 for _ in files_under(sources))
+    with run.progress() as progress:
+        task = progress.add_task(done, total=total)
+        account = de_identify(
+            sources,
+            out,
+            bench,
+            workers=workers or None,
+            progress=lambda count: progress.update(task, completed=count),
+        )
+    journal.record(event, success=not account.set_aside, detail=_detail(case, account))
+    run.say(
+        f"{account.written} instances {done}"
+        + (f", {account.already} were there already" if account.already else "")
+        + f": {len(account.patients)} patients, {len(account.studies)} studies, {len(account.series)} series, "
+        f"in {out}"
+    )
+    _tell_set_aside(run, account.set_aside)
+
+
+def _tell_set_aside(run: Session, set_aside: list[SetAside]) -> None:
+    """List what was not passed on, by the paths of whoever gave them, and end with status 3."""
+    if not set_aside:
+        return
+    run.err.print(f"{len(set_aside)} files set aside:", markup=False)
+    for one in set_aside:
+        run.err.print(f"  {one.path}: {one.reason}: {one.what}", markup=False)
+    steps = dict.fromkeys(one.next_step for one in set_aside if one.next_step)
+    held = sum(one.held for one in set_aside)
+    raise Held(
+        f"{len(set_aside)} files were not passed on, {held} of them wait for review",
+        next_step=" ".join(steps) or "see the reasons above",
+    )
+
+
+def _detail(case: str, account: FolderAccount) -> dict[str, str]:
+    return {
+        "case": case,
+        "instances": str(account.written),
+        "already": str(account.already),
+        "patients": str(len(account.patients)),
+        "set_aside": str(len(account.set_aside)),
+    }

@@ -1,0 +1,57 @@
+"""``tce init``: make a site."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tce import site as sites
+from tce.cli.session import session
+from tce.config import Settings, Site, checked
+
+
+def init(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Name of the site in audit messages.")] = "site",
+    institution: Annotated[str, typer.Option(help="Who de-identifies, on media.")] = "",
+    contact: Annotated[str, typer.Option(help="Whom a finder of a medium can ask.")] = "",
+    coordinator: Annotated[list[str] | None, typer.Option(help="A coordinator; may be repeated.")] = None,
+    approver: Annotated[list[str] | None, typer.Option(help="An approver; may be repeated.")] = None,
+    custodian: Annotated[list[str] | None, typer.Option(help="A custodian; at least two.")] = None,
+    auditor: Annotated[list[str] | None, typer.Option(help="An auditor; may be repeated.")] = None,
+) -> None:
+    """Make a site: a folder with tce.toml, a key server, keys, people and the policy of stage 1.
+
+    What is there already stays. To change people later: edit tce.toml, then tce vault provision.
+
+    Example: tce --home ~/trial-site init --name trial-site --custodian anna --custodian bert
+    """
+    run = session(context)
+    existed = Site(run.home).settings_path.exists()
+    settings = Settings()
+    people = {
+        key: tuple(names)
+        for key, names in (
+            ("coordinators", coordinator),
+            ("approvers", approver),
+            ("custodians", custodian),
+            ("auditors", auditor),
+        )
+        if names
+    }
+    texts = {key: text for key, text in (("institution", institution), ("contact", contact)) if text}
+    wanted = settings.model_dump()
+    wanted["site"] |= {"name": name, **texts}
+    wanted["people"] |= people
+    site = sites.make(
+        run.home, checked(wanted, "what you gave"), told=lambda step: run.err.print(f"· {step}")
+    )
+    if existed:
+        run.say(f"the site in {site.home} is complete; its settings stay as they were")
+    else:
+        run.say(f"a new site in {site.home}")
+    run.say(f"settings: {site.settings_path}")
+    for plural, person in site.settings.people.everyone():
+        run.say(f"  {plural.removesuffix('s'):<12} {person}")
+    run.say("next: tce --as COORDINATOR policy submit pseudonymization   (see: tce policy --help)")

@@ -1,0 +1,239 @@
+"""The one module that chooses the real adapters: which keys, which stores, which rooms serve a site.
+
+Everything else takes what it needs as a protocol or a value. ``tce`` is the only package that knows the three
+others, and this is where they meet; :mod:`vault` and :mod:`policies` have types of equal shape, so identifiers
+travel between them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.engine import Engine
+from policies.pseudonyms import Pseudonyms
+from tce import cases, folder, portable
+from tce.actors.export_manager import ManagerSettings
+from tce.actors.receiver import ReceiverSettings
+from tce.approvals_desk import Desk
+from tce.audit.journal import Journal
+from tce.audit.messages import Participant
+from tce.cases import Case
+from tce.config import Site
+from tce.errors import NotApproved, TceError
+from tce.exports import Exports
+from tce.logins import Logins
+from tce.releasing import SignedReleases
+from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Rooms, Workshop
+from tce.shelf import Shelf
+from tce.workshop import OpenDraft, workshop
+from vault.approvals import sign_release
+from vault.custody import Custody
+from vault.mapping import MappingStore
+from vault.provision import Service
+from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
+
+MANAGER = "export-manager"
+RECEIVER = "receiver"
+
+
+@dataclass(frozen=True, slots=True)
+class StageOne:
+    """A worker's bench for stage 1: the site's policy, the site's keys, the sealed mapping."""
+
+    home: Path
+    case: Case
+
+    def __call__(self) -> tuple[Engine, Pseudonyms]:
+        """Return an engine and pseudonyms that belong to the calling process."""
+        site = Site(self.home)
+        policy = Shelf(site.policies_dir).exactly(self.case.stage1).policy
+        pseudonyms = IdentityPseudonyms(
+            Logins(site).service(Service.PSEUDONYMIZER),
+            MappingStore(site.mapping_url),
+            case=self.case.id,
+            custodians=site.settings.people.custodians,
+            prefix=self.case.prefix,
+        )
+        return Engine(policy), pseudonyms
+
+
+@dataclass(frozen=True, slots=True)
+class StageTwo:
+    """A worker's bench for stage 2: the case's policy and the case's own key."""
+
+    home: Path
+    case: Case
+
+    def __call__(self) -> tuple[Engine, Pseudonyms]:
+        """Return an engine and pseudonyms that belong to the calling process."""
+        site = Site(self.home)
+        policy = Shelf(site.policies_dir).exactly(self.case.stage2).policy
+        return Engine(policy, trial=self.case.trial_attributes()), _case_pseudonyms(site, self.case)
+
+
+def stage_one(site: Site, case_id: str) -> folder.Bench:
+    """Return the bench of stage 1 for a case. Raises NotApproved unless the site's policy is approved."""
+    case = cases.load(site.cases_dir, case_id)
+    desk = Desk(site)
+    desk.require_policy(Shelf(site.policies_dir).exactly(case.stage1))
+    desk.require_open(case)
+    Logins(site).url()  # started once here, rather than by every worker
+    return StageOne(site.home, case)
+
+
+def stage_two(site: Site, case_id: str) -> folder.Bench:
+    """Return the bench of stage 2 for a case. Raises NotApproved unless case and policy are approved."""
+    case = cases.load(site.cases_dir, case_id)
+    desk = Desk(site)
+    desk.require_policy(Shelf(site.policies_dir).exactly(case.stage2))
+    desk.require_case(case)
+    Logins(site).url()
+    return StageTwo(site.home, case)
+
+
+def _case_pseudonyms(site: Site, case: Case) -> CasePseudonyms:
+    client = Logins(site).service(Service.MANAGER)
+    return CasePseudonyms(client, case=case.id, prefix=case.prefix)
+
+
+class ApprovedCases:
+    """The cases of a site as the Export Manager asks for them (:class:`tce.road.CaseBook`)."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def terms(self, case_id: str) -> CaseTerms:
+        """Return the terms of a case. Raises Hold unless case and policy are approved now."""
+        try:
+            case = cases.load(self._site.cases_dir, case_id)
+            desk = Desk(self._site)
+            desk.require_case(case)
+            desk.require_policy(Shelf(self._site.policies_dir).exactly(case.stage2))
+        except NotApproved as exc:
+            raise Hold([Reason("not-approved", exc.what)]) from None
+        except TceError as exc:
+            raise Hold([Reason("case", exc.what)]) from None
+        return CaseTerms(
+            id=case.id,
+            policy=PolicyTerms(case.stage2.name, case.stage2.version, case.stage2.digest),
+            selectors=frozenset(case.selectors),
+            receivers=tuple(Peer(one.ae_title, one.host, one.port) for one in case.receivers),
+            minimum_cohort=case.minimum_cohort,
+        )
+
+
+class RoadAuditor:
+    """Writes the road's events to the trail; transfers become messages with studies and patients."""
+
+    def __init__(self, site: Site, actor: str, ae_title: str) -> None:
+        self._site = site
+        self._journal = Journal(site, actor, ae_title=ae_title)
+        self._self = Participant(actor, ae_title=ae_title, node="127.0.0.1")
+
+    def record(self, event: str, *, success: bool, detail: Mapping[str, str]) -> None:
+        """Write one event."""
+        if success and event in ("begin transfer", "export") and "receiver" in detail:
+            peer = Participant(detail["receiver"], ae_title=detail["receiver"])
+            studies = portable.by_patient(self._sealed(detail.get("export", "")))
+            self._journal.transferred(event, self._self, peer, studies, detail)
+        else:
+            self._journal.record(event, success=success, detail=detail)
+
+    def _sealed(self, export_id: str) -> list[Path]:
+        index = Exports(self._site.exports_url)
+        try:
+            return [one.path for one in index.sealed(index.get(export_id)) if one.path.exists()]
+        finally:
+            index.close()
+
+
+def rooms(site: Site) -> Rooms:
+    """Return what the Export Manager takes from the other rooms. Raises what a login at the Vault raises."""
+    client = Logins(site).service(Service.MANAGER)
+    shelf = Shelf(site.policies_dir)
+
+    def for_case(terms: CaseTerms) -> Workshop[OpenDraft]:
+        case = cases.load(site.cases_dir, terms.id)
+        return workshop(
+            shelf.exactly(case.stage2).policy,
+            CasePseudonyms(client, case=case.id, prefix=case.prefix),
+            trial=case.trial_attributes(),
+            minimum_cohort=terms.minimum_cohort,
+        )
+
+    def sign(payload: bytes) -> str:
+        return sign_release(client, payload)
+
+    return Rooms(
+        cases=ApprovedCases(site),
+        workshop=for_case,
+        auditor=RoadAuditor(site, MANAGER, site.settings.network.manager.ae_title),
+        releases=SignedReleases(site, sign, MANAGER),
+    )
+
+
+def manager_settings(site: Site) -> ManagerSettings:
+    """Return where the Export Manager of a site listens and keeps its work."""
+    network, waits = site.settings.network.manager, site.settings.exports
+    return ManagerSettings(
+        ae_title=network.ae_title,
+        host=network.host,
+        port=network.port,
+        allowed=network.allowed,
+        spool=site.spool_dir,
+        exports_url=site.exports_url,
+        settle_seconds=waits.settle_seconds,
+        poll_seconds=waits.poll_seconds,
+        stale_seconds=waits.stale_hours * 3600,
+    )
+
+
+def receiver_settings(site: Site, out: Path) -> ReceiverSettings:
+    """Return where the Receiver of a site listens; its spool and index lie in the site, its media in ``out``."""
+    network, waits = site.settings.network.receiver, site.settings.exports
+    return ReceiverSettings(
+        ae_title=network.ae_title,
+        host=network.host,
+        port=network.port,
+        allowed=network.allowed,
+        spool=site.receiver_spool_dir,
+        exports_url=site.receiver_url,
+        out=out,
+        settle_seconds=0.0,
+        poll_seconds=waits.poll_seconds,
+        stale_seconds=waits.stale_hours * 3600,
+    )
+
+
+def medium_writer(site: Site) -> Mediums:
+    """Return what writes the Receiver's media."""
+    return Mediums(site)
+
+
+@dataclass(frozen=True, slots=True)
+class Mediums:
+    """Writes portable media with the site's label (:class:`tce.road.MediumWriter`)."""
+
+    site: Site
+
+    def __call__(self, instances: Sequence[Path], out: Path) -> None:
+        """Write a complete medium into ``out``, which does not exist yet."""
+        name = portable.name_for("TCE", [path.name for path in instances])
+        portable.write(self.site, instances, out, name=name, actor=RECEIVER)
+
+
+def receiver_auditor(site: Site) -> RoadAuditor:
+    """Return what takes the Receiver's events."""
+    return RoadAuditor(site, RECEIVER, site.settings.network.receiver.ae_title)
+
+
+def custody(site: Site, person: str) -> Custody:
+    """Return custody as one person, logged in with the own name. Raises LoginFailed or Forbidden."""
+    journal = Journal(site, person)
+
+    def record(event: str, detail: Mapping[str, str]) -> None:
+        journal.record(event, success=event != "reidentify.refused", detail=detail)
+
+    return Custody(Logins(site).person(person), MappingStore(site.mapping_url), record)
