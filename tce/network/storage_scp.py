@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import re
 import socket
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -27,6 +28,7 @@ from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 quiet.silence()
 
 MAXIMUM_PDU = 1 << 18  # large enough that framing does not count, small enough for any peer's memory
+_GRACE = 2.0  # seconds that a peer has to release after the listener was stopped
 _LEGAL_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
@@ -103,9 +105,18 @@ class StorageListener:
 
     def stop(self) -> None:
         """Stop listening and end open associations. What was answered with Success stays stored."""
-        if self._server is not None:
-            self._ae.shutdown()
-            self._server = None
+        if self._server is None:
+            return
+        self._server.shutdown()
+        # An association that is about to end by itself must not be aborted as well: the toolkit would
+        # write a traceback.
+        deadline = time.monotonic() + _GRACE
+        while (active := self._server.active_associations) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for assoc in active:
+            if assoc.is_established:
+                assoc.abort()
+        self._server = None
 
     def __enter__(self) -> StorageListener:
         self.start()

@@ -30,6 +30,7 @@ from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 quiet.silence()
 
 _MAXIMUM_CONTEXTS = 128
+_TRANSFER_SYNTAXES_NOT_SUPPORTED = 4  # PS3.8 table 9-18
 _SUCCESS_OR_WARNING = (0x0000, 0xB000, 0xB006, 0xB007)
 
 
@@ -102,7 +103,7 @@ def send(
                 assoc.release()
             else:
                 lost = True
-    return SendAccount(tuple(sent), tuple(failed), lost)
+    return SendAccount(tuple(sent), tuple(sorted(failed, key=lambda failure: failure.place)), lost)
 
 
 def echo(to: Peer, calling: str) -> None:
@@ -180,15 +181,25 @@ def _associate(to: Peer, calling: str, contexts: Sequence[tuple[str, str]]) -> A
 def _send_one(assoc: Any, one: _Outgoing) -> Failure | None:
     if not assoc.is_established:
         return Failure(one.place, None, "the association was lost before")
+    syntaxes = {
+        str(cx.transfer_syntax[0])
+        for cx in assoc.accepted_contexts
+        if cx.abstract_syntax == one.sop_class_uid
+    }
+    as_it_is = one.transfer_syntax_uid in syntaxes
+    if not as_it_is and (one.transfer_syntax_uid not in UNCOMPRESSED or not syntaxes):
+        known = syntaxes or any(
+            cx.abstract_syntax == one.sop_class_uid and cx.result == _TRANSFER_SYNTAXES_NOT_SUPPORTED
+            for cx in assoc.rejected_contexts
+        )
+        which = "transfer syntax" if known else "SOP Class"
+        return Failure(one.place, None, f"the peer does not take its {which}")
     try:
-        status = assoc.send_c_store(one.path, msg_id=one.place % 65535 + 1)
-    except ValueError:
-        if one.transfer_syntax_uid not in UNCOMPRESSED:
-            return Failure(one.place, None, "the peer does not take its transfer syntax")
-        try:  # no context for the bytes as they are: let the toolkit encode them for one that was accepted
-            status = assoc.send_c_store(dcmread(one.path), msg_id=one.place % 65535 + 1)
-        except ValueError:
-            return Failure(one.place, None, "the peer does not take its SOP Class")
+        # A path goes out as its bytes; a data set is encoded for a context that was accepted.
+        content = one.path if as_it_is else dcmread(one.path)
+        status = assoc.send_c_store(content, msg_id=one.place % 65535 + 1)
+    except (ValueError, AttributeError, InvalidDicomError):
+        return Failure(one.place, None, "it cannot be encoded in a way that the peer takes")
     except (RuntimeError, OSError):
         return Failure(one.place, None, "the association was lost")
     if "Status" not in status:

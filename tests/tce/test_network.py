@@ -1,0 +1,333 @@
+"""Associations: tce.network. Everything here speaks over real sockets on this machine."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom.uid import JPEG2000Lossless, UID_dictionary
+from pynetdicom import AE, evt
+
+from tce.errors import PortInUse, TceError
+from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from tce.network.storage_scp import Arrival, Status, StorageListener
+from tce.network.storage_scu import PeerUnavailable, echo, send
+from tce.road import Peer
+from tce.spool import Header, part10_header
+from tests.builders import a_ct_study, an_mr_study, written
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+@dataclass
+class Kept:
+    """One arrival, copied out of the listener's memory."""
+
+    calling_ae: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    dataset: bytes
+
+
+@contextmanager
+def a_listener(
+    kept: list[Kept], *, allowed: tuple[str, ...] = ("SELECTOR",), answer: Status = Status.SUCCESS
+) -> Iterator[Peer]:
+    def keep(arrival: Arrival) -> Status:
+        kept.append(
+            Kept(
+                arrival.calling_ae,
+                arrival.sop_class_uid,
+                arrival.sop_instance_uid,
+                arrival.transfer_syntax_uid,
+                bytes(arrival.dataset),
+            )
+        )
+        return answer
+
+    with StorageListener("MANAGER", "127.0.0.1", 0, allowed, keep) as listener:
+        yield Peer("MANAGER", "127.0.0.1", listener.port)
+
+
+@pytest.fixture
+def ct_files(tmp_path: Path) -> list[Path]:
+    return written(a_ct_study(slices=2), tmp_path / "ct")
+
+
+def data_set_of(path: Path) -> bytes:
+    data = path.read_bytes()
+    return data[144 + int.from_bytes(data[140:144], "little") :]
+
+
+def test_what_arrives_is_what_lies_in_the_file(ct_files: list[Path]) -> None:
+    """Neither side decodes a data set: the bytes of the file are the bytes that are handed on."""
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        account = send(ct_files, peer, "SELECTOR")
+    assert account.sent == tuple(range(len(ct_files)))
+    assert [one.dataset for one in kept] == [data_set_of(path) for path in ct_files]
+    assert {one.calling_ae for one in kept} == {"SELECTOR"}
+
+
+@pytest.mark.parametrize("syntax", TRANSFER_SYNTAXES, ids=lambda uid: uid.name)
+def test_every_transfer_syntax_passes_unchanged(tmp_path: Path, syntax: str) -> None:
+    """Compressed or not, the encoding that was sent is the one that is recorded."""
+    path = tmp_path / "instance"
+    path.write_bytes(part10_header(Header(CT, "1.2.3", str(syntax), "X")) + b"any bytes")
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        assert send([path], peer, "SELECTOR").failed == ()
+    assert (kept[0].transfer_syntax_uid, kept[0].dataset) == (str(syntax), b"any bytes")
+
+
+def test_more_than_128_contexts_become_several_associations(tmp_path: Path) -> None:
+    """All Storage SOP Classes of the standard are sent and taken, in the order of the list."""
+    paths = []
+    for place, sop_class in enumerate(STORAGE_SOP_CLASSES):
+        path = tmp_path / f"{place:04d}"
+        path.write_bytes(part10_header(Header(sop_class, f"1.2.{place}", "1.2.840.10008.1.2.1", "X")) + b"x")
+        paths.append(path)
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        assert send(paths, peer, "SELECTOR").failed == ()
+    assert [one.sop_class_uid for one in kept] == list(STORAGE_SOP_CLASSES)
+
+
+def test_every_storage_sop_class_of_the_dictionary_is_known() -> None:
+    """What pydicom calls a storage class, the listener takes; storage commitment is none."""
+    assert CT in STORAGE_SOP_CLASSES
+    assert "1.2.840.10008.5.1.4.1.1.88.59" in STORAGE_SOP_CLASSES
+    assert "1.2.840.10008.1.20.1" not in STORAGE_SOP_CLASSES
+    assert all(UID_dictionary[uid][1] == "SOP Class" for uid in STORAGE_SOP_CLASSES)
+
+
+def test_a_private_sop_class_is_named_and_the_others_go_on(tmp_path: Path, ct_files: list[Path]) -> None:
+    """The peer says at negotiation that it takes none of them; that file fails, and only that."""
+    private = tmp_path / "private"
+    private.write_bytes(
+        part10_header(Header("1.3.12.2.1107.5.9.1", "1.2.3", "1.2.840.10008.1.2.1", "X")) + b"x"
+    )
+    nothing = tmp_path / "nothing"
+    nothing.write_text("this is not DICOM")
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        account = send([private, nothing, *ct_files], peer, "SELECTOR")
+    assert [(failure.place, failure.why) for failure in account.failed] == [
+        (0, "the peer does not take its SOP Class"),
+        (1, "it is not a DICOM file with file meta information"),
+    ]
+    assert len(kept) == len(ct_files)
+
+
+def test_after_a_failure_nothing_more_is_sent_when_so_asked(tmp_path: Path, ct_files: list[Path]) -> None:
+    """A manifest behind an instance that failed does not arrive."""
+    private = tmp_path / "private"
+    private.write_bytes(
+        part10_header(Header("1.3.12.2.1107.5.9.1", "1.2.3", "1.2.840.10008.1.2.1", "X")) + b"x"
+    )
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        account = send([ct_files[0], private, *ct_files[1:]], peer, "SELECTOR", stop_at_failure=True)
+    assert account.sent == (0,)
+    assert len(kept) == 1
+    assert len(account.failed) == len(ct_files)
+
+
+def test_a_caller_that_is_not_allowed_gets_no_association(ct_files: list[Path]) -> None:
+    """Who is not on the list is rejected, in one line that says what to compare."""
+    kept: list[Kept] = []
+    with a_listener(kept, allowed=("SOMEBODY",)) as peer:
+        with pytest.raises(PeerUnavailable, match="does not accept") as refused:
+            send(ct_files, peer, "SELECTOR")
+        with pytest.raises(PeerUnavailable, match="does not accept"):
+            send(ct_files, peer._replace(ae_title="ANOTHER"), "SOMEBODY")
+    assert kept == []
+    assert refused.value.next_step
+
+
+def test_nobody_allowed_means_nobody() -> None:
+    """An empty list does not open the door to everybody."""
+    with pytest.raises(ValueError, match="nobody"):
+        StorageListener("MANAGER", "127.0.0.1", 0, (), lambda arrival: Status.SUCCESS).start()
+
+
+def test_a_peer_that_is_not_there_is_one_line(ct_files: list[Path]) -> None:
+    """Nothing listens: the message names the peer and what to do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(PeerUnavailable, match="does not answer") as refused:
+        send(ct_files, Peer("MANAGER", "127.0.0.1", port), "SELECTOR")
+    assert "\n" not in refused.value.what
+
+
+def test_a_busy_port_is_one_line() -> None:
+    """Two listeners on one port: the second is told which port, and what to do."""
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        second = StorageListener("OTHER", "127.0.0.1", peer.port, ("X",), lambda arrival: Status.SUCCESS)
+        with pytest.raises(PortInUse) as refused:
+            second.start()
+    assert str(peer.port) in refused.value.what
+    assert "\n" not in refused.value.what
+    assert isinstance(refused.value, TceError)
+
+
+def test_an_answer_other_than_success_is_a_failure(ct_files: list[Path]) -> None:
+    """The status that the peer gave is kept."""
+    kept: list[Kept] = []
+    with a_listener(kept, answer=Status.OUT_OF_RESOURCES) as peer:
+        account = send(ct_files[:1], peer, "SELECTOR")
+    assert [failure.status for failure in account.failed] == [0xA700]
+
+
+def test_when_storing_raises_the_peer_is_not_told_success(ct_files: list[Path]) -> None:
+    """An error while storing becomes a failure status, whatever it was."""
+
+    def broken(arrival: Arrival) -> Status:
+        raise RuntimeError("the disk burns")
+
+    with StorageListener("MANAGER", "127.0.0.1", 0, ["SELECTOR"], broken) as listener:
+        account = send(ct_files, Peer("MANAGER", "127.0.0.1", listener.port), "SELECTOR")
+    assert {failure.status for failure in account.failed} == {0xA700}
+    assert account.sent == ()
+
+
+def test_an_illegal_uid_is_not_taken(tmp_path: Path) -> None:
+    """A SOP Instance UID that could be anything else is refused at the door."""
+    path = tmp_path / "instance"
+    path.write_bytes(part10_header(Header(CT, "../../etc", "1.2.840.10008.1.2.1", "X")) + b"x")
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        account = send([path], peer, "SELECTOR")
+    assert kept == []
+    assert len(account.failed) == 1
+
+
+def test_a_receiver_that_takes_only_implicit_gets_it(ct_files: list[Path]) -> None:
+    """Uncompressed instances are encoded anew for a peer that accepts nothing else."""
+    stored: list[str] = []
+
+    def handle(event: evt.Event) -> int:
+        stored.append(str(event.context.transfer_syntax))
+        return 0x0000
+
+    ae = AE("OLD")
+    for sop_class in STORAGE_SOP_CLASSES[:120]:
+        ae.add_supported_context(sop_class, "1.2.840.10008.1.2")
+    ae.add_supported_context(CT, "1.2.840.10008.1.2")
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)])
+    try:
+        account = send(ct_files[:1], Peer("OLD", "127.0.0.1", server.server_address[1]), "SELECTOR")
+    finally:
+        ae.shutdown()
+    assert account.failed == ()
+    assert stored == ["1.2.840.10008.1.2"]
+
+
+def test_compressed_instances_are_not_decompressed_for_a_peer(tmp_path: Path) -> None:
+    """What a peer does not take as it is, it does not get."""
+    path = tmp_path / "j2k"
+    path.write_bytes(part10_header(Header(CT, "1.2.3", str(JPEG2000Lossless), "X")) + b"x")
+    ae = AE("OLD")
+    ae.add_supported_context(CT, "1.2.840.10008.1.2")
+    ae.add_supported_context("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.2.1")
+    server = ae.start_server(("127.0.0.1", 0), block=False)
+    other = tmp_path / "mr"
+    other.write_bytes(
+        part10_header(Header("1.2.840.10008.5.1.4.1.1.4", "1.2.4", "1.2.840.10008.1.2.1", "X")) + b"x"
+    )
+    try:
+        account = send([path, other], Peer("OLD", "127.0.0.1", server.server_address[1]), "SELECTOR")
+    finally:
+        ae.shutdown()
+    assert account.failed[0].why == "the peer does not take its transfer syntax"
+
+
+def test_both_sides_send_at_once(ct_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """TCP_NODELAY is set where associations are accepted and where they are requested."""
+    delays: list[int] = []
+    real = socket.socket.setsockopt
+
+    def watch(self: socket.socket, *args: object) -> None:
+        if args[:2] == (socket.IPPROTO_TCP, socket.TCP_NODELAY):
+            delays.append(int(str(args[2])))
+        real(self, *args)  # type: ignore[call-overload]
+
+    kept: list[Kept] = []
+    monkeypatch.setattr(socket.socket, "setsockopt", watch)
+    with a_listener(kept) as peer:
+        send(ct_files[:1], peer, "SELECTOR")
+    assert delays == [1, 1]
+
+
+def test_c_echo_is_answered() -> None:
+    """A peer can ask whether the listener is there."""
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        echo(peer, "SELECTOR")
+        with pytest.raises(PeerUnavailable):
+            echo(peer, "STRANGER")
+
+
+def test_no_logger_hears_an_identifier(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two studies sent and received, one of them refused: not a record, not a byte on the terminal."""
+    files = written([*a_ct_study(slices=1), *an_mr_study(slices=1)], tmp_path)
+    kept: list[Kept] = []
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("pynetdicom").setLevel(logging.DEBUG)
+        with a_listener(kept) as peer:
+            send(files, peer, "SELECTOR")
+            with pytest.raises(PeerUnavailable):
+                send(files, peer, "STRANGER")
+        with a_listener(kept, answer=Status.CANNOT_UNDERSTAND) as peer:
+            send(files, peer, "SELECTOR")
+    assert [record for record in caplog.records if record.name.startswith("pynetdicom")] == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("storescu") is None, reason="DCMTK's storescu is not installed")
+def test_dcmtk_sends_to_us(ct_files: list[Path]) -> None:
+    """DCMTK's storescu stores every instance here."""
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        command = ["storescu", "-aet", "SELECTOR", "-aec", "MANAGER", "-xe", peer.host, str(peer.port)]
+        subprocess.run([*command, *map(str, ct_files[:2])], check=True, capture_output=True)
+    assert len(kept) == 2
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("storescp") is None, reason="DCMTK's storescp is not installed")
+def test_dcmtk_receives_from_us(tmp_path: Path, ct_files: list[Path]) -> None:
+    """DCMTK's storescp stores every instance that we send."""
+    out = tmp_path / "out"
+    out.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(["storescp", "-od", str(out), "-aet", "DCMTK", str(port)])
+    try:
+        peer = Peer("DCMTK", "127.0.0.1", port)
+        for _ in range(50):
+            try:
+                echo(peer, "SELECTOR")
+                break
+            except PeerUnavailable:
+                if server.poll() is not None:
+                    raise
+        assert send(ct_files, peer, "SELECTOR").failed == ()
+    finally:
+        server.terminate()
+        server.wait()
+    assert len(list(out.iterdir())) == len(ct_files)
