@@ -1,0 +1,1 @@
+"""Tests of the vault room, against a real OpenBao."""
