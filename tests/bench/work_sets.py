@@ -23,6 +23,14 @@ _HEADER_ELEMENTS = 256
 _FRAMES = 72
 _EDGE = 512
 _PER_SERIES = 100
+_ADDED_LATER = {
+    "ContributingEquipmentSequence",
+    "ReferringPhysicianIdentificationSequence",
+    "OtherPatientIDsSequence",
+    "AdditionalPatientHistory",
+    "PatientComments",
+    "RequestAttributesSequence",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,10 @@ def mr_instances(count: int) -> Iterator[Dataset]:
     """MR images of 64 x 64 cells."""
     for patient, numbers in _series(count):
         template = mr_series(an_encounter(HEAD_MR, patient=patient + 3), 1)[0]
+        # A modality's own header: what information systems and archives add later would be a third of the file.
+        for element in [*template]:
+            if element.tag.is_private or element.keyword in _ADDED_LATER:
+                del template[element.tag]
         for number in numbers:
             yield _next(template, number)
 
@@ -141,7 +153,6 @@ def _frame_groups(ds: Dataset, frame: int) -> Dataset:
         FrameComments=f"frame {frame + 1} of {ds.PatientName.family_name}",
         StackID="1",
         InStackPositionNumber=frame + 1,
-        DimensionIndexValues=[1, frame + 1],
     )
     position = _group(ImagePositionPatient=[x, y, f"{float(z) + 1.25 * frame:.4f}"])
     return _group(FrameContentSequence=[content], PlanePositionSequence=[position])
