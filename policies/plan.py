@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 
 from pydicom.datadict import dictionary_VR
 
@@ -103,6 +103,13 @@ class Plan:
         self.suspicious = suspicious
         self.top = LevelTable(self, ())
 
+    @cached_property
+    def twin(self) -> Plan:
+        """The same plan for implicit encoding."""
+        return Plan(
+            self.rules, self.sop_class_uid, explicit=False, marked=self.marked, suspicious=self.suspicious
+        )
+
     def use(self, path: tuple[int, ...]) -> AttributeUse | None:
         """Return how the IOD uses the attribute at ``path``."""
         return attribute_type(self.sop_class_uid, path)
@@ -116,6 +123,7 @@ class LevelTable:
         self.path = path
         self.dummy = dummy
         self.entries: dict[bytes, Entry] = {}
+        self._implicit: LevelTable | None = None
         self.filters_items = bool(path) and path[-1] == CONTENT_SEQUENCE and not dummy
 
     def for_item(self, item: bytes, explicit: bool) -> LevelTable | None:
@@ -123,6 +131,12 @@ class LevelTable:
         rules = self.plan.rules
         dropped = is_dropped(item, explicit, rules.options, ages_banded=rules.bands is not None)
         return None if dropped else self
+
+    def implicit(self) -> LevelTable:
+        """Return the same rules for items in implicit encoding."""
+        if self._implicit is None:
+            self._implicit = LevelTable(self.plan.twin, self.path, dummy=self.dummy)
+        return self._implicit
 
     def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
         """Return what happens to a private element: kept only by creator and element, dates moved."""

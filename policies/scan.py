@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -104,6 +105,10 @@ class Table(Protocol):
         """Return the table for one item, or None to drop it; asked only when ``filters_items``."""
         ...
 
+    def implicit(self) -> Table:
+        """Return the same rules for items in implicit encoding."""
+        ...
+
     def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
         """Return what happens to a private element of this creator (``element`` is the low byte)."""
         ...
@@ -136,6 +141,12 @@ class Facts:
         self.known_words: frozenset[str] = frozenset()
         self.unmistakable: frozenset[str] = frozenset()
         self.decode: Callable[[bytes], str] = lambda raw: raw.decode("latin-1")
+
+    def in_implicit(self) -> Facts:
+        """Return these facts for a part of the data set that is in implicit encoding; lists are shared."""
+        implicit = copy(self)
+        implicit.explicit = False
+        return implicit
 
     def adopt(self, other: Facts) -> None:
         """Take over what was learnt of the subject in another pass over the same instance."""
@@ -208,6 +219,23 @@ class Nested:
 def render(pieces: list[Inner], facts: Facts, answers: Answers) -> bytes:
     """Return the bytes of pieces that hold no :class:`Copy`."""
     return b"".join(piece if isinstance(piece, bytes) else piece.render(facts, answers) for piece in pieces)
+
+
+class UnknownNested:
+    """A sequence of VR UN in which something changes; it stays UN, and its items implicit."""
+
+    __slots__ = ("nested", "tag")
+
+    def __init__(self, nested: Nested) -> None:
+        self.tag = nested.tag
+        self.nested = nested
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the whole sequence element."""
+        content = self.nested.item_bytes(facts.in_implicit(), answers)
+        if not self.nested.undefined:
+            return encode(self.tag, b"UN", content, explicit=True)
+        return tag_bytes(self.tag) + b"UN\0\0\xff\xff\xff\xff" + content + b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 class Source(Protocol):
@@ -442,8 +470,7 @@ def _touch(
     tag, kind, change, inner = entry
     if inner is not None:
         if vr == b"UN":
-            # PS3.5 6.2.2: a sequence of VR UN holds implicit items; what cannot be looked into is removed.
-            return _skip(buf, start, length, end, False, depth), None
+            return _unknown_sequence(buf, pos, start, length, end, tag, inner, facts, depth)
         return _sequence(buf, pos, start, length, end, tag, inner, facts, depth)
     if length == UNDEFINED_LENGTH:
         after = _skip(buf, start, length, end, facts.explicit and vr != b"UN", depth)
@@ -537,6 +564,16 @@ def _sequence(
         # A sequence of which nothing stays goes: an empty content tree would not be legal.
         return at, None
     return at, Nested(tag, undefined, items)
+
+
+def _unknown_sequence(
+    buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
+) -> tuple[int, Inner | None]:
+    """Scan a sequence of VR UN, whose items are in implicit encoding whatever surrounds them (PS3.5 6.2.2)."""
+    implicit = facts.in_implicit()
+    after, piece = _sequence(buf, pos, start, length, end, tag, table.implicit(), implicit, depth)
+    facts.dropped_items = implicit.dropped_items
+    return after, UnknownNested(piece) if isinstance(piece, Nested) else piece
 
 
 def _ran_out(undefined: bool, tag: int) -> None:

@@ -409,6 +409,28 @@ def test_undefined_lengths_stay_undefined_and_are_cleaned(carry: Carrier) -> Non
     assert pydicom.dcmread(out).PixelData == ds.PixelData
 
 
+@pytest.mark.parametrize("undefined", [False, True])
+def test_a_sequence_of_unknown_representation_is_cleaned(carry: Carrier, undefined: bool) -> None:
+    """A sequence that came through as VR UN is looked into: its items are implicit, whatever surrounds them."""
+    ds = a_ct_image()
+    uid = b"1.2.3.4\0"
+    inner = b"\x08\x00\x55\x11" + len(uid).to_bytes(4, "little") + uid
+    inner += b"\x10\x00\x20\x00\x06\0\0\0MRN-77"
+    item = b"\xfe\xff\x00\xe0" + len(inner).to_bytes(4, "little") + inner
+    value = item + (b"\xfe\xff\xdd\xe0\0\0\0\0" if undefined else b"")
+    length = b"\xff\xff\xff\xff" if undefined else len(item).to_bytes(4, "little")
+    if "ReferencedImageSequence" in ds:
+        del ds.ReferencedImageSequence
+    path = carry.save(ds)
+    content = path.read_bytes()
+    place = content.index(b"\x10\x00\x10\x00PN")
+    path.write_bytes(content[:place] + b"\x08\x00\x40\x11UN\0\0" + length + value + content[place:])
+    out = carry.carry_file(path, load_library("longitudinal-trial"))
+    (kept,) = pydicom.dcmread(out).ReferencedImageSequence
+    assert kept.ReferencedSOPInstanceUID.startswith("2.25.")
+    assert b"MRN-77" not in out.read_bytes()
+
+
 def test_large_values_are_copied_not_read(carry: Carrier) -> None:
     """A value beyond the window, in the middle of the data set, is passed on unchanged."""
     ds = a_ct_image()

@@ -49,6 +49,9 @@ class KeepAll:
     def for_item(self, item: bytes, explicit: bool) -> KeepAll:
         return self
 
+    def implicit(self) -> KeepAll:
+        return KeepAll(explicit=False)
+
     def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
         raise AssertionError("nothing is private here")
 
