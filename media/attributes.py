@@ -32,10 +32,13 @@ class Attributes:
         return tag in self.dataset
 
     def value(self, tag: int) -> bytes:
-        """Return the value of an attribute that is a string, without padding; empty when absent."""
-        if tag not in self.dataset:
+        """Return the value of an attribute that is a string, without padding; empty when absent.
+
+        This and the other questions raise :class:`UnreadableInstance` when the attribute breaks the parser.
+        """
+        element = self._element(tag)
+        if element is None:
             return b""
-        element = self.dataset.get_item(tag)
         if isinstance(element, RawDataElement):
             return (element.value or b"").strip(b" \0")
         # pydicom has decoded this one already: only UIDs and the character set, which are ASCII.
@@ -45,11 +48,12 @@ class Attributes:
 
     def words(self, tag: int) -> bytes:
         """Return the little endian value of an attribute of a binary VR; empty when absent."""
-        value: bytes = (self.dataset.get_item(tag).value or b"") if tag in self.dataset else b""
-        return value[::-1] if self.big_endian else value
+        element = self._element(tag)
+        value = element.value if isinstance(element, RawDataElement) else None
+        return (value[::-1] if self.big_endian else bytes(value)) if value else b""
 
     def items(self, tag: int) -> list[Any]:
-        """Return the items of a sequence; none when absent. Raises :class:`UnreadableInstance`."""
+        """Return the items of a sequence; none when absent."""
         if tag not in self.dataset:
             return []
         try:
@@ -62,19 +66,28 @@ class Attributes:
             ) from None
 
     def has_private(self) -> bool:
-        """Whether there is a private element, at any depth. Raises :class:`UnreadableInstance`."""
+        """Whether there is a private element, at any depth."""
         for tag in self.dataset.keys():  # noqa: SIM118 - iterating over the data set itself would decode it
             if tag.is_private:
                 return True
-            if self.dataset.get_item(tag).VR == "SQ" and any(
-                Attributes(item, self.big_endian).has_private() for item in self.items(tag)
+            element = self._element(tag)
+            if (
+                element is not None
+                and element.VR == "SQ"
+                and any(Attributes(item, self.big_endian).has_private() for item in self.items(tag))
             ):
                 return True
         return False
 
     def text(self, keyword: str) -> str:
-        """Return the value of an attribute as text in which no control character is left."""
-        value = self.value(int(tag_for_keyword(keyword)))
+        """Return the value of an attribute as text in which no control character is left.
+
+        It is for people and comparisons: what cannot be read is empty here, not an error.
+        """
+        try:
+            value = self.value(int(tag_for_keyword(keyword)))
+        except UnreadableInstance:
+            return ""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -86,10 +99,20 @@ class Attributes:
     @property
     def encodings(self) -> list[str]:
         """The Python codecs of Specific Character Set."""
-        terms = self.value(SPECIFIC_CHARACTER_SET).decode("ascii", "replace").split("\\")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
+                terms = self.value(SPECIFIC_CHARACTER_SET).decode("ascii", "replace").split("\\")
                 return list(convert_encodings([term.strip() for term in terms]))
-            except LookupError:
+            except (LookupError, UnreadableInstance):
                 return ["iso8859"]
+
+    def _element(self, tag: int) -> Any:
+        if tag not in self.dataset:
+            return None
+        try:
+            return self.dataset.get_item(tag)
+        except Exception as fault:  # a value cut short is read again by pydicom, and may break it anywhere
+            raise UnreadableInstance(
+                "malformed", f"an attribute breaks the parser ({type(fault).__name__})"
+            ) from None

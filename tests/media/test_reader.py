@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 
-from media.errors import UnreadableMedium
+from media.checker import check_medium
+from media.errors import MediaError, UnreadableMedium
 from media.reader import read_medium
 from tests.media.builders import LABEL, SOP_CLASSES, a_medium, an_instance, one_of_each_kind, written
 
@@ -159,6 +163,25 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     contents = read_medium(medium.path)
     assert len(contents.instances) == 1
     assert contents.deviations == ["1 links between records lead nowhere or in a circle"]
+
+
+@settings(derandomize=True, deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damage_anywhere_is_survived(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever bytes a scratch leaves in a directory or a file, reading and checking end with an answer."""
+    medium = a_medium(
+        tmp_path_factory.mktemp("scratched"), an_instance(), an_instance("SR DOCUMENT", series=2)
+    ).path
+    name = data.draw(
+        st.sampled_from(["DICOMDIR", "DICOMDIR", IMAGE, IMAGE.replace("SE000001/IM", "SE000002/SR")])
+    )
+    content = bytearray((medium / name).read_bytes())
+    for place in data.draw(st.lists(st.integers(128, len(content) - 1), min_size=1, max_size=8)):
+        content[place] = data.draw(st.sampled_from([0, 1, 0x20, 0x53, 0x7F, 0xFF]))
+    (medium / name).write_bytes(content)
+    for look in (read_medium, check_medium):
+        with contextlib.suppress(MediaError):
+            look(medium)
 
 
 def test_a_folder_without_instances_is_no_medium(tmp_path: Path) -> None:
