@@ -104,9 +104,7 @@ class Desk:
 
         The approval ends with the case's own last day, if that comes first.
         """
-        expires = self._approve(self._case_file(case), _case_document(case), person, days, case.expires)
-        create_case_key(self._logins.person(person), case.id)
-        return expires
+        return self._approve(self._case_file(case), _case_document(case), person, days, case.expires)
 
     def close_case(self, case: Case, person: str, *, reason: str) -> None:
         """Sign that a case is closed. Raises NotApproved when it was never approved."""
@@ -146,11 +144,14 @@ class Desk:
         expires = datetime.now(UTC) + timedelta(days=days)
         if last is not None:
             expires = min(expires, datetime.combine(last, time.max, UTC))
+        approver = self._logins.person(person)
         try:
-            approval = approvals.approve(self._logins.person(person), submission, expires)
+            approval = approvals.approve(approver, submission, expires)
         except ApprovalRefusal:
             self._refused(person, document)
             raise
+        if document.kind == "case":
+            create_case_key(approver, document.case)  # first, so that no approved case is without its key
         _write(_Records(text).approval, approval.to_json())
         self._journal(person, f"{document.kind}.approved", document)
         return expires

@@ -78,6 +78,18 @@ class Shelf:
         return Shelved(path, policy)
 
 
+def renamed(text: str, name: str, version: str) -> str:
+    """Return a policy's text with another name and version; comments and order stay."""
+    lines = []
+    for line in text.splitlines():
+        if line.startswith("name:"):
+            line = f"name: {name}"
+        elif line.startswith("version:"):
+            line = f"version: '{version}'"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 def _order(version: str) -> tuple[tuple[int, str], ...]:
     """Return a key that puts version 10 behind version 9."""
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in version.split("."))

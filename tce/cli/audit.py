@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -32,15 +33,21 @@ def list_(
     rows = [
         {
             "n": record.n,
-            "time": record.time,
+            "time": record.time if as_json else record.time[:19],
             "event": record.event,
             "actor": record.actor,
             "outcome": "ok" if record.outcome == 0 else "refused or failed",
-            "detail": record.detail if as_json else " ".join(f"{k}={v}" for k, v in record.detail.items()),
+            "detail": record.detail if as_json else _short(record.detail),
         }
         for record in records[-last:]
     ]
     run.table(rows, as_json=as_json, empty="no such records")
+
+
+def _short(detail: Mapping[str, str]) -> str:
+    """Return details for a person: a digest is recognized by its beginning."""
+    cut = {key: value[:19] if value.startswith("sha256:") else value for key, value in detail.items()}
+    return " ".join(f"{key}={value}" for key, value in cut.items() if value)
 
 
 @app.command()

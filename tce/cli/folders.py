@@ -63,7 +63,7 @@ def _carry(
             workers=workers or None,
             progress=lambda count: progress.update(task, completed=count),
         )
-    journal.record(event, success=not account.set_aside, detail=_detail(case, account))
+    journal.record(event, success=bool(account.written or account.already), detail=_detail(case, account))
     run.say(
         f"{account.written} instances {done}"
         + (f", {account.already} were there already" if account.already else "")

@@ -14,8 +14,9 @@ from policies.describe import describe as in_words
 from policies.model import Policy
 from tce.approvals_desk import Desk
 from tce.cli.session import JsonOption, Session, session
+from tce.config import Site
 from tce.errors import Refused
-from tce.shelf import Shelf, Shelved
+from tce.shelf import Shelf, Shelved, renamed
 
 app = typer.Typer(no_args_is_help=True, help="Policies: what is done to each attribute, and who approved it.")
 
@@ -94,18 +95,6 @@ def new(
     run.say(f"new policy in {one.path}\nedit it, then: tce --as COORDINATOR policy submit {name}@{version}")
 
 
-def renamed(text: str, name: str, version: str) -> str:
-    """Return a policy's text with another name and version; comments and order stay."""
-    lines = []
-    for line in text.splitlines():
-        if line.startswith("name:"):
-            line = f"name: {name}"
-        elif line.startswith("version:"):
-            line = f"version: '{version}'"
-        lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
 @app.command()
 def check(
     context: typer.Context,
@@ -149,9 +138,7 @@ def _named(run: Session, wanted: str) -> Policy:
     """Return a policy by file, from the shelf or from the library."""
     if wanted.endswith((".yaml", ".yml")):
         return loader.load(Path(wanted))
-    if wanted in loader.library() and not (run.home / "policies").is_dir():
-        return loader.load_library(wanted)
-    shelf = Shelf(run.home / "policies")
+    shelf = Shelf(Site(run.home).policies_dir)
     name = wanted.partition("@")[0]
     on_shelf = any(one.policy.name == name for one in shelf.all())
     return (

@@ -38,8 +38,8 @@ class Session:
     home: Path
     person: str = ""
     verbose: bool = False
-    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+    out: Console = field(default_factory=lambda: _console(stderr=False))
+    err: Console = field(default_factory=lambda: _console(stderr=True))
 
     @cached_property
     def site(self) -> Site:
@@ -57,13 +57,15 @@ class Session:
         able = [name for plural, name in people.everyone() if plural == f"{role}s"]
         if not self.person:
             raise NotAllowed(
-                f"{verb} needs a {role}: say who you are",
+                f"{verb} needs {_a(role)}: say who you are",
                 next_step=f"put --as {able[0]} in front of the verb",
             )
         if self.person not in able:
             actual = people.role_of(self.person)
-            who = f"{self.person} is a {actual}" if actual else f"{self.person} is nobody known to this site"
-            raise NotAllowed(f"{verb} needs a {role}; {who}", next_step=f"act as one of: {', '.join(able)}")
+            who = (
+                f"{self.person} is {_a(actual)}" if actual else f"{self.person} is nobody known to this site"
+            )
+            raise NotAllowed(f"{verb} needs {_a(role)}; {who}", next_step=f"act as one of: {', '.join(able)}")
         return self.person
 
     def say(self, text: str) -> None:
@@ -96,6 +98,18 @@ class Session:
             console=self.err,
             transient=True,
         )
+
+
+def _console(*, stderr: bool) -> Console:
+    """Return a console that wraps at the terminal's width, and nowhere when it writes to a file or pipe."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 400
+    return console
+
+
+def _a(role: str) -> str:
+    return f"an {role}" if role[0] in "aeiou" else f"a {role}"
 
 
 def _cell(value: object) -> str:

@@ -1,0 +1,417 @@
+"""The whole road on sample studies, really walked: site, stage 1, medium, approvals, export, custody, proofs.
+
+Nothing here is canned: every step uses what the verbs of the command line use, the two actors are processes of
+their own, and what is said to be refused was tried. Facts go into an account, as numbers and words without any
+value of an instance; a step that finds anything else than it promises ends the demo with an error.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pydicom
+from rich.console import Console
+
+from policies import loader
+from policies.originals import originals_of
+from policies.residue import Residue
+from tce import cases, portable, wiring
+from tce import site as sites
+from tce.actors import export_selector
+from tce.approvals_desk import Desk
+from tce.audit.journal import Journal
+from tce.audit.trail import Trail
+from tce.cases import Case, CaseReceiver, Trial
+from tce.children import free_ports
+from tce.config import Settings
+from tce.demo_folder import DemoFolder
+from tce.documents.teaching_file_info import PolicyRequest
+from tce.errors import Held, NotApproved, Refused
+from tce.exports import Exports
+from tce.folder import FolderAccount, de_identify, files_under
+from tce.ledger import Export
+from tce.proof import prove, require
+from tce.road import Peer
+from tce.samples.studies import write_two_studies
+from tce.shelf import Shelf, renamed
+from tce.states import State
+from vault.custody import Purpose, Revealed
+from vault.errors import CustodyRefusal
+from vault.trust import Trust
+
+CASE = "demo-trial"
+POLICY = "five-year-bands"
+COORDINATOR, APPROVER = "coordinator", "approver"
+CUSTODIANS = ("custodian-a", "custodian-b")
+_PATIENCE = 120.0  # seconds without any change of any export
+_ENDED = (State.DELIVERED, State.HELD, State.FAILED, State.CANCELLED)
+
+
+@dataclass
+class Account:
+    """What a demo did: one title and its facts for each step."""
+
+    steps: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+
+    def facts(self) -> dict[str, object]:
+        """Return all facts by name."""
+        return {name: value for _, facts in self.steps for name, value in facts.items()}
+
+
+class Demo:
+    """One walk down the road, in one folder."""
+
+    def __init__(self, folder: DemoFolder, own: Path | None) -> None:
+        self._folder = folder
+        self._own = own
+        self._identified: list[Path] = []
+        self._patients: list[str] = []
+
+    @property
+    def steps(self) -> Sequence[tuple[str, Callable[[], dict[str, object]]]]:
+        """The road, step by step."""
+        return (
+            ("A site: settings, key server, keys, people", self.make_site),
+            ("Identified studies, as a modality exports them", self.take_studies),
+            ("Stage 1: pseudonymized, the mapping sealed for two custodians", self.pseudonymize),
+            ("A portable medium with DICOMDIR", self.write_medium),
+            ("Carried over: read on the research side, checked", self.carry_over),
+            ("Policy and case: submitted, approved; unapproved and altered refused", self.approve),
+            ("Export Manager and Receiver started; RAD-50, RAD-51, RAD-52 sent", self.select),
+            ("Stage 2 and RAD-53: anonymized, sealed, verified, delivered", self.deliver),
+            ("Re-identification: one custodian refused, two together succeed", self.reidentify),
+            ("Release records and audit trail verified", self.verify),
+            ("Original values searched in every byte of the receiver's media", self.search_residue),
+        )
+
+    def make_site(self) -> dict[str, object]:
+        """Make a site with free ports, and approve its policy of stage 1."""
+        manager_port, receiver_port = free_ports(2)
+        wanted = Settings().model_dump()
+        wanted["site"] |= {"name": "demo", "institution": "Demo Research Site", "contact": "the demo's user"}
+        wanted["network"]["manager"]["port"] = manager_port
+        wanted["network"]["receiver"]["port"] = receiver_port
+        wanted["exports"] |= {"settle_seconds": 0.5, "poll_seconds": 0.1}
+        self.site = sites.make(self._folder.site, Settings.model_validate(wanted))
+        self._desk, self._shelf = Desk(self.site), Shelf(self.site.policies_dir)
+        stage1 = self._shelf.find(sites.STAGE_ONE_POLICY)
+        self._desk.submit_policy(stage1, COORDINATOR)
+        self._desk.approve_policy(stage1, APPROVER, days=30)
+        stage2 = self._shelf.put(renamed(loader.library_text("longitudinal-trial"), POLICY, "1"))
+        network = self.site.settings.network
+        self._case = Case(
+            id=CASE,
+            title="Demonstration trial",
+            purpose="Shows the whole road",
+            stage1=stage1.ref,
+            stage2=stage2.ref,
+            selectors=(network.selector.ae_title,),
+            receivers=(
+                CaseReceiver(ae_title=network.receiver.ae_title, host="127.0.0.1", port=receiver_port),
+            ),
+            prefix="DEMO",
+            trial=Trial(
+                sponsor="Demo Sponsor", protocol_id="DEMO-1", protocol_name="Demonstration", site_id="01"
+            ),
+        )
+        cases.save(self.site.cases_dir, self._case)
+        people = len(list(self.site.settings.people.everyone()))
+        return {"people": people, "vault": "embedded OpenBao", "stage_1_policy": "approved"}
+
+    def take_studies(self) -> dict[str, object]:
+        """Build the two sample studies, or take the user's own folder as it is."""
+        if self._own is not None:
+            files = list(files_under([self._own]))
+            return {"source": "your own files", "files": len(files)}
+        files = write_two_studies(self._folder.identified)
+        return {"source": "samples", "files": len(files)}
+
+    def pseudonymize(self) -> dict[str, object]:
+        """Stage 1, files to files. What is set aside does not go on."""
+        source = self._own or self._folder.identified
+        bench = wiring.stage_one(self.site, CASE)
+        account = de_identify([source], self._folder.pseudonymized, bench)
+        aside = {one.path for one in account.set_aside}
+        self._identified = [path for path in files_under([source]) if path not in aside]
+        self._patients = sorted(account.patients)
+        Journal(self.site).record(
+            "folder.pseudonymized", detail={"case": CASE, "instances": str(account.written)}
+        )
+        if not account.written:
+            raise Refused("no file could be pseudonymized", next_step=_reasons(account))
+        return {
+            "patients": len(account.patients),
+            "studies": len(account.studies),
+            "series": len(account.series),
+            "instances": account.written,
+            "set_aside": len(account.set_aside),
+        }
+
+    def write_medium(self) -> dict[str, object]:
+        """Write stage 1's result as a PDI medium and check it."""
+        instances = [path for path in files_under([self._folder.pseudonymized]) if path.suffix == ".dcm"]
+        name = portable.name_for("DEMO", [path.name for path in instances])
+        medium = portable.write(self.site, instances, self._folder.medium, name=name, case=CASE)
+        return {"medium": medium.fileset_id, "medium_instances": medium.instances}
+
+    def carry_over(self) -> dict[str, object]:
+        """Check the medium as whoever receives it does, and copy its instances."""
+        problems = portable.problems_of(self.site, self._folder.medium)
+        if problems:
+            raise Refused("the medium did not pass its check: " + "; ".join(problems))
+        taken = portable.take_in(self.site, self._folder.medium, self._folder.research, case=CASE)
+        if taken.refused or taken.deviations:
+            raise Refused("the medium deviates: " + "; ".join(taken.deviations))
+        return {"medium_check": "passed", "taken_in": len(taken.instances)}
+
+    def approve(self) -> dict[str, object]:
+        """Try without approval, approve, and try with an altered policy."""
+        shelved = self._shelf.exactly(self._case.stage2)
+        unapproved = _refused(lambda: wiring.stage_two(self.site, CASE), NotApproved, "an unapproved policy")
+        self._desk.submit_policy(shelved, COORDINATOR)
+        self._desk.approve_policy(shelved, APPROVER, days=30)
+        self._desk.submit_case(self._case, COORDINATOR)
+        self._desk.approve_case(self._case, APPROVER, days=30)
+        text = shelved.path.read_text("utf-8")
+        shelved.path.write_text(text.replace("width: 5", "width: 1"), "utf-8")
+        try:
+            changed = self._shelf.find(f"{POLICY}@1")
+            if changed.policy.digest == shelved.policy.digest:
+                raise Refused("the policy was not altered by the alteration")
+            altered = _refused(lambda: self._desk.require_policy(changed), NotApproved, "an altered policy")
+        finally:
+            shelved.path.write_text(text, "utf-8")
+        wiring.stage_two(self.site, CASE)
+        return {
+            "policy": f"{POLICY} 1",
+            "policy_digest": shelved.policy.digest,
+            "age_bands_years": shelved.policy.ages.width if shelved.policy.ages else 0,
+            "unapproved_policy": f"refused: {unapproved}",
+            "altered_policy": f"refused: {altered}",
+        }
+
+    def select(self) -> dict[str, object]:
+        """Start the two actors and send the selection over real associations."""
+        network, home = self.site.settings.network, str(self.site.home)
+        children = self._folder.children
+        receiver = ["--home", home, "receiver", "run", "--out", str(self._folder.received)]
+        receiver_pid = children.start("receiver", receiver, port=network.receiver.port)
+        manager = ["--home", home, "manager", "run"]
+        manager_pid = children.start("manager", manager, port=network.manager.port)
+        ref = self._case.stage2
+        account = export_selector.select(
+            [self._folder.research],
+            PolicyRequest(name=ref.name, version=ref.version, digest=ref.digest, case=CASE),
+            Peer(network.manager.ae_title, "127.0.0.1", network.manager.port),
+            network.selector.ae_title,
+        )
+        self._selected = account.manifests
+        return {
+            "manager_pid": manager_pid,
+            "receiver_pid": receiver_pid,
+            "selected_instances": account.instances,
+            "manifests": account.manifests,
+            "selection_set_aside": len(account.set_aside),
+        }
+
+    def deliver(self) -> dict[str, object]:
+        """Wait until every export has ended and the Receiver has written its media."""
+        sent = self._await(self.site.exports_url, self._case_exports)
+        delivered = [one for one in sent if one.state is State.DELIVERED]
+        if len(delivered) < len(sent):
+            reasons = sorted({reason.what for one in sent for reason in one.reasons})
+            raise Held(
+                f"{len(sent) - len(delivered)} of {len(sent)} exports are held: " + "; ".join(reasons),
+                next_step=f"look at them: tce --home {self.site.home} exports list",
+            )
+        received = self._await(self.site.receiver_url, len(delivered))
+        if any(one.state is not State.DELIVERED for one in received):
+            raise Refused(
+                "the Receiver could not write every medium", next_step=f"see {self._folder.root}/logs"
+            )
+        self._folder.children.check()
+        media = sorted(path for path in self._folder.received.iterdir() if (path / "DICOMDIR").is_file())
+        for medium in media:
+            problems = portable.problems_of(self.site, medium)
+            if problems:
+                raise Refused("a medium of the Receiver did not pass: " + "; ".join(problems))
+        instances = sum(one.tally.get("instances", 0) for one in delivered)
+        return {
+            "exports_delivered": len(delivered),
+            "exported_instances": instances,
+            "receiver_media": len(media),
+        }
+
+    def reidentify(self) -> dict[str, object]:
+        """One custodian alone is refused; the other approves, the first reveals one patient of stage 1."""
+        first, second = (wiring.custody(self.site, name) for name in CUSTODIANS)
+        asked = first.request(
+            CASE,
+            self._patients[:1],
+            purpose=Purpose.INCIDENTAL_FINDING,
+            ticket="DEMO-1",
+            fields=("PatientName", "patient", "PatientBirthDate"),
+            window=timedelta(hours=1),
+        )
+        early = _refused(lambda: first.reveal(asked.id), CustodyRefusal, "revealing without approval")
+        alone = _refused(lambda: first.approve(asked.id), CustodyRefusal, "approving one's own request")
+        second.approve(asked.id)
+        revealed = first.reveal(asked.id)
+        if not self._belongs_together(revealed):
+            raise Refused("what was revealed is not what the modality had")
+        return {
+            "without_approval": f"refused: {early}",
+            "one_custodian_alone": f"refused: {alone}",
+            "revealed_patients": len(asked.patients),
+            "revealed_values": len(revealed.lines),
+            "revealed_equal_the_originals": True,
+        }
+
+    def verify(self) -> dict[str, object]:
+        """Verify every release record against the received media, and the audit trail."""
+        self._folder.children.end_all()
+        trust, trail = Trust.load(self.site.trust_path), Trail(self.site.audit_trail)
+        records = sorted(self.site.releases_dir.glob("*/release.json"))
+        if not records:
+            raise Refused("no release record was written")
+        for record in records:
+            require(prove(record, trust, self._folder.received))
+        head = trail.verify()
+        return {"releases_verified": len(records), "audit_records": head.records, "audit_trail": "whole"}
+
+    def search_residue(self) -> dict[str, object]:
+        """Search every original identifying value in every byte of every medium of the Receiver."""
+        values = originals_of(self._identified)
+        search = Residue(values)
+        hits = search.search_tree(self._folder.received)
+        files = [path for path in self._folder.received.rglob("*") if path.is_file()]
+        if hits:
+            raise Refused(
+                f"{len({hit.which for hit in hits})} original values were found in {len({hit.path for hit in hits})} "
+                "files of the receiver's media",
+                next_step="do not pass these media on; report this",
+            )
+        return {
+            "values_searched": len(values) - len(search.unsearchable),
+            "values_too_short_to_search": len(search.unsearchable),
+            "files_searched": len(files),
+            "bytes_searched": sum(path.stat().st_size for path in files),
+            "hits": 0,
+        }
+
+    def _case_exports(self) -> int:
+        return len(self._patients)
+
+    def _await(self, url: str, expected: int | Callable[[], int]) -> list[Export]:
+        """Wait until that many exports have ended. Raises Refused when nothing changes any more."""
+        count = expected() if callable(expected) else expected
+        index = Exports(url)
+        try:
+            before, since = None, time.monotonic()
+            while True:
+                self._folder.children.check()
+                found = index.listing()
+                if len(found) >= count and all(one.state in _ENDED for one in found):
+                    return found
+                now = [(one.id, one.state, one.changed_at) for one in found]
+                if now != before:
+                    before, since = now, time.monotonic()
+                elif time.monotonic() - since > _PATIENCE:
+                    raise Refused(
+                        f"{sum(one.state not in _ENDED for one in found)} exports do not go on",
+                        next_step=f"see {self._folder.root}/logs",
+                    )
+                time.sleep(0.1)
+        finally:
+            index.close()
+
+    def _belongs_together(self, revealed: Revealed) -> bool:
+        """Say whether one identified instance has exactly the revealed name and ID."""
+        values = {line.field: line.original.reveal() for line in revealed.lines}
+        for path in self._identified:
+            ds = pydicom.dcmread(path, specific_tags=["PatientName", "PatientID"])
+            if values.get("patient") == str(ds.get("PatientID", "")).strip():
+                return values.get("PatientName", "") == str(ds.get("PatientName", ""))
+        return False
+
+
+def _refused(attempt: Callable[[], object], kind: type[Exception], what: str) -> str:
+    """Try what must be refused; return the refusal's words. Raises Refused when it went through."""
+    try:
+        attempt()
+    except kind as exc:
+        return str(exc)
+    raise Refused(f"{what} was not refused", next_step="report this: a promise is broken")
+
+
+def _reasons(account: FolderAccount) -> str:
+    return "; ".join(sorted({one.what for one in account.set_aside})) or "name a folder with DICOM files"
+
+
+def run(root: Path, *, own: Path | None, out: Console, err: Console) -> Account:
+    """Walk the whole road in a folder and tell it; afterwards nothing that was started runs any more.
+
+    Raises Refused for a folder that is not a demo's, and whatever a step raises.
+    """
+    folder, account = DemoFolder(root), Account()
+    own = own.expanduser().absolute() if own else None
+    if own is not None and not own.is_dir():
+        raise Refused("there is no folder to take studies from", next_step="name one: --from DIR")
+    with folder.made_anew():
+        demo = Demo(folder, own)
+        for number, (title, step) in enumerate(demo.steps, 1):
+            with err.status(f"{number}. {title} …"):
+                facts = step()
+            account.steps.append((title, facts))
+            out.print(f"{number:2}. {title}", style="bold", markup=False)
+            for name, value in facts.items():
+                out.print(f"      {name.replace('_', ' ')}: {value}", markup=False)
+        document = {"format": "tce-demo-account-1", "facts": account.facts(), "places": _places(folder)}
+        folder.account.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    _tell_the_end(folder, account, out)
+    return account
+
+
+def _places(folder: DemoFolder) -> dict[str, str]:
+    return {
+        "settings": str(folder.site / "tce.toml"),
+        "identified studies": str(folder.identified),
+        "pseudonymized": str(folder.pseudonymized),
+        "medium of stage 1": str(folder.medium),
+        "research side": str(folder.research),
+        "receiver's media": str(folder.received),
+        "release records": str(folder.site / "releases"),
+        "audit trail": str(folder.site / "audit" / "trail.jsonl"),
+        "this account": str(folder.account),
+    }
+
+
+def _tell_the_end(folder: DemoFolder, account: Account, out: Console) -> None:
+    facts = account.facts()
+    out.print("\nDone.", style="bold")
+    out.print(
+        f"{facts['instances']} instances of {facts['patients']} patients went the whole road; "
+        f"{facts['receiver_media']} media were received. Of {facts['values_searched']} original values "
+        f"{facts['hits']} were found in {facts['bytes_searched']:,} bytes.",
+        markup=False,
+    )
+    out.print("\nWhere things lie", style="bold")
+    for name, place in _places(folder).items():
+        out.print(f"  {name + ':':<20} {place}", markup=False)
+    home = f"tce --home {folder.site}"
+    out.print("\nWhat to try next", style="bold")
+    for command in (
+        f"{home} policy describe {POLICY}",
+        f"{home} exports list",
+        f"{home} audit list --last 20",
+        f"{home} verify {folder.site / 'releases'}/* {folder.received}",
+        f"{home} --as custodian-a reidentify list",
+        f"{home} media check {folder.medium}",
+    ):
+        out.print(f"  {command}", markup=False)
+    out.print("\nEverything that was started has been stopped.", markup=False)
