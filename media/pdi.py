@@ -116,8 +116,9 @@ def _staging_beside(out: Path) -> Iterator[Path]:
         raise OutputRefused(
             "the output folder is not empty", next_step="name a folder that is empty or does not exist"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.parent / f".{out.name}.partial"
+    place_of_out = out.absolute()
+    place_of_out.parent.mkdir(parents=True, exist_ok=True)
+    staging = place_of_out.parent / f".{place_of_out.name}.partial"
     staging.mkdir(exist_ok=True)
     handle = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -130,6 +131,11 @@ def _staging_beside(out: Path) -> Iterator[Path]:
         _empty(staging)
         try:
             yield staging
+        except OSError as fault:
+            raise OutputRefused(
+                f"the medium cannot be written: {fault.strerror}",
+                next_step="see to the space and the rights there, or name another folder",
+            ) from None
         finally:
             if staging.exists():
                 shutil.rmtree(staging)

@@ -226,6 +226,30 @@ def test_a_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
     assert write_medium([source], out, label=LABEL).instances == 1
 
 
+def test_a_full_disk_leaves_no_medium(tmp_path: Path) -> None:
+    """When the disk takes no more bytes, one sentence says so and nothing is left."""
+    source = written(an_instance(PixelData=bytes(200_000), Rows=1000, Columns=100), tmp_path / "in")
+    script = f"""
+        import resource, signal, sys
+        from pathlib import Path
+        from media.errors import OutputRefused
+        from media.pdi import write_medium
+        from tests.media.builders import LABEL
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        try:
+            write_medium([Path({str(source)!r})], Path({str(tmp_path / "medium")!r}), label=LABEL)
+        except OutputRefused as refusal:
+            sys.exit(refusal.what)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    result = subprocess.run(
+        command, check=False, cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert result.stderr == "the medium cannot be written: File too large\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 @pytest.mark.parametrize("victim", ["write_pages", "write_dicomdir", "_prove"])
 def test_a_killed_writer_leaves_no_medium(tmp_path: Path, victim: str) -> None:
     """A process killed at any step leaves nothing under the medium's name, and the next run writes it whole."""

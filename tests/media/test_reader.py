@@ -165,7 +165,7 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert contents.deviations == ["1 links between records lead nowhere or in a circle"]
 
 
-@settings(derandomize=True, deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_damage_anywhere_is_survived(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Whatever bytes a scratch leaves in a directory or a file, reading and checking end with an answer."""
