@@ -276,7 +276,7 @@ class MemorySource:
         return self.content[offset : offset + length]
 
 
-class _Short(Exception):  # noqa: N818 - not an error: the caller reads more
+class _Short(Exception):
     """The window ends before the element does."""
 
 
