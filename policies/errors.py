@@ -38,7 +38,7 @@ class Fault(NamedTuple):
         return f"line {self.line}: {self.what}" if self.line else self.what
 
 
-class PolicyFault(PolicyRoomError):  # noqa: N818 (what it reports is a fault of a file)
+class PolicyFault(PolicyRoomError):
     """A policy that cannot be used. ``faults`` holds all of them, in the order of the file."""
 
     def __init__(self, source: str, faults: Iterable[Fault], *, next_step: str = "") -> None:
@@ -49,7 +49,7 @@ class PolicyFault(PolicyRoomError):  # noqa: N818 (what it reports is a fault of
         super().__init__(f"the policy {source} has {count}:\n{lines}", next_step=next_step)
 
 
-class Refusal(PolicyRoomError):  # noqa: N818 (to refuse is what the standard asks, no error)
+class Refusal(PolicyRoomError):
     """An instance that is not passed on. ``reason`` is a short code, stable for accounts and audit."""
 
     def __init__(self, reason: str, what: str, next_step: str = "") -> None:

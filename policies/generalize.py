@@ -1,7 +1,7 @@
 """Quasi-identifiers made coarser: age bands (standards: PS3.5 6.2 AS; HIPAA 164.514(b)(2)(i)(C) for the top code).
 
-AS has no ranges, so a band is stored as its lower bound and named in De-identification Method
-(``AGE BAND 35-39``); from the top code up, all ages become the top code.
+AS has no ranges, so a band is stored as its lower bound; De-identification Method says how wide the bands are. From
+the top code up, all ages become the top code.
 """
 
 from __future__ import annotations
@@ -29,13 +29,6 @@ class Bands:
     def lower(self, years: int) -> int:
         """Return the lower bound of the band that holds an age in years."""
         return self.top if years >= self.top else years - years % self.width
-
-    def name(self, years: int) -> str:
-        """Return the band's name as De-identification Method gives it."""
-        low = self.lower(years)
-        return (
-            f"AGE BAND {low}+" if low >= self.top else f"AGE BAND {low}-{min(low + self.width, self.top) - 1}"
-        )
 
 
 def age_string(years: int) -> bytes:

@@ -110,23 +110,6 @@ class _PatientAge:
         return encode(self.tag, b"AS", value, explicit=facts.explicit)
 
 
-class _Method:
-    """De-identification Method: the policy, what happened to dates, and the age band of this instance."""
-
-    tag = 0x00120063
-
-    def __init__(self, policy: Policy, bands: Bands | None) -> None:
-        self._texts = [text.encode("ascii") for text in policy.method_text]
-        self._bands = bands
-
-    def render(self, facts: Facts, answers: Answers) -> bytes:
-        """Return the element."""
-        texts = list(self._texts)
-        if self._bands and facts.age_years is not None:
-            texts.append(self._bands.name(facts.age_years).encode())
-        return encode(self.tag, b"LO", b"\\".join(texts), explicit=facts.explicit)
-
-
 class _Patient:
     """The patient's pseudonym: Patient ID, Patient's Name, Clinical Trial Subject ID."""
 
@@ -183,7 +166,7 @@ def marks_for(policy: Policy, rules: Rules, trial: Mapping[str, str]) -> list[Re
     """
     marks: list[Rendered] = [
         _Mark(0x00120062, b"CS", b"YES"),
-        _Method(policy, rules.bands),
+        _Mark(0x00120063, b"LO", "\\".join(policy.method_text).encode("ascii")),
         _CodeSequence(0x00120064, [_code(value, meaning) for value, meaning in policy.codes]),
         _ContributingEquipment(),
         _Mark(0x00280303, b"CS", policy.temporal_information.encode()),

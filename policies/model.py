@@ -132,7 +132,11 @@ class Policy(Clause):
     def method_text(self) -> tuple[str, ...]:
         """Values for De-identification Method (LO, at most 64 characters each)."""
         dates = {Dates.REMOVE: "DATES REMOVED", Dates.SHIFT: "DATES SHIFTED", Dates.KEEP: "DATES KEPT"}
-        return f"{self.name} {self.version}", dates[self.dates]
+        texts = (f"{self.name} {self.version}", dates[self.dates])
+        if self.ages is None:
+            return texts
+        # The same text for every instance: it is an attribute of the patient, who must not differ between instances.
+        return *texts, f"AGE BANDS OF {self.ages.width} YEARS, {self.ages.top}+"
 
     @property
     def temporal_information(self) -> str:

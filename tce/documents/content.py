@@ -17,7 +17,7 @@ from tce.documents.codes import Code
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 # Patient and General Study module (PS3.3 C.7.1.1, C.7.2.1): Type 1 and 2 attributes, those that say who is
-# meant, and the marks of an earlier de-identification.
+# meant (a patient must not differ between instances), and the marks of an earlier de-identification.
 _TYPE_2 = (
     "PatientName",
     "PatientID",
@@ -32,6 +32,10 @@ _TYPE_2 = (
 _IF_PRESENT = (
     "StudyInstanceUID",
     "IssuerOfPatientID",
+    "TypeOfPatientID",
+    "EthnicGroup",
+    "PatientComments",
+    "QualityControlSubject",
     "StudyDescription",
     "PatientIdentityRemoved",
     "DeidentificationMethod",

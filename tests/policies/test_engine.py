@@ -137,21 +137,21 @@ def test_the_patient_becomes_the_pseudonym(carry: Carrier) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "stored", "band"),
+    ("age", "stored"),
     [
-        ("038Y", "035Y", "AGE BAND 35-39"),
-        ("035Y", "035Y", "AGE BAND 35-39"),
-        ("089Y", "085Y", "AGE BAND 85-89"),
-        ("090Y", "090Y", "AGE BAND 90+"),
-        ("104Y", "090Y", "AGE BAND 90+"),
-        ("007M", "000Y", "AGE BAND 0-4"),
+        ("038Y", "035Y"),
+        ("035Y", "035Y"),
+        ("089Y", "085Y"),
+        ("090Y", "090Y"),
+        ("104Y", "090Y"),
+        ("007M", "000Y"),
     ],
 )
-def test_an_age_becomes_the_lower_bound_of_its_band(carry: Carrier, age: str, stored: str, band: str) -> None:
-    """A five-year band is stored as its lower bound, named in the method, and from 90 up there is one band."""
+def test_an_age_becomes_the_lower_bound_of_its_band(carry: Carrier, age: str, stored: str) -> None:
+    """A five-year band is stored as its lower bound, the method says how wide bands are, from 90 up there is one."""
     out = carry(with_(a_ct_image(), lambda ds: setattr(ds, "PatientAge", age)))
     assert out.PatientAge == stored
-    assert band in out.DeidentificationMethod
+    assert "AGE BANDS OF 5 YEARS, 90+" in out.DeidentificationMethod
 
 
 def test_an_absent_age_is_computed(carry: Carrier) -> None:

@@ -35,9 +35,3 @@ def test_every_age_lies_in_its_band(years: int, width: int, top: int) -> None:
 def test_an_age_string_is_read_in_completed_years(value: bytes, years: int | None) -> None:
     """AS values count days, weeks, months or years; anything else is no age."""
     assert read_age(value) == years
-
-
-def test_the_last_band_below_the_top_ends_before_it() -> None:
-    """A band that the top code cuts is named by what is left of it."""
-    assert Bands(4, 90).name(89) == "AGE BAND 88-89"
-    assert Bands(4, 90).name(90) == "AGE BAND 90+"
