@@ -27,7 +27,7 @@ PEOPLE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SiteVault:
     """A provisioned embedded server with its people and services."""
 

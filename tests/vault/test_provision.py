@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.vault
 EVERYBODY = [*PEOPLE, *Service]
 
 
+@cache
 def client_of(site: SiteVault, who: str) -> Client:
     return site.service(who) if who in list(Service) else site.person(who)
 

@@ -1,0 +1,48 @@
+"""What the tests of pseudonyms, mapping and custody share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SiteVault
+from vault.mapping import MappingStore
+from vault.pseudonyms import IdentityPseudonyms
+
+_numbers = itertools.count(1)
+
+StageOne = Callable[..., IdentityPseudonyms]
+
+
+@pytest.fixture
+def case() -> str:
+    """A case of one's own."""
+    return f"C-{next(_numbers)}"
+
+
+@pytest.fixture
+def mapping_url(tmp_path: Path) -> str:
+    """The address of a mapping database of one's own."""
+    return f"sqlite:///{tmp_path / 'mapping.db'}"
+
+
+@pytest.fixture
+def store(mapping_url: str) -> Iterator[MappingStore]:
+    """An open mapping store."""
+    store = MappingStore(mapping_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def stage_one(embedded_site_vault: SiteVault, store: MappingStore, case: str) -> StageOne:
+    """Makes pseudonyms of stage 1 as a new process would, with the pseudonymizer's own token."""
+
+    def make(**changes: object) -> IdentityPseudonyms:
+        settings = {"case": case, "custodians": embedded_site_vault.custodians, "prefix": "T-"} | changes
+        return IdentityPseudonyms(embedded_site_vault.service("pseudonymizer"), store, **settings)  # type: ignore[arg-type]
+
+    return make
