@@ -16,7 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from tce.documents.codes import Code
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-# Patient and General Study module (PS3.3 C.7.1.1, C.7.2.1): Type 1 and 2 attributes, those that say who is
+# Patient, General Study and Patient Study module (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2): Type 1 and 2 attributes, those that say who is
 # meant (a patient must not differ between instances), and the marks of an earlier de-identification.
 _TYPE_2 = (
     "PatientName",
@@ -36,6 +36,14 @@ _IF_PRESENT = (
     "EthnicGroup",
     "PatientComments",
     "QualityControlSubject",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "MedicalAlerts",
+    "SmokingStatus",
+    "AdditionalPatientHistory",
+    "ConsultingPhysicianName",
+    "ProcedureCodeSequence",
     "StudyDescription",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
