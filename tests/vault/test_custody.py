@@ -1,0 +1,388 @@
+"""Tests of custody with each custodian's own token: two can, one cannot, and everything is on the record."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from tests.conftest import SiteVault
+from tests.vault.conftest import StageOne
+from tests.vault.subjects import a_subject, image, patient_id
+from vault.client import Sealing
+from vault.custody import FIELDS, Custody, Purpose
+from vault.custody_ledger import Request, State
+from vault.errors import (
+    BadRequest,
+    Expired,
+    Forbidden,
+    NotApproved,
+    NotYours,
+    SamePerson,
+    Tampered,
+    UnknownPseudonym,
+    UnknownRequest,
+    VaultRoomError,
+)
+from vault.keys import Mount
+from vault.mapping import MappingStore
+from vault.sealing import share_context
+from vault.shares import Share, combine
+
+pytestmark = pytest.mark.vault
+
+WINDOW = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Room:
+    """The custody of a case with two patients, and all that was recorded there."""
+
+    site: SiteVault
+    store: MappingStore
+    case: str
+    names: dict[str, str]
+    resolve: Callable[[int], Mapping[object, str]]
+    events: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    def record(self, event: str, detail: Mapping[str, str]) -> None:
+        self.events.append((event, dict(detail)))
+
+    def of(self, person: str) -> Custody:
+        return Custody(self.site.person(person), self.store, self.record)
+
+    def ask(self, person: str = "carol", *, window: timedelta = WINDOW, **changes: object) -> Request:
+        settings: dict[str, object] = {
+            "purpose": Purpose.INCIDENTAL_FINDING,
+            "ticket": "FIND-17",
+            "fields": ["patient", "PatientName"],
+        }
+        asked = changes.pop("pseudonyms", [self.names["patient 1"]])
+        return self.of(person).request(self.case, asked, window=window, **(settings | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def room(embedded_site_vault: SiteVault, store: MappingStore, case: str, stage_one: StageOne) -> Room:
+    """A case whose patients 1 and 2 were pseudonymized."""
+
+    def resolve(number: int) -> Mapping[object, str]:
+        return stage_one().resolve([a_subject(number)])  # type: ignore[return-value]
+
+    names = {}
+    for number in (1, 2):
+        answer = resolve(number)
+        names |= {
+            f"patient {number}": answer[patient_id(number)],
+            f"image {number}": answer[image(number, 0)],
+        }
+    return Room(embedded_site_vault, store, case, names, resolve)
+
+
+def revealed(room: Room, request: Request, person: str = "carol") -> set[tuple[str, str]]:
+    return {(line.field, line.original.reveal()) for line in room.of(person).reveal(request.id).lines}
+
+
+def test_two_custodians_reveal_one_patient(room: Room) -> None:
+    """One asks, another approves, the first sees the fields of that patient and nothing of the other."""
+    request = room.ask()
+    room.of("dave").approve(request.id)
+    opened = room.of("carol").reveal(request.id)
+    assert {(line.field, line.original.reveal()) for line in opened.lines} == {
+        ("patient", patient_id(1).value),
+        ("PatientName", "Canary1^Person"),
+    }
+    assert {line.patient for line in opened.lines} == {room.names["patient 1"]}
+    [named] = [line for line in opened.lines if line.field == "patient"]
+    assert (named.pseudonym, named.issuer.reveal()) == (room.names["patient 1"], "HOSPITAL")
+    assert opened.withheld == 0
+
+
+def test_any_two_of_three_can(room: Room) -> None:
+    """Whichever two custodians come together, they can."""
+    for requester, approver in [("carol", "dave"), ("erin", "carol"), ("dave", "erin")]:
+        request = room.ask(requester)
+        room.of(approver).approve(request.id)
+        assert ("patient", patient_id(1).value) in revealed(room, request, requester)
+
+
+def test_an_image_leads_to_its_patient(room: Room) -> None:
+    """Any pseudonym of the case, for instance of an image, names its patient."""
+    request = room.ask(pseudonyms=[room.names["image 2"]])
+    assert request.patients == (room.names["patient 2"],)
+    room.of("erin").approve(request.id)
+    assert ("patient", patient_id(2).value) in revealed(room, request)
+
+
+def test_every_field_can_be_asked_for(room: Room) -> None:
+    """With all fields named, everything of the patient that was sealed comes back as it was."""
+    subject = a_subject(1)
+    request = room.ask(fields=[*FIELDS, "PatientName", "PatientBirthDate"])
+    room.of("dave").approve(request.id)
+    assert revealed(room, request) == {
+        *((i.kind, i.value) for i in (subject.patient, *subject.identifiers) if i.kind != "days"),
+        *((keyword, value) for keyword, value in subject.attributes if value),
+    }
+
+
+def test_one_person_is_refused_as_both(room: Room) -> None:
+    """The requester cannot approve the own request, and the attempt is on the record."""
+    request = room.ask()
+    with pytest.raises(SamePerson):
+        room.of("carol").approve(request.id)
+    with pytest.raises(NotApproved):
+        room.of("carol").reveal(request.id)
+    assert [event for event, _ in room.events] == ["reidentify.requested"] + ["reidentify.refused"] * 2
+    assert room.events[1][1]["reason"] == "SamePerson"
+
+
+def test_one_person_is_refused_by_the_server_too(room: Room) -> None:
+    """Past all rules of this program, the server opens no other custodian's share for one token."""
+    [key] = room.store.keys(room.case, [room.names["patient 1"]])
+    carol = room.site.person("carol")
+    for custodian in ("dave", "erin"):
+        sealing = Sealing(key.shares[custodian], share_context(key.id, custodian))
+        for name in (custodian, "carol"):
+            with pytest.raises(VaultRoomError):
+                carol.decrypt_batch(Mount.CUSTODY, name, [sealing])
+
+
+def test_one_person_is_refused_by_the_mathematics_too(room: Room) -> None:
+    """With the own share alone, used twice or with any guess, the key does not come out."""
+    [key] = room.store.keys(room.case, [room.names["patient 1"]])
+    own = Sealing(key.shares["carol"], share_context(key.id, "carol"))
+    [opened] = room.site.person("carol").decrypt_batch(Mount.CUSTODY, "carol", [own])
+    share = Share.from_bytes(opened)
+    with pytest.raises(BadRequest):
+        combine(share, share)
+
+
+@pytest.mark.parametrize("who", ["pseudonymizer", "manager", "operator"])
+def test_no_service_opens_a_share(room: Room, who: str) -> None:
+    """Not even the service that sealed the mapping can open any share of it."""
+    [key] = room.store.keys(room.case, [room.names["patient 1"]])
+    for custodian, share in key.shares.items():
+        with pytest.raises(Forbidden):
+            room.site.service(who).decrypt_batch(
+                Mount.CUSTODY, custodian, [Sealing(share, share_context(key.id, custodian))]
+            )
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "grace"])
+def test_who_is_no_custodian_takes_no_part(room: Room, who: str) -> None:
+    """Coordinators, approvers and auditors cannot even ask."""
+    with pytest.raises(Forbidden):
+        room.of(who)
+
+
+def test_a_grant_is_for_its_requester(room: Room) -> None:
+    """Neither the approver nor a third custodian can reveal with somebody else's grant."""
+    request = room.ask()
+    room.of("dave").approve(request.id)
+    for who in ("dave", "erin"):
+        with pytest.raises(NotYours):
+            room.of(who).reveal(request.id)
+
+
+def test_a_stolen_grant_does_not_open_for_another(room: Room) -> None:
+    """A granted share that is moved to another person's request in the database opens nothing."""
+    mine, theirs = room.ask("carol"), room.ask("erin")
+    room.of("dave").approve(mine.id)
+    with room.store.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE granted_shares SET request_id = ?", (theirs.id,))
+        connection.exec_driver_sql(
+            "UPDATE custody_requests SET state = 'approved' WHERE id = ?", (theirs.id,)
+        )
+    with pytest.raises(VaultRoomError):
+        room.of("erin").reveal(theirs.id)
+
+
+def test_a_widened_request_opens_nothing_more(room: Room) -> None:
+    """Writing further patients into an approved request does not give their keys."""
+    request = room.ask()
+    room.of("dave").approve(request.id)
+    with room.store.database.writing() as connection:
+        patients = f'["{room.names["patient 1"]}", "{room.names["patient 2"]}"]'
+        connection.exec_driver_sql("UPDATE custody_requests SET patients = ?", (patients,))
+    opened = room.of("carol").reveal(request.id)
+    assert {line.patient for line in opened.lines} == {room.names["patient 1"]}
+    assert opened.withheld == 1
+
+
+def test_a_reveal_uses_the_grant_up(room: Room) -> None:
+    """One approval is one reveal; the granted shares are gone afterwards."""
+    request = room.ask()
+    room.of("dave").approve(request.id)
+    room.of("carol").reveal(request.id)
+    with pytest.raises(NotApproved):
+        room.of("carol").reveal(request.id)
+    with pytest.raises(NotApproved):
+        room.of("erin").approve(request.id)
+    file = room.store.database._engine.url.database
+    assert file is not None
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("SELECT count(*) FROM granted_shares").fetchone() == (0,)
+    assert [one.state for one in room.of("carol").requests()] == [State.USED]
+
+
+def test_a_denied_request_stays_denied(room: Room) -> None:
+    """A custodian can refuse, before and after an approval, and then nobody can reveal."""
+    first, second = room.ask(), room.ask()
+    room.of("dave").deny(first.id)
+    room.of("dave").approve(second.id)
+    room.of("erin").deny(second.id)
+    for request in (first, second):
+        with pytest.raises(NotApproved):
+            room.of("carol").reveal(request.id)
+        with pytest.raises(NotApproved):
+            room.of("erin").approve(request.id)
+
+
+def test_the_window_closes(room: Room) -> None:
+    """After its end a request is neither approved nor revealed, whatever it was before."""
+    late, approved = room.ask(), room.ask()
+    room.of("dave").approve(approved.id)
+    with room.store.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE custody_requests SET expires = '2020-01-01T00:00:00Z'")
+    with pytest.raises(Expired):
+        room.of("dave").approve(late.id)
+    with pytest.raises(Expired):
+        room.of("carol").reveal(approved.id)
+
+
+def test_what_came_after_the_approval_is_withheld(room: Room) -> None:
+    """A grant covers what there was when it was approved; later keys of the patient need a new one."""
+    request = room.ask()
+    room.of("dave").approve(request.id)
+    with room.store.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM mappings WHERE pseudonym = ?", (room.names["image 1"],))
+    room.resolve(1)
+    opened = room.of("carol").reveal(request.id)
+    assert opened.withheld == 1
+    assert ("patient", patient_id(1).value) in {(one.field, one.original.reveal()) for one in opened.lines}
+    again = room.ask(fields=["uid"])
+    room.of("dave").approve(again.id)
+    assert ("uid", image(1, 0).value) in revealed(room, again)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sealed = zeroblob(60)",
+        "sealed = substr(sealed, 1, 20)",
+        "kind = 'attribute:PatientName'",
+        "key_version = 2",
+        "pseudonym = 'T-OTHER'",
+        "sealed = (SELECT sealed FROM mappings m WHERE m.kind = 'accession' AND m.patient = mappings.patient)",
+    ],
+)
+def test_a_row_that_was_changed_does_not_open(room: Room, change: str) -> None:
+    """A row that was altered, moved or exchanged is noticed, and nothing is revealed."""
+    request = room.ask()
+    with room.store.database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE mappings SET {change} WHERE kind = 'patient'")
+    room.of("dave").approve(request.id)
+    with pytest.raises(Tampered):
+        room.of("carol").reveal(request.id)
+
+
+def test_what_is_not_recorded_does_not_happen(room: Room) -> None:
+    """If the trail cannot be written no request is made, none is approved and nothing is shown."""
+
+    class FullDiskError(Exception):
+        """The trail cannot be written."""
+
+    def full(event: str, detail: Mapping[str, str]) -> None:
+        raise FullDiskError
+
+    def without_trail(person: str) -> Custody:
+        return Custody(room.site.person(person), room.store, full)
+
+    with pytest.raises(FullDiskError):
+        without_trail("carol").request(
+            room.case,
+            [room.names["patient 1"]],
+            purpose=Purpose.PATIENT_SAFETY,
+            ticket="T",
+            fields=["patient"],
+            window=WINDOW,
+        )
+    assert room.of("carol").requests() == []
+    request = room.ask()
+    with pytest.raises(FullDiskError):
+        without_trail("dave").approve(request.id)
+    assert room.of("dave").approve(request.id).state is State.APPROVED
+    with pytest.raises(FullDiskError):
+        without_trail("carol").reveal(request.id)
+    assert revealed(room, request)
+
+
+def test_the_record_holds_no_original(room: Room) -> None:
+    """Each step is told with who, why and how many, and never with an original or a pseudonym."""
+    request = room.ask(fields=[*FIELDS, "PatientName"])
+    room.of("dave").approve(request.id)
+    room.of("carol").reveal(request.id)
+    assert [event for event, _ in room.events] == [
+        f"reidentify.{step}" for step in ("requested", "approved", "revealed")
+    ]
+    assert [detail["person"] for _, detail in room.events] == ["carol", "dave", "carol"]
+    told = repr(room.events)
+    subject = a_subject(1)
+    for original in [
+        *(i.value for i in subject.identifiers),
+        subject.patient.value,
+        "Canary1",
+        *room.names.values(),
+    ]:
+        assert original not in told
+
+
+def test_what_is_revealed_does_not_print(room: Room) -> None:
+    """A revealed table that ends up in a traceback or a log shows no original."""
+    request = room.ask()
+    room.of("dave").approve(request.id)
+    assert "Canary1" not in repr(room.of("carol").reveal(request.id))
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"pseudonyms": []}, BadRequest),
+        ({"pseudonyms": ["T-UNKNOWN"]}, UnknownPseudonym),
+        ({"ticket": ""}, BadRequest),
+        ({"ticket": "because Mr. Smith asked me to"}, BadRequest),
+        ({"fields": []}, BadRequest),
+        ({"fields": ["days"]}, BadRequest),
+        ({"window": timedelta(0)}, BadRequest),
+        ({"window": timedelta(days=8)}, BadRequest),
+    ],
+)
+def test_a_request_that_says_too_little_is_refused(
+    room: Room, change: dict[str, object], refusal: type[VaultRoomError]
+) -> None:
+    """Who, why, what and how long are all asked for, and an empty answer is none."""
+    with pytest.raises(refusal) as refused:
+        room.ask(**change)  # type: ignore[arg-type]
+    assert refused.value.next_step
+    assert "Smith" not in refused.value.what
+
+
+def test_an_unknown_request_is_told(room: Room) -> None:
+    """A request that does not exist is refused by name of the cause."""
+    with pytest.raises(UnknownRequest):
+        room.of("carol").approve("0123456789abcdef")
+
+
+def test_a_pseudonym_of_another_case_is_unknown(room: Room) -> None:
+    """A custodian sees a patient through the case that the request names, and no other."""
+    with pytest.raises(UnknownPseudonym):
+        room.of("carol").request(
+            "C-another",
+            [room.names["patient 1"]],
+            purpose=Purpose.LEGAL_DUTY,
+            ticket="T",
+            fields=["patient"],
+            window=WINDOW,
+        )

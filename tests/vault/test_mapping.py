@@ -1,0 +1,215 @@
+"""Tests of the mapping store and its schema."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from vault import tables
+from vault.errors import Collision, NotSealed, StoreUnavailable
+from vault.mapping import MappingRow, MappingStore, SubjectKey
+
+POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
+
+
+def a_key(patient: str = "P1", *, name: str = "key-1", case: str = "C") -> SubjectKey:
+    return SubjectKey(
+        name, case, patient, "2024-01-01T00:00:00Z", {"carol": "vault:v1:a", "dave": "vault:v1:b"}
+    )
+
+
+def a_row(
+    pseudonym: str = "X1", *, patient: str = "P1", key: str = "key-1", original: bytes = b"a"
+) -> MappingRow:
+    return MappingRow(
+        "C", pseudonym, patient, "uid", key, b"sealed", original * 16, "tce1", 1, "2024-01-01T00:00:00Z"
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of one's own; skipped where there is none or no driver."""
+    if POSTGRES is None or find_spec("psycopg") is None:
+        pytest.skip("needs PostgreSQL's server (apt-get install postgresql) and psycopg")
+    if os.geteuid() == 0 and shutil.which("runuser") is None:
+        pytest.skip("PostgreSQL does not run as root")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(folder, "postgres")
+    data, options = folder / "data", f"-k {folder} -c listen_addresses=''"
+    subprocess.run([*user, POSTGRES / "initdb", "-D", data, "-A", "trust", "-U", "tce"], check=True, cwd="/")
+    start = [*user, POSTGRES / "pg_ctl", "-D", data, "-w", "-o", options, "-l", folder / "log", "start"]
+    subprocess.run(start, check=True, cwd="/")
+    try:
+        yield f"postgresql+psycopg://tce@/postgres?host={folder}"
+    finally:
+        stop = [*user, POSTGRES / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
+        subprocess.run(stop, check=True, cwd="/")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'mapping.db'}"
+        return
+    address = request.getfixturevalue("postgres")
+    engine = sa.create_engine(address)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
+    yield address
+
+
+def test_what_is_written_is_read(url: str) -> None:
+    """Rows, keys and shares come back as they were written, found by pseudonym and by patient."""
+    store = MappingStore(url)
+    store.insert([a_key()], [a_row("X1"), a_row("X2")])
+    assert store.rows(["key-1"]) == [a_row("X1"), a_row("X2")]
+    assert store.keys("C", ["P1"]) == [a_key()]
+    assert store.patients("C", ["X1", "X3"]) == {"X1": frozenset({"P1"})}
+    assert store.keys("another", ["P1"]) == []
+
+
+def test_what_is_there_stays(url: str) -> None:
+    """The same original written again, under another key, leaves the first row as it is."""
+    store = MappingStore(url)
+    store.insert([a_key()], [a_row()])
+    store.insert([a_key(name="key-2")], [a_row(key="key-2")])
+    assert store.rows(["key-1", "key-2"]) == [a_row()]
+
+
+def test_a_shared_value_has_a_row_for_each_patient(url: str) -> None:
+    """A scanner that two patients share belongs to both."""
+    store = MappingStore(url)
+    store.insert([a_key(), a_key("P2", name="key-2")], [a_row(), a_row(patient="P2", key="key-2")])
+    assert store.patients("C", ["X1"]) == {"X1": frozenset({"P1", "P2"})}
+
+
+@pytest.mark.parametrize("patient", ["P1", "P2"])
+def test_a_second_original_is_a_collision(url: str, patient: str) -> None:
+    """Another original for a pseudonym is found before writing and after it, whosever patient it is."""
+    store = MappingStore(url)
+    store.insert([a_key(), a_key("P2", name="key-2")], [a_row()])
+    with pytest.raises(Collision):
+        store.missing("C", [(patient, "X1", b"b" * 16)])
+    with pytest.raises(Collision):
+        store.insert([], [a_row(patient=patient, key="key-2", original=b"b")])
+
+
+def test_only_what_is_missing_is_named(url: str) -> None:
+    """Of many wanted rows those that are not there are told, however many are asked at once."""
+    store = MappingStore(url)
+    rows = [a_row(f"X{n}") for n in range(1200)]
+    store.insert([a_key()], rows)
+    wanted = [(row.patient, row.pseudonym, row.fingerprint) for row in rows]
+    assert store.missing("C", wanted) == set()
+    assert store.missing("C", [*wanted, ("P1", "Y", b"y" * 16), ("P2", "X1", b"a" * 16)]) == {
+        ("P1", "Y"),
+        ("P2", "X1"),
+    }
+
+
+def test_a_row_that_was_not_kept_is_noticed(url: str) -> None:
+    """A database that swallows rows does not pass for one that keeps them."""
+    store = MappingStore(url)
+    store.insert([a_key()], [a_row()])
+    store._insert_rows = lambda connection, rows: None  # type: ignore[method-assign]
+    with pytest.raises(NotSealed):
+        store.insert([], [a_row("X2")])
+
+
+def test_keys_and_rows_are_written_together_or_not(url: str) -> None:
+    """A row without its key undoes the whole write, and the error names no value."""
+    store = MappingStore(url)
+    with pytest.raises(StoreUnavailable) as fault:
+        store.insert([a_key()], [a_row(), a_row("X2", key="no-such-key")])
+    assert store.keys("C", ["P1"]) == []
+    assert "no-such-key" not in str(fault.value)
+
+
+def test_the_steps_lead_to_the_tables(url: str) -> None:
+    """A database that went through all steps is the one that the code is written for."""
+    store = MappingStore(url)
+    options = {"version_table": tables.VERSION_TABLE}
+    with store.database.reading() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, tables.metadata) == []
+        assert context.get_current_revision() == tables.VERSION
+
+
+def test_the_version_is_the_last_step() -> None:
+    """The version that the code asks for is the head of the steps, and there is one head."""
+    script = ScriptDirectory(str(Path(tables.__file__).with_name("migrations")))
+    assert script.get_heads() == [tables.VERSION]
+
+
+def open_store(url: str, done: object) -> None:
+    MappingStore(url).close()
+    done.put(True)  # type: ignore[attr-defined]
+
+
+def test_a_new_database_can_be_opened_by_many_at_once(url: str) -> None:
+    """Processes that come to an empty database at the same time all find it made."""
+    processes = multiprocessing.get_context("spawn")
+    done = processes.Queue()
+    workers = [processes.Process(target=open_store, args=(url, done)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    assert [done.get(timeout=60) for _ in workers] == [True] * 4
+    for worker in workers:
+        worker.join(60)
+
+
+def test_a_database_of_the_future_is_left_alone(tmp_path: Path) -> None:
+    """What a newer version made is refused by name of the cause, and not changed."""
+    url = f"sqlite:///{tmp_path / 'mapping.db'}"
+    MappingStore(url).close()
+    with sqlite3.connect(tmp_path / "mapping.db") as connection:
+        connection.execute(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'")
+    with pytest.raises(StoreUnavailable, match="another version"):
+        MappingStore(url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle://x/y", "sqlite:////dev/null/x.db"])
+def test_an_address_that_leads_nowhere_is_told(url: str) -> None:
+    """An unusable address is one error with a next step."""
+    with pytest.raises(StoreUnavailable) as fault:
+        MappingStore(url)
+    assert fault.value.next_step
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """A file of something else is refused and not overwritten."""
+    file = tmp_path / "mapping.db"
+    file.write_bytes(b"a file of mine" * 100)
+    with pytest.raises(StoreUnavailable):
+        MappingStore(f"sqlite:///{file}")
+    assert file.read_bytes() == b"a file of mine" * 100
+
+
+def test_the_files_are_the_owners_only(tmp_path: Path) -> None:
+    """Neither the database nor its log can be read by another user."""
+    store = MappingStore(f"sqlite:///{tmp_path / 'mapping.db'}")
+    store.insert([a_key()], [a_row()])
+    files = list(tmp_path.glob("mapping.db*"))
+    assert len(files) >= 2
+    assert [file.name for file in files if stat.S_IMODE(file.stat().st_mode) & 0o077] == []
+    store.close()
