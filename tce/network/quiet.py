@@ -1,28 +1,30 @@
-"""Switches pynetdicom's logging off, in this one place: by default it writes UIDs, names and whole data sets.
+"""Switches off, in this one place, what the DICOM toolkits say: they write UIDs, names and whole values.
 
-Importing this module is enough; every other module of the package imports it before it uses pynetdicom. It
-also fixes the library's settings for the whole process, so that no caller can switch one on by accident.
+pynetdicom logs every message; pydicom warns about odd values and quotes them. Importing this module is enough,
+and every other module of the package imports it before it uses pynetdicom. It also fixes the library's settings
+for the whole process, so that no caller can switch one on by accident.
 """
 
 from __future__ import annotations
 
 import logging
+import warnings
 
 from pynetdicom import _config
 
+_TOOLKITS = ("pynetdicom", "pydicom")
+
 
 def silence() -> None:
-    """Take every handler off pynetdicom's loggers and stop them from reaching others. Safe to call again."""
-    logger = logging.getLogger("pynetdicom")
-    logger.handlers[:] = [logging.NullHandler()]
-    logger.propagate = False
-    logger.setLevel(logging.CRITICAL + 1)
-    logger.disabled = True
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("pynetdicom."):
-            child = logging.getLogger(name)
-            child.handlers.clear()
-            child.disabled = True
+    """Cut the toolkits' loggers off from every handler, and drop their warnings. Safe to call again."""
+    for toolkit in _TOOLKITS:
+        for name in [toolkit, *logging.root.manager.loggerDict]:
+            if name == toolkit or name.startswith(f"{toolkit}."):
+                logger = logging.getLogger(name)
+                logger.handlers[:] = [logging.NullHandler()]
+                logger.propagate = False
+                logger.disabled = True
+        warnings.filterwarnings("ignore", module=rf"{toolkit}(\.|$)")
 
 
 # The handlers behind "standard" turn every data set into text, for the log, even when nobody listens.

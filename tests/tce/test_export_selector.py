@@ -1,0 +1,195 @@
+"""The Export Selector: tce.actors.export_selector, against a listener that keeps what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from tce.actors.export_selector import select
+from tce.documents import teaching_file_info
+from tce.documents.codes import DelayReason, ExportTitle
+from tce.documents.manifest import DocumentKind, parse, recognise
+from tce.errors import Refused
+from tce.network.storage_scp import Arrival, Status, StorageListener
+from tce.network.storage_scu import PeerUnavailable
+from tce.road import Peer
+from tce.spool import Header, part10_header
+from tests.builders import a_ct_image, a_ct_study, an_mr_study, written
+from tests.tce.parts import SELECTOR, a_request
+
+REQUEST = a_request()
+
+
+@contextmanager
+def a_manager_that_keeps(kept: list[Dataset], *, refuse: str = "") -> Iterator[Peer]:
+    def keep(arrival: Arrival) -> Status:
+        if arrival.sop_instance_uid == refuse:
+            return Status.CANNOT_UNDERSTAND
+        header = Header(
+            arrival.sop_class_uid, arrival.sop_instance_uid, arrival.transfer_syntax_uid, arrival.calling_ae
+        )
+        kept.append(dcmread(BytesIO(part10_header(header) + bytes(arrival.dataset))))
+        return Status.SUCCESS
+
+    with StorageListener("MANAGER", "127.0.0.1", 0, [SELECTOR], keep) as listener:
+        yield Peer("MANAGER", "127.0.0.1", listener.port)
+
+
+def of_kind(kept: list[Dataset], kind: DocumentKind) -> list[Dataset]:
+    return [ds for ds in kept if recognise(ds.SOPClassUID, ds) is kind]
+
+
+def test_a_study_is_sent_with_manifest_and_request(tmp_path: Path) -> None:
+    """Everything found is sent, the manifest references all of it, and the request names case and policy."""
+    files = written(a_ct_study(), tmp_path / "in")
+    kept: list[Dataset] = []
+    told: list[tuple[int, int]] = []
+    with a_manager_that_keeps(kept) as peer:
+        account = select(
+            [tmp_path / "in"],
+            REQUEST,
+            peer,
+            SELECTOR,
+            title=ExportTitle.RESEARCH,
+            delay=[DelayReason.FINAL_REPORT],
+            progress=lambda done, total: told.append((done, total)),
+        )
+    assert (account.patients, account.studies, account.instances, account.manifests) == (1, 1, len(files), 1)
+    assert account.set_aside == ()
+    assert told[-1] == (len(files), len(files))
+    (information,) = of_kind(kept, DocumentKind.INFORMATION)
+    (manifest,) = of_kind(kept, DocumentKind.MANIFEST)
+    assert teaching_file_info.parse(information)[1] == REQUEST
+    said = parse(manifest)
+    assert said.faults == ()
+    assert (said.manifest.title, said.manifest.delay_reasons) == (
+        ExportTitle.RESEARCH,
+        (DelayReason.FINAL_REPORT,),
+    )
+    assert {one.sop_instance_uid for one in said.manifest.references} == {
+        str(ds.SOPInstanceUID) for ds in kept if ds is not manifest
+    }
+
+
+def test_two_patients_become_two_selections(tmp_path: Path) -> None:
+    """A manifest is of one patient: each patient's manifest references that patient's instances only."""
+    written(a_ct_study(patient=1), tmp_path / "in")
+    written(an_mr_study(patient=2), tmp_path / "in")
+    kept: list[Dataset] = []
+    with a_manager_that_keeps(kept) as peer:
+        account = select([tmp_path / "in"], REQUEST, peer, SELECTOR)
+    assert (account.patients, account.manifests) == (2, 2)
+    for manifest in of_kind(kept, DocumentKind.MANIFEST):
+        own = {str(ds.SOPInstanceUID) for ds in kept if ds.PatientID == manifest.PatientID}
+        referenced = {one.sop_instance_uid for one in parse(manifest).manifest.references}
+        assert referenced == own - {str(manifest.SOPInstanceUID)}
+
+
+def test_two_studies_of_one_patient_are_one_selection(tmp_path: Path) -> None:
+    """Each study has its manifest, and each manifest names the other."""
+    written(a_ct_study(patient=1), tmp_path / "in")
+    written(an_mr_study(patient=1), tmp_path / "in")
+    kept: list[Dataset] = []
+    with a_manager_that_keeps(kept) as peer:
+        account = select([tmp_path / "in"], REQUEST, peer, SELECTOR)
+    assert (account.patients, account.studies, account.manifests) == (1, 2, 2)
+    first, second = map(parse, of_kind(kept, DocumentKind.MANIFEST))
+    assert first.siblings == {second.sop_instance_uid}
+    assert first.manifest == second.manifest
+    assert len(of_kind(kept, DocumentKind.INFORMATION)) == 1
+
+
+def not_dicom(path: Path) -> None:
+    path.write_text("a letter")
+
+
+def without_uid(path: Path) -> None:
+    ds = a_ct_image()
+    del ds.SOPInstanceUID
+    ds.save_as(path, enforce_file_format=False)
+
+
+def private_class(path: Path) -> None:
+    ds = a_ct_image()
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.3.12.2.1107.5.9.1"
+    ds.save_as(path, enforce_file_format=True)
+
+
+def unknown_class(path: Path) -> None:
+    ds = a_ct_image()
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.9999"
+    ds.save_as(path, enforce_file_format=True)
+
+
+def without_study(path: Path) -> None:
+    ds = a_ct_image()
+    del ds.StudyInstanceUID
+    ds.save_as(path, enforce_file_format=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (not_dicom, "not-dicom"),
+        (without_uid, "no-sop-instance-uid"),
+        (private_class, "private-sop-class"),
+        (unknown_class, "unknown-sop-class"),
+        (without_study, "malformed"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_cannot_be_selected_is_set_aside(tmp_path: Path, spoil: object, reason: str) -> None:
+    """It is named with the reason, never sent, never referenced, and the others go on."""
+    files = written(a_ct_study(), tmp_path / "in")
+    spoil(tmp_path / "in" / "bad")  # type: ignore[operator]
+    kept: list[Dataset] = []
+    with a_manager_that_keeps(kept) as peer:
+        account = select([tmp_path / "in"], REQUEST, peer, SELECTOR)
+    assert [(one.path.name, one.reason) for one in account.set_aside] == [("bad", reason)]
+    assert account.instances == len(files)
+    assert len(kept) == len(files) + 2
+
+
+def test_what_the_manager_refuses_is_not_referenced(tmp_path: Path) -> None:
+    """An instance that was not taken is set aside, and the manifest can still be completed."""
+    files = written(a_ct_study(), tmp_path / "in")
+    refused = str(dcmread(files[0]).SOPInstanceUID)
+    kept: list[Dataset] = []
+    with a_manager_that_keeps(kept, refuse=refused) as peer:
+        account = select(files, REQUEST, peer, SELECTOR)
+    assert [(one.path, one.reason) for one in account.set_aside] == [(files[0], "not-accepted")]
+    (manifest,) = of_kind(kept, DocumentKind.MANIFEST)
+    assert refused not in {one.sop_instance_uid for one in parse(manifest).manifest.references}
+
+
+def test_nothing_to_select_is_refused(tmp_path: Path) -> None:
+    """A folder without instances sends nothing and says so."""
+    not_dicom(tmp_path / "letter")
+    with pytest.raises(Refused, match="1 files were set aside"):
+        select([tmp_path], REQUEST, Peer("MANAGER", "127.0.0.1", 1), SELECTOR)
+
+
+def test_a_selection_without_a_case_is_refused(tmp_path: Path) -> None:
+    """Nothing is sent that could only be held."""
+    files = written(a_ct_study(), tmp_path)
+    with pytest.raises(Refused, match="no case"):
+        select(files, a_request(case=""), Peer("MANAGER", "127.0.0.1", 1), SELECTOR)
+
+
+def test_a_source_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    """A mistyped folder is not an empty one."""
+    with pytest.raises(Refused, match="does not exist"):
+        select([tmp_path / "nowhere"], REQUEST, Peer("MANAGER", "127.0.0.1", 1), SELECTOR)
+
+
+def test_a_manager_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """The peer is named, and what to do."""
+    files = written(a_ct_study(), tmp_path)
+    with pytest.raises(PeerUnavailable, match="does not answer"):
+        select(files, REQUEST, Peer("MANAGER", "127.0.0.1", 1), SELECTOR)

@@ -1,0 +1,360 @@
+"""What the worker decides about an export: tce.worker, with the real engine and real files.
+
+Nothing listens here except where delivery itself is the point; arrivals go through the desk that the listener
+uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.filereader import read_file_meta_info
+
+from tce.actors.receiver import MediumReport
+from tce.arrivals import ArrivalDesk
+from tce.documents.manifest import parse
+from tce.exports import Exports
+from tce.ledger import Export
+from tce.network.storage_scp import Arrival, Status
+from tce.network.storage_scu import send
+from tce.road import CaseTerms, Delivered, Hold, Peer, Reason, Workshop
+from tce.spool import Spool
+from tce.states import State
+from tce.worker import ATTEMPTS, Worker
+from tests.tce.parts import (
+    CASE,
+    MANAGER,
+    SELECTOR,
+    CaseShelf,
+    Log,
+    ReleaseShelf,
+    a_receiver,
+    a_request,
+    documents,
+    pseudonymized_ct,
+    rooms,
+    terms,
+)
+
+NOWHERE = Peer("RECEIVER", "127.0.0.1", 1)
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Bench:
+    """A worker with its spool, index and rooms; instances are handed in as a listener would."""
+
+    home: Path
+    spool: Spool
+    exports: Exports
+    desk: ArrivalDesk
+    worker: Worker
+    cases: CaseShelf
+    releases: ReleaseShelf
+    log: Log
+    clock: Clock
+
+    def hand_in(self, *paths: Path, calling: str = SELECTOR, uid: str = "") -> None:
+        for path in paths:
+            meta = read_file_meta_info(path)
+            data = path.read_bytes()
+            arrival = Arrival(
+                calling_ae=calling,
+                sop_class_uid=str(meta.MediaStorageSOPClassUID),
+                sop_instance_uid=uid or str(meta.MediaStorageSOPInstanceUID),
+                transfer_syntax_uid=str(meta.TransferSyntaxUID),
+                dataset=memoryview(data)[144 + int.from_bytes(data[140:144], "little") :],
+            )
+            assert self.desk.take_in(arrival) is Status.SUCCESS
+
+    def work(self) -> Export:
+        """Let the worker do everything that can be done now; return the newest export."""
+        while self.worker.step():
+            pass
+        return self.exports.listing()[-1]
+
+
+@pytest.fixture(scope="session")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A pseudonymized CT study."""
+    return pseudonymized_ct(tmp_path_factory.mktemp("stage-1") / "ct")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    clock, log, releases = Clock(), Log(), ReleaseShelf()
+    cases = CaseShelf({CASE: terms(NOWHERE)})
+    spool, exports = Spool(tmp_path / "spool"), Exports(f"sqlite:///{tmp_path / 'exports.db'}", clock=clock)
+    desk = ArrivalDesk(spool, exports)
+    worker = Worker(exports, spool, rooms(cases, log, releases), MANAGER)
+    yield Bench(tmp_path, spool, exports, desk, worker, cases, releases, log, clock)
+    exports.close()
+
+
+def held(export: Export) -> list[str]:
+    """The codes of the reasons for which an export is held."""
+    assert export.state is State.HELD, (export.state, export.reasons)
+    return [reason.code for reason in export.reasons]
+
+
+def test_an_approved_request_is_sealed(bench: Bench, ct: list[Path]) -> None:
+    """Case, policy and selector agree: the export is anonymized, verified and ready to be delivered."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    export = bench.work()
+    assert (export.state, export.case_id) == (State.DELIVERING, CASE)
+    sealed = bench.exports.sealed(export)
+    assert [one.is_manifest for one in sealed] == [False] * 6 + [True]
+
+
+def test_the_sealed_manifest_references_what_was_sealed(bench: Bench, ct: list[Path]) -> None:
+    """Every reference of the manifest that goes out is an instance that goes out, and none is an original."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    sealed = bench.exports.sealed(bench.work())
+    outgoing = parse(dcmread(sealed[-1].path))
+    assert outgoing.faults == ()
+    referenced = {one.sop_instance_uid for one in outgoing.manifest.references}
+    assert referenced == {one.sop_instance_uid for one in sealed[:-1]}
+    assert referenced.isdisjoint(str(dcmread(path).SOPInstanceUID) for path in ct)
+
+
+def test_the_policy_request_does_not_leave(bench: Bench, ct: list[Path]) -> None:
+    """No file that goes out holds the digest, or an item that carried the request."""
+    request = a_request()
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=request))
+    for one in bench.exports.sealed(bench.work()):
+        content = one.path.read_bytes()
+        assert request.digest.encode() not in content
+        assert b"POLICY_" not in content
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"digest": "sha256:" + 64 * "0"},
+        {"version": "2"},
+        {"name": "basic"},
+        {"digest": ""},
+    ],
+    ids=["digest", "version", "name", "no-digest"],
+)
+def test_a_policy_that_is_not_the_approved_one_is_held(
+    bench: Bench, ct: list[Path], changed: dict[str, str]
+) -> None:
+    """Whoever asks for another policy, or does not say exactly which, gets nothing done."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request(**changed)))
+    assert held(bench.work()) == ["policy"]
+
+
+def test_without_a_request_the_policy_of_the_case_applies(bench: Bench, ct: list[Path]) -> None:
+    """The Key Object Description names the case; its approved policy is the default."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", description=CASE))
+    assert bench.work().state is State.DELIVERING
+
+
+@pytest.mark.parametrize("description", ["", "Dr. Somebody's interesting case"], ids=["nothing", "free-text"])
+def test_a_selection_that_names_no_case_is_held(bench: Bench, ct: list[Path], description: str) -> None:
+    """No case is guessed from anything else, and the text does not reach the reason."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", description=description))
+    export = bench.work()
+    assert held(export) == ["no-case"]
+    assert "Somebody" not in str(export.reasons)
+
+
+def test_a_case_that_is_not_approved_is_held(bench: Bench, ct: list[Path]) -> None:
+    """The reason that the case book gives is the reason of the hold."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request(case="other-trial")))
+    assert held(bench.work()) == ["unknown-case"]
+
+
+def test_a_sender_that_may_not_select_for_the_case_is_held(bench: Bench, ct: list[Path]) -> None:
+    """Being allowed to send is not being allowed to select."""
+    bench.hand_in(*ct)
+    bench.hand_in(*documents(ct, bench.home / "docs", request=a_request()), calling="OTHER")
+    assert held(bench.work()) == ["selector"]
+
+
+def test_instances_may_come_from_another_sender(bench: Bench, ct: list[Path]) -> None:
+    """A PACS may send what a selector selects."""
+    bench.hand_in(*ct, calling="OTHER")
+    bench.hand_in(*documents(ct, bench.home / "docs", request=a_request()))
+    assert bench.work().state is State.DELIVERING
+
+
+def test_a_case_without_receiver_is_held(bench: Bench, ct: list[Path]) -> None:
+    """An export that goes nowhere is not delivered."""
+    bench.cases.cases[CASE] = terms()
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    assert held(bench.work()) == ["receiver"]
+
+
+def test_two_patients_in_one_manifest_are_held(
+    bench: Bench, ct: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A manifest whose instances are of two patients exports neither."""
+    other = pseudonymized_ct(tmp_path_factory.mktemp("other") / "ct", patient=3, slices=1)
+    mixed = [*ct, other[0]]
+    ds = dcmread(other[0])
+    ds.StudyInstanceUID = dcmread(ct[0]).StudyInstanceUID  # one study, so that one manifest references both
+    ds.save_as(other[0], enforce_file_format=True)
+    bench.hand_in(*mixed, *documents(mixed, bench.home / "docs", request=a_request()))
+    assert "several-patients" in held(bench.work())
+
+
+def test_one_refused_instance_holds_the_whole_export(bench: Bench, ct: list[Path]) -> None:
+    """An instance that is not what its file meta says is refused; the others do not go without it."""
+    bench.hand_in(*ct[1:], *documents(ct, bench.home / "docs", request=a_request()))
+    bench.hand_in(ct[2], uid=str(dcmread(ct[0]).SOPInstanceUID))
+    export = bench.work()
+    assert "uid-mismatch" in held(export)
+    assert bench.exports.sealed(export) == []
+
+
+def test_a_broken_instance_holds_the_whole_export(bench: Bench, ct: list[Path], tmp_path: Path) -> None:
+    """A truncated instance was stored as it came; it is refused when it is looked at."""
+    truncated = tmp_path / "truncated"
+    truncated.write_bytes(ct[0].read_bytes()[:-1000])
+    bench.hand_in(truncated, *ct[1:], *documents(ct, bench.home / "docs", request=a_request()))
+    assert held(bench.work())
+
+
+def test_a_finding_of_the_verifier_holds_the_whole_export(bench: Bench, ct: list[Path]) -> None:
+    """What verification finds is the reason, and nothing is sealed."""
+    real = rooms(bench.cases, bench.log, bench.releases)
+
+    class Strict:
+        def findings(self, instances: object) -> list[Reason]:
+            return [Reason("residue", "instance 1 still holds a value of its source")]
+
+    strict = replace(real, workshop=lambda case: replace(real.workshop(case), verifier=Strict()))
+    bench.worker = Worker(bench.exports, bench.spool, strict, MANAGER)
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    export = bench.work()
+    assert held(export) == ["residue"]
+    assert bench.exports.sealed(export) == []
+
+
+def test_a_service_that_is_away_is_asked_again(bench: Bench, ct: list[Path]) -> None:
+    """A failure that is nobody's decision gives the export back, and later it goes on."""
+    real = rooms(bench.cases, bench.log, bench.releases)
+    calls: list[str] = []
+
+    def workshop(case: CaseTerms) -> Workshop[Any]:
+        calls.append(case.id)
+        if len(calls) == 1:
+            raise ConnectionError("secret text of a library")
+        return real.workshop(case)
+
+    bench.worker = Worker(bench.exports, bench.spool, replace(real, workshop=workshop), MANAGER)
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    export = bench.work()
+    assert (export.state, export.attempts) == (State.READY, 1)
+    assert "secret" not in str(export.reasons)
+    bench.clock.now += 10
+    assert bench.work().state is State.DELIVERING
+
+
+def test_a_receiver_that_never_answers_fails_the_export_in_the_end(bench: Bench, ct: list[Path]) -> None:
+    """It is tried with pauses, then reported as failed with the reason, and can be retried."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    for _ in range(ATTEMPTS):
+        export = bench.work()
+        bench.clock.now += 1000
+    assert export.state is State.FAILED
+    assert "does not answer" in export.reasons[0].what
+    assert bench.releases.releases == {}
+
+
+def test_delivery_resumes_with_what_is_missing(bench: Bench, ct: list[Path], tmp_path: Path) -> None:
+    """What a receiver has answered with Success is not sent to it again."""
+    media: list[MediumReport] = []
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    export = bench.work()
+    sealed = bench.exports.sealed(export)
+    with a_receiver(tmp_path / "receiver", media) as receiver:
+        bench.cases.cases[CASE] = terms(receiver.peer)
+        send([one.path for one in sealed[:4]], receiver.peer, MANAGER)
+        for one in sealed[:4]:
+            bench.exports.delivered(export, Delivered(one, "RECEIVER"))
+        bench.clock.now += 100
+        assert bench.work().state is State.DELIVERED
+        receiver.wait_for(lambda found: [one.state for one in found] == [State.DELIVERED])
+    begun = [detail for event, _, detail in bench.log.events if event == "begin transfer"]
+    assert begun[-1]["instances"] == "3"
+    assert [report.instances for report in media] == [7]
+    assert len(bench.releases.releases[export.id].instances) == 7
+
+
+def test_an_approval_withdrawn_before_delivery_stops_it(bench: Bench, ct: list[Path]) -> None:
+    """Sealed is not sent: the case is asked again before anything leaves."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    assert bench.work().state is State.DELIVERING
+    bench.cases.cases.clear()
+    bench.clock.now += 100
+    assert held(bench.work()) == ["unknown-case"]
+
+
+def test_a_case_that_has_another_policy_now_stops_delivery(bench: Bench, ct: list[Path]) -> None:
+    """What was anonymized under one policy does not go out under another."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    bench.work()
+    newer = replace(bench.cases.cases[CASE].policy, digest="sha256:" + 64 * "1")
+    bench.cases.cases[CASE] = replace(bench.cases.cases[CASE], policy=newer)
+    bench.clock.now += 100
+    assert held(bench.work()) == ["policy-changed"]
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"\0\0")
+
+
+@pytest.mark.parametrize("spoil", [append, Path.unlink], ids=["changed", "gone"])
+def test_a_sealed_file_that_is_not_as_it_was_does_not_leave(
+    bench: Bench, ct: list[Path], spoil: Callable[[Path], None]
+) -> None:
+    """The bytes that leave are the bytes that were verified."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    spoil(bench.exports.sealed(bench.work())[2].path)
+    bench.clock.now += 100
+    assert held(bench.work()) == ["changed"]
+
+
+def test_a_retried_export_comes_out_the_same(bench: Bench, ct: list[Path]) -> None:
+    """Same input, same keys, same policy: the same digests."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    export = bench.work()
+    before = [one.digest for one in bench.exports.sealed(export)]
+    bench.exports.hold(export.id, [Reason("person", "look again")])
+    bench.exports.retry(export.id)
+    again = bench.work()
+    assert [one.digest for one in bench.exports.sealed(again)] == before
+
+
+def test_the_spool_makes_the_index_again(bench: Bench, ct: list[Path]) -> None:
+    """Files whose index entry was lost are entered with sender and UIDs, and the export completes."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    exports = Exports(f"sqlite:///{bench.home / 'new.db'}", clock=bench.clock)
+    desk = ArrivalDesk(bench.spool, exports)
+    assert desk.adopt() == 7
+    assert desk.adopt() == 0
+    worker = Worker(exports, bench.spool, rooms(bench.cases, bench.log, bench.releases), MANAGER)
+    worker.step()
+    assert [one.state for one in exports.listing()] == [State.DELIVERING]
+
+
+def test_a_hold_needs_its_reasons_in_words() -> None:
+    """Whoever reads the exception reads every reason."""
+    hold = Hold([Reason("a", "first"), Reason("b", "second")])
+    assert str(hold) == "first; second"
