@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from media.profiles import Profile
 from tce.errors import ConfigFault, SiteMissing
 
 SETTINGS_FILE = "tce.toml"
@@ -167,8 +168,8 @@ class ExportSettings(_Table):
 class MediaSettings(_Table):
     """How media are written."""
 
-    profile: Literal["STD-GEN-CD", "STD-GEN-DVD-JPEG", "STD-GEN-USB-JPEG", "STD-GEN-USB-J2K"] = Field(
-        default="STD-GEN-CD", description="DICOM application profile of media"
+    profile: Profile = Field(
+        default=Profile.STD_GEN_CD, description="DICOM application profile: " + ", ".join(Profile)
     )
 
 

@@ -7,16 +7,24 @@ value of an instance; a step that finds anything else than it promises ends the 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from rich.console import Console
 
+from media.errors import InstancesUnfit
+from media.profiles import Profile, handling_of
 from policies import loader
 from policies.originals import originals_of
 from policies.residue import Residue
@@ -31,7 +39,7 @@ from tce.children import free_ports
 from tce.config import Settings
 from tce.demo_folder import DemoFolder
 from tce.documents.teaching_file_info import PolicyRequest
-from tce.errors import Held, NotApproved, Refused
+from tce.errors import Exit, Held, NotApproved, Refused
 from tce.exports import Exports
 from tce.folder import FolderAccount, de_identify, files_under
 from tce.ledger import Export
@@ -96,6 +104,7 @@ class Demo:
         wanted["site"] |= {"name": "demo", "institution": "Demo Research Site", "contact": "the demo's user"}
         wanted["network"]["manager"]["port"] = manager_port
         wanted["network"]["receiver"]["port"] = receiver_port
+        wanted["media"]["profile"] = _profile_for([self._own] if self._own else [])
         wanted["exports"] |= {"settle_seconds": 0.5, "poll_seconds": 0.1}
         self.site = sites.make(self._folder.site, Settings.model_validate(wanted))
         self._desk, self._shelf = Desk(self.site), Shelf(self.site.policies_dir)
@@ -150,14 +159,27 @@ class Demo:
             "series": len(account.series),
             "instances": account.written,
             "set_aside": len(account.set_aside),
+            "set_aside_because": dict(Counter(one.reason for one in account.set_aside)),
         }
 
     def write_medium(self) -> dict[str, object]:
         """Write stage 1's result as a PDI medium and check it."""
         instances = [path for path in files_under([self._folder.pseudonymized]) if path.suffix == ".dcm"]
         name = portable.name_for("DEMO", [path.name for path in instances])
-        medium = portable.write(self.site, instances, self._folder.medium, name=name, case=CASE)
-        return {"medium": medium.fileset_id, "medium_instances": medium.instances}
+        unfit: set[Path] = set()
+        try:
+            medium = portable.write(self.site, instances, self._folder.medium, name=name, case=CASE)
+        except InstancesUnfit as exc:
+            # Files of a user's own may be compressed in ways that one profile does not allow together.
+            unfit = {fault.path for fault in exc.faults}
+            fit = [path for path in instances if path not in unfit]
+            medium = portable.write(self.site, fit, self._folder.medium, name=name, case=CASE)
+        return {
+            "medium": medium.fileset_id,
+            "profile": str(medium.profile),
+            "medium_instances": medium.instances,
+            "left_off_the_medium": len(unfit),
+        }
 
     def carry_over(self) -> dict[str, object]:
         """Check the medium as whoever receives it does, and copy its instances."""
@@ -210,7 +232,7 @@ class Demo:
             Peer(network.manager.ae_title, "127.0.0.1", network.manager.port),
             network.selector.ae_title,
         )
-        self._selected = account.manifests
+        self._selected = account.patients
         return {
             "manager_pid": manager_pid,
             "receiver_pid": receiver_pid,
@@ -221,7 +243,7 @@ class Demo:
 
     def deliver(self) -> dict[str, object]:
         """Wait until every export has ended and the Receiver has written its media."""
-        sent = self._await(self.site.exports_url, self._case_exports)
+        sent = self._await(self.site.exports_url, self._selected)
         delivered = [one for one in sent if one.state is State.DELIVERED]
         if len(delivered) < len(sent):
             reasons = sorted({reason.what for one in sent for reason in one.reasons})
@@ -304,12 +326,8 @@ class Demo:
             "hits": 0,
         }
 
-    def _case_exports(self) -> int:
-        return len(self._patients)
-
-    def _await(self, url: str, expected: int | Callable[[], int]) -> list[Export]:
+    def _await(self, url: str, count: int) -> list[Export]:
         """Wait until that many exports have ended. Raises Refused when nothing changes any more."""
-        count = expected() if callable(expected) else expected
         index = Exports(url)
         try:
             before, since = None, time.monotonic()
@@ -334,8 +352,10 @@ class Demo:
         """Say whether one identified instance has exactly the revealed name and ID."""
         values = {line.field: line.original.reveal() for line in revealed.lines}
         for path in self._identified:
-            ds = pydicom.dcmread(path, specific_tags=["PatientName", "PatientID"])
-            if values.get("patient") == str(ds.get("PatientID", "")).strip():
+            ds = pydicom.dcmread(path, specific_tags=["PatientName", "PatientID", "StudyInstanceUID"])
+            # Without a Patient ID, the study stands for the patient.
+            known_as = str(ds.get("PatientID", "")).strip() or str(ds.get("StudyInstanceUID", ""))
+            if values.get("patient") == known_as:
                 return values.get("PatientName", "") == str(ds.get("PatientName", ""))
         return False
 
@@ -347,6 +367,19 @@ def _refused(attempt: Callable[[], object], kind: type[Exception], what: str) ->
     except kind as exc:
         return str(exc)
     raise Refused(f"{what} was not refused", next_step="report this: a promise is broken")
+
+
+def _profile_for(sources: Sequence[Path]) -> str:
+    """Return the media profile that takes the most of these files; the plainest one when all do."""
+    syntaxes = Counter[str]()
+    for path in files_under(sources):
+        with contextlib.suppress(OSError, InvalidDicomError, AttributeError):
+            syntaxes[str(read_file_meta_info(path).TransferSyntaxUID)] += 1
+
+    def taken(profile: Profile) -> int:
+        return sum(count for uid, count in syntaxes.items() if handling_of(uid, profile) is not None)
+
+    return str(max(Profile, key=taken))
 
 
 def _reasons(account: FolderAccount) -> str:
@@ -362,6 +395,8 @@ def run(root: Path, *, own: Path | None, out: Console, err: Console) -> Account:
     own = own.expanduser().absolute() if own else None
     if own is not None and not own.is_dir():
         raise Refused("there is no folder to take studies from", next_step="name one: --from DIR")
+    # Asked to end, the demo ends what it has started; killed, the next run in the folder does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.REFUSED))
     with folder.made_anew():
         demo = Demo(folder, own)
         for number, (title, step) in enumerate(demo.steps, 1):
@@ -409,7 +444,7 @@ def _tell_the_end(folder: DemoFolder, account: Account, out: Console) -> None:
         f"{home} policy describe {POLICY}",
         f"{home} exports list",
         f"{home} audit list --last 20",
-        f"{home} verify {folder.site / 'releases'}/* {folder.received}",
+        f"{home} verify {next((folder.site / 'releases').iterdir())} {folder.received}",
         f"{home} --as custodian-a reidentify list",
         f"{home} media check {folder.medium}",
     ):

@@ -20,7 +20,7 @@ import pydicom
 
 from media.checker import check_medium
 from media.fileset import fileset_id_from
-from media.pdi import Medium, MediumLabel, Profile, write_medium
+from media.pdi import Medium, MediumLabel, write_medium
 from media.reader import read_medium
 from tce import __version__
 from tce.audit.journal import Journal
@@ -59,7 +59,7 @@ def write(
         instances,
         out,
         label=label_for(site, name),
-        profile=Profile(site.settings.media.profile),
+        profile=site.settings.media.profile,
         date_if_missing=today,
     )
     journal = Journal(site, actor)
@@ -108,7 +108,7 @@ def take_in(
 
 def problems_of(site: Site, medium: Path) -> list[str]:
     """Check a medium and return what is wrong with it, one sentence each."""
-    report = check_medium(medium, profile=Profile(site.settings.media.profile))
+    report = check_medium(medium, profile=site.settings.media.profile)
     return [f"{check.name}: {check.what}" for check in report.checks if not check.passed]
 
 

@@ -4,8 +4,9 @@ It names the case, the policy and both approvals, the receivers, every instance 
 what was done in numbers, and where the audit trail stood. It holds no original value. Verification needs the
 record, the site's public keys (``trust.json``) and, for the bytes, the folder: no network, no Vault.
 
-An instance has two digests: of the file as sealed, and of its data set alone, which survives a transfer (the
-Receiver writes File Meta Information of its own, PS3.10 section 7.1).
+An instance has several digests: of the file as sealed; of its data set alone, which survives a transfer (the
+Receiver writes File Meta Information of its own, PS3.10 section 7.1); and, where a medium has to hold it in
+another encoding, of its data set in Explicit VR Little Endian.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from media.profiles import Handling, Profile, handling_of, place
 from tce.errors import ReleaseError
 
 FORMAT = "tce-release-1"
@@ -34,6 +37,7 @@ class ReleasedInstance:
     transfer_syntax_uid: str
     file_digest: str
     data_set_digest: str
+    explicit_digest: str
     manifest: bool
 
 
@@ -117,7 +121,12 @@ def compare(record: ReleaseRecord, folder: Path) -> Match:
     """
     if not folder.is_dir():
         raise ReleaseError(f"there is no folder {folder}", next_step="name the folder that holds the release")
-    by_digest = {instance.data_set_digest: instance.sop_instance_uid for instance in record.instances}
+    by_digest = {
+        digest: instance.sop_instance_uid
+        for instance in record.instances
+        for digest in (instance.data_set_digest, instance.explicit_digest)
+        if digest
+    }
     uids = {instance.sop_instance_uid.encode() for instance in record.instances}
     found: set[str] = set()
     altered: set[bytes] = set()
@@ -134,8 +143,8 @@ def compare(record: ReleaseRecord, folder: Path) -> Match:
             others += 1
         else:
             altered.add(bears)
-    missing = len(uids) - len(found)
-    return Match(len(found), len({uid for uid in altered if uid.decode() not in found}), missing, others)
+    replaced = {uid.decode() for uid in altered} - found
+    return Match(len(found), len(replaced), len(uids) - len(found) - len(replaced), others)
 
 
 def digests_of(path: Path) -> tuple[str, str]:
@@ -143,6 +152,19 @@ def digests_of(path: Path) -> tuple[str, str]:
     with path.open("rb") as file:
         whole = hashlib.file_digest(file, "sha256").hexdigest()
     return f"sha256:{whole}", data_set_digest(path)
+
+
+def explicit_digest(path: Path, transfer_syntax_uid: str) -> str:
+    """Return the digest of a data set as media hold it in Explicit VR Little Endian.
+
+    Empty for a transfer syntax that stays as it is on every medium.
+    """
+    if handling_of(transfer_syntax_uid, Profile.STD_GEN_CD) is not Handling.REWRITE:
+        return ""
+    with tempfile.TemporaryDirectory(prefix="tce-") as folder:
+        rewritten = Path(folder, "instance")
+        place(path, rewritten, Handling.REWRITE)
+        return data_set_digest(rewritten)
 
 
 def data_set_digest(path: Path) -> str:

@@ -52,6 +52,7 @@ class SignedReleases:
                     transfer_syntax_uid=one.transfer_syntax_uid,
                     file_digest=file_digest,
                     data_set_digest=data_set_digest,
+                    explicit_digest=release.explicit_digest(one.path, one.transfer_syntax_uid),
                     manifest=one.is_manifest,
                 )
             )

@@ -82,6 +82,9 @@ def _options(
     context.obj = Session(home or default_home(), person, verbose)
 
 
+_INTERRUPTED = 130  # how the command line's library tells of Ctrl-C
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -89,10 +92,12 @@ def main(arguments: list[str] | None = None) -> None:
         status = app(arguments, standalone_mode=False)
     except Exception as exc:
         sys.exit(_told(exc, verbose="--verbose" in arguments))
+    if status == _INTERRUPTED:
+        sys.exit(_told(KeyboardInterrupt(), verbose=False))
     sys.exit(status if isinstance(status, int) else Exit.OK)
 
 
-def _told(exc: Exception, *, verbose: bool) -> int:
+def _told(exc: BaseException, *, verbose: bool) -> int:
     """Say what went wrong, free of values, and return the exit status."""
     usage = getattr(exc, "format_message", None)
     if usage is not None:  # the command line's own: an unknown option, a missing argument

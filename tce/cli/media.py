@@ -79,7 +79,7 @@ def check(context: typer.Context, medium: Medium, as_json: JsonOption = False) -
     """
     run = session(context)
     site = Site(run.home)  # a medium can be checked where there is no site
-    profile = Profile(site.settings.media.profile) if site.settings_path.exists() else Profile.STD_GEN_CD
+    profile = site.settings.media.profile if site.settings_path.exists() else Profile.STD_GEN_CD
     report = check_medium(medium, profile=profile)
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=1))
