@@ -1,8 +1,8 @@
 """Switches off, in this one place, what the DICOM toolkits say: they write UIDs, names and whole values.
 
-pynetdicom logs every message; pydicom warns about odd values and quotes them. Importing this module is enough,
-and every other module of the package imports it before it uses pynetdicom. It also fixes the library's settings
-for the whole process, so that no caller can switch one on by accident.
+pynetdicom logs every message; pydicom warns about odd values and quotes them. Importing this module is
+enough, and every other module of the package imports it before it uses pynetdicom. It also fixes the
+library's settings for the whole process, so that no caller can switch one on by accident.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _associate(to: Peer, calling: str, contexts: Sequence[tuple[str, str]]) -> A
         to.port,
         [build_context(sop_class, [syntax]) for sop_class, syntax in contexts],
         ae_title=to.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), (evt.EVT_CONN_CLOSE, _stop_waiting)],
     )
     if assoc.is_established:
         return assoc
@@ -176,6 +176,16 @@ def _associate(to: Peer, calling: str, contexts: Sequence[tuple[str, str]]) -> A
             next_step="ask its administrator what it accepts",
         )
     raise PeerUnavailable(f"{where} does not answer", next_step="start it, or correct host and port")
+
+
+def _stop_waiting(event: Any) -> None:
+    """Wake whoever waits for a response when the connection closes.
+
+    The toolkit says so once, and its own reactor may be the one that hears it: the sender would wait for the
+    whole response timeout. The reactor takes one message a round and ends within a few.
+    """
+    for _ in range(16):
+        event.assoc.dimse.msg_queue.put((None, None))
 
 
 def _send_one(assoc: Any, one: _Outgoing) -> Failure | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from pydicom import dcmread
@@ -191,3 +194,19 @@ def test_the_observer_is_written_as_context() -> None:
     )
     names = [item.PersonName for item in reread(ds).ContentSequence if item.ValueType == "PNAME"]
     assert names == ["Selector^Sam"]
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools' dciodvfy is not installed")
+@pytest.mark.parametrize("scheme", Scheme, ids=str)
+def test_dciodvfy_finds_no_error(tmp_path: Path, scheme: Scheme) -> None:
+    """The document is legal by the IOD, in both code schemes."""
+    (ds,) = build(
+        Manifest(ExportTitle.TRIAL, REFERENCES, (DelayReason.DEATH,), "lung-trial"),
+        headers(),
+        scheme=scheme,
+        now=NOW,
+    )
+    ds.save_as(tmp_path / "document", enforce_file_format=True)
+    done = subprocess.run(["dciodvfy", str(tmp_path / "document")], capture_output=True, text=True)
+    assert [line for line in done.stderr.splitlines() if line.startswith("Error")] == []

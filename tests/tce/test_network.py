@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, UID_dictionary
 from pynetdicom import AE, evt
 
@@ -199,6 +200,26 @@ def test_when_storing_raises_the_peer_is_not_told_success(ct_files: list[Path]) 
         account = send(ct_files, Peer("MANAGER", "127.0.0.1", listener.port), "SELECTOR")
     assert {failure.status for failure in account.failed} == {0xA700}
     assert account.sent == ()
+
+
+def test_a_peer_that_goes_away_is_noticed(tmp_path: Path, ct_files: list[Path]) -> None:
+    """The sender stops waiting, says that the peer was lost, and does not count what got no answer."""
+
+    def hang_up(event: evt.Event) -> int:
+        event.assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+        return 0x0000
+
+    ae = AE("FAINT")
+    for path in ct_files:
+        ae.add_supported_context(dcmread(path, stop_before_pixels=True).SOPClassUID)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, hang_up)])
+    try:
+        account = send(ct_files, Peer("FAINT", "127.0.0.1", server.server_address[1]), "SELECTOR")
+    finally:
+        ae.shutdown()
+    assert account.lost
+    assert account.sent == ()
+    assert len(account.failed) == len(ct_files)
 
 
 def test_an_illegal_uid_is_not_taken(tmp_path: Path) -> None:

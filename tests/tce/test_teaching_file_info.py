@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from pydicom import dcmread
@@ -96,3 +99,14 @@ def test_broken_content_is_held() -> None:
     del ds.ContentSequence[0].TextValue
     with pytest.raises(Hold, match="cannot be read"):
         parse(ds)
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools' dciodvfy is not installed")
+@pytest.mark.parametrize("scheme", Scheme, ids=str)
+def test_dciodvfy_finds_no_error(tmp_path: Path, scheme: Scheme) -> None:
+    """The document is legal by the IOD, in both code schemes."""
+    ds = build(INFO, REQUEST, a_ct_image(), scheme=scheme, now=NOW)
+    ds.save_as(tmp_path / "document", enforce_file_format=True)
+    done = subprocess.run(["dciodvfy", str(tmp_path / "document")], capture_output=True, text=True)
+    assert [line for line in done.stderr.splitlines() if line.startswith("Error")] == []
