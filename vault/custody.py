@@ -212,9 +212,9 @@ class Custody:
 
     def _lines(self, request: Request, opened: Mapping[str, Secret[bytes]]) -> list[Line]:
         lines = []
-        for row in self._store.rows(opened):
+        for row in self._store.rows(request.case_id, request.patients):
             field = row.kind.removeprefix(ATTRIBUTE_KIND)
-            if field in request.fields:
+            if field in request.fields and row.key_id in opened:
                 issuer, original = content_of(open_row(row, opened[row.key_id]))
                 pseudonym = "" if row.kind.startswith(ATTRIBUTE_KIND) else row.pseudonym
                 lines.append(Line(row.patient, pseudonym, field, Secret(issuer), Secret(original)))

@@ -13,7 +13,6 @@ carries an original identifier or a secret, so any of them may be printed and lo
     └── ApprovalRefusal    SelfApproval, Untrusted, BadSignature, WrongDigest, ApprovalExpired, Withdrawn,
                            Malformed
 """
-# ruff: noqa: N818  (the names say what was refused or found; that they are exceptions is seen where they are used)
 
 from __future__ import annotations
 

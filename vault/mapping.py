@@ -24,8 +24,8 @@ class MappingRow(NamedTuple):
     """One sealed original. The fields are named as the table's columns and stand in their order."""
 
     case_id: str
-    pseudonym: str
     patient: str
+    pseudonym: str
     kind: str
     key_id: str
     sealed: bytes
@@ -128,12 +128,12 @@ class MappingStore:
             found.extend(by_id.values())
         return found
 
-    def rows(self, key_ids: Collection[str]) -> list[MappingRow]:
-        """All rows sealed under some keys, ordered by patient, kind and pseudonym."""
+    def rows(self, case: str, patients: Collection[str]) -> list[MappingRow]:
+        """All rows of some patients, ordered by patient, kind and pseudonym."""
         found: list[MappingRow] = []
-        for part in _parts(sorted(key_ids)):
+        for part in _parts(sorted(patients)):
             question = sa.select(*(mappings.c[name] for name in MappingRow._fields)).where(
-                mappings.c.key_id.in_(part)
+                mappings.c.case_id == case, mappings.c.patient.in_(part)
             )
             with self.database.reading() as connection:
                 found.extend(MappingRow(*row) for row in connection.execute(question))
@@ -150,7 +150,7 @@ class MappingStore:
                 question = sa.select(mappings.c.pseudonym, mappings.c.patient, mappings.c.fingerprint).where(
                     mappings.c.case_id == case, mappings.c.pseudonym.in_(part)
                 )
-                rows = connection.execute(question)
+                rows = connection.execute(question).all()  # in one go: row by row takes twice as long
                 found.extend((pseudonym, patient, fingerprint) for pseudonym, patient, fingerprint in rows)
         return found
 

@@ -5,7 +5,7 @@ custodian, and the key itself stays only in the memory of this process, for a bo
 process that does not know a patient's key makes a further one for what it adds: it could not ask for the
 old one.
 
-Rows are sealed with AES-256-GCM and bound to their place (case, pseudonym, patient, kind, scheme, key
+Rows are sealed with AES-256-GCM and bound to their place (case, patient, pseudonym, kind, scheme, key
 version, key), so a row that was changed, moved or exchanged does not open. It never opens anything for
 stage 1: only :mod:`vault.custody` calls :func:`open_row`. design.md section 5.
 """
@@ -110,7 +110,7 @@ class Sealer:
         rows = []
         for at, original in enumerate(originals):
             key = keys[original.patient]
-            place = (self._case, original.pseudonym, original.patient, original.kind, key.id)
+            place = (self._case, original.patient, original.pseudonym, original.kind, key.id)
             nonce = nonces[at * _NONCE_BYTES : (at + 1) * _NONCE_BYTES]
             sealed = key.cipher.encrypt(
                 nonce, original.content.reveal(), _place(*place, SCHEME, self._key_version)
@@ -157,6 +157,6 @@ class Sealer:
 
 
 def _place(
-    case: str, pseudonym: str, patient: str, kind: str, key_id: str, scheme: str, key_version: int
+    case: str, patient: str, pseudonym: str, kind: str, key_id: str, scheme: str, key_version: int
 ) -> bytes:
-    return f"{scheme}-row\0{case}\0{pseudonym}\0{patient}\0{kind}\0{key_id}\0{key_version}".encode()
+    return f"{scheme}-row\0{case}\0{patient}\0{pseudonym}\0{kind}\0{key_id}\0{key_version}".encode()

@@ -47,8 +47,8 @@ mappings = sa.Table(
     "mappings",
     metadata,
     sa.Column("case_id", sa.String(64), primary_key=True),
-    sa.Column("pseudonym", sa.String(64), primary_key=True),
     sa.Column("patient", sa.String(64), primary_key=True),
+    sa.Column("pseudonym", sa.String(64), primary_key=True),
     sa.Column("kind", sa.String(80), nullable=False),
     sa.Column("key_id", sa.ForeignKey("subject_keys.id"), nullable=False),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
@@ -56,7 +56,7 @@ mappings = sa.Table(
     sa.Column("scheme", sa.String(16), nullable=False),
     sa.Column("key_version", sa.Integer, nullable=False),
     sa.Column("created", sa.String(20), nullable=False),
-    sa.Index("mappings_of_key", "key_id"),
+    sa.Index("mappings_by_pseudonym", "case_id", "pseudonym", "fingerprint"),
     sqlite_with_rowid=False,
 )
 

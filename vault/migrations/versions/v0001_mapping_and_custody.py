@@ -30,8 +30,8 @@ def upgrade() -> None:
     op.create_table(
         "mappings",
         sa.Column("case_id", sa.String(64), primary_key=True),
-        sa.Column("pseudonym", sa.String(64), primary_key=True),
         sa.Column("patient", sa.String(64), primary_key=True),
+        sa.Column("pseudonym", sa.String(64), primary_key=True),
         sa.Column("kind", sa.String(80), nullable=False),
         sa.Column("key_id", sa.String(32), sa.ForeignKey("subject_keys.id"), nullable=False),
         sa.Column("sealed", sa.LargeBinary, nullable=False),
@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.Column("created", sa.String(20), nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_index("mappings_of_key", "mappings", ["key_id"])
+    op.create_index("mappings_by_pseudonym", "mappings", ["case_id", "pseudonym", "fingerprint"])
     op.create_table(
         "custody_requests",
         sa.Column("id", sa.String(32), primary_key=True),
