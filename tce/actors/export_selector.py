@@ -8,19 +8,15 @@ for each patient, since a manifest is of one.
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID
 
+from tce.candidates import Candidate, SetAside, by_patient, examine
 from tce.documents import manifest as manifests
 from tce.documents import teaching_file_info
 from tce.documents.codes import DelayReason, ExportTitle, Scheme
@@ -28,20 +24,8 @@ from tce.documents.content import Reference
 from tce.documents.manifest import Manifest
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.errors import Refused
-from tce.network.contexts import STORAGE_SOP_CLASSES
 from tce.network.storage_scu import PeerUnavailable, send
 from tce.road import Peer
-
-_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR: describes files, is none of them
-_HEADER_END = 0x00204000  # the headers of Patient and General Study module end before Image Comments
-
-
-class SetAside(NamedTuple):
-    """A file that was not selected: which, why as a code, and why in words."""
-
-    path: Path
-    reason: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +37,6 @@ class SelectAccount:
     instances: int
     manifests: int
     set_aside: tuple[SetAside, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    path: Path = field(repr=False)
-    reference: Reference
-    patient: tuple[str, str] = field(repr=False)
-
-    @property
-    def header(self) -> Dataset:
-        """Read Patient and General Study module again: one a study is needed, so none is kept."""
-        return dcmread(self.path, stop_before_pixels=True)[:_HEADER_END]
 
 
 def select(
@@ -89,13 +61,34 @@ def select(
     if not request.case:
         raise Refused("the selection names no case", next_step="name one: --case")
     # 1. Look at every file; what is no instance of a Storage SOP Class of the standard is set aside.
-    candidates, set_aside = _examine(sources)
+    candidates, set_aside = examine(sources)
     if not candidates:
         raise Refused(
             f"nothing to select: {len(set_aside)} files were set aside",
             next_step="name files or folders that hold DICOM instances",
         )
     # 2. Send the instances (RAD-50); what the Export Manager does not take is not referenced.
+    accepted, refused = _send_instances(candidates, to, calling, progress)
+    # 3. Send additional information and manifests, for each patient on their own (RAD-52, RAD-51).
+    documents = [
+        ds
+        for selection in by_patient(accepted)
+        for ds in _documents(selection, request, title, delay, info, scheme)
+    ]
+    _send_documents(documents, to, calling)
+    return SelectAccount(
+        patients=len({one.patient for one in accepted}),
+        studies=len({one.reference.study_uid for one in accepted}),
+        instances=len(accepted),
+        manifests=sum(ds.Modality == "KO" for ds in documents),
+        set_aside=(*set_aside, *refused),
+    )
+
+
+def _send_instances(
+    candidates: Sequence[Candidate], to: Peer, calling: str, progress: Callable[[int, int], None]
+) -> tuple[list[Candidate], list[SetAside]]:
+    """Send instances; return those that were accepted and those that were not."""
     done = 0
 
     def count(place: int) -> None:
@@ -109,85 +102,17 @@ def select(
             f"{to.ae_title} went away after {len(account.sent)} of {len(candidates)} instances",
             next_step="select again: what it has already is recognised",
         )
-    set_aside += [SetAside(candidates[one.place].path, "not-accepted", one.why) for one in account.failed]
-    accepted = [candidates[place] for place in account.sent]
-    if not accepted:
+    if not account.sent:
         raise Refused(
             f"{to.ae_title} took none of {len(candidates)} instances",
             next_step=f"the first reason: {account.failed[0].why}",
         )
-    # 3. Send additional information and manifests, for each patient on their own (RAD-52, RAD-51).
-    documents = [
-        ds
-        for selection in _by_patient(accepted)
-        for ds in _documents(selection, request, title, delay, info, scheme)
-    ]
-    _send_documents(documents, to, calling)
-    return SelectAccount(
-        patients=len({one.patient for one in accepted}),
-        studies=len({one.reference.study_uid for one in accepted}),
-        instances=len(accepted),
-        manifests=sum(ds.Modality == "KO" for ds in documents),
-        set_aside=tuple(set_aside),
-    )
-
-
-def _examine(sources: Iterable[Path]) -> tuple[list[_Candidate], list[SetAside]]:
-    candidates: dict[str, _Candidate] = {}
-    set_aside: list[SetAside] = []
-    for path in _files(sources):
-        found = _candidate(path)
-        if isinstance(found, SetAside):
-            set_aside.append(found)
-        elif found is not None:
-            candidates.setdefault(found.reference.sop_instance_uid, found)
-    return list(candidates.values()), set_aside
-
-
-def _files(sources: Iterable[Path]) -> Iterator[Path]:
-    """Yield every file below the sources, in an order that is the same everywhere."""
-    for source in sources:
-        if not source.exists():
-            raise Refused(f"{source} does not exist", next_step="name files or folders that exist")
-        if source.is_file():
-            yield source
-        for folder, below, names in os.walk(source):
-            below.sort()
-            yield from (Path(folder, name) for name in sorted(names))
-
-
-def _candidate(path: Path) -> _Candidate | SetAside | None:
-    try:
-        ds = dcmread(path, stop_before_pixels=True)
-    except InvalidDicomError:
-        return SetAside(path, "not-dicom", "it is not a DICOM file")
-    except Exception:  # what a broken file does to a parser is not foreseeable
-        return SetAside(path, "malformed", "it cannot be read to the end of its header")
-    sop_class_uid = str(ds.get("SOPClassUID", ""))
-    if ds.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
-        return None
-    uids = [str(ds.get(kw, "")) for kw in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
-    if not uids[2]:
-        return SetAside(path, "no-sop-instance-uid", "it has no SOP Instance UID")
-    if not all(uids):
-        return SetAside(path, "malformed", "it has no Study or Series Instance UID")
-    if sop_class_uid not in STORAGE_SOP_CLASSES:
-        private = UID(sop_class_uid).is_private
-        reason = "private-sop-class" if private else "unknown-sop-class"
-        return SetAside(path, reason, "its SOP Class is not one of the standard's Storage SOP Classes")
-    patient = str(ds.get("PatientID", "")), str(ds.get("IssuerOfPatientID", ""))
-    return _Candidate(path, Reference(uids[0], uids[1], sop_class_uid, uids[2]), patient)
-
-
-def _by_patient(candidates: Iterable[_Candidate]) -> list[list[_Candidate]]:
-    patients: dict[tuple[str, str], list[_Candidate]] = {}
-    for one in candidates:
-        patients.setdefault(one.patient, []).append(one)
-    return list(patients.values())
+    refused = [SetAside(candidates[one.place].path, "not-accepted", one.why) for one in account.failed]
+    return [candidates[place] for place in account.sent], refused
 
 
 def _documents(
-    selection: Sequence[_Candidate],
+    selection: Sequence[Candidate],
     request: PolicyRequest,
     title: ExportTitle,
     delay: Sequence[DelayReason],
@@ -199,7 +124,7 @@ def _documents(
     headers: dict[str, Dataset] = {}
     for one in selection:
         if one.reference.study_uid not in headers:
-            headers[one.reference.study_uid] = one.header
+            headers[one.reference.study_uid] = one.header()
     information = teaching_file_info.build(
         info or _minimal_info(title), request, next(iter(headers.values())), scheme=scheme, now=now
     )

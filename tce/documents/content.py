@@ -16,8 +16,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from tce.documents.codes import Code
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-# Patient, General Study and Patient Study module (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2): Type 1 and 2 attributes, those that say who is
-# meant (a patient must not differ between instances), and the marks of an earlier de-identification.
+# Patient, General Study and Patient Study module (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2): Type 1 and 2 attributes,
+# those that say who is meant (a patient must not differ between instances), and the marks of an earlier
+# de-identification.
 _TYPE_2 = (
     "PatientName",
     "PatientID",

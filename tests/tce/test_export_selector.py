@@ -15,7 +15,7 @@ from tce.actors.export_selector import select
 from tce.documents import teaching_file_info
 from tce.documents.codes import DelayReason, ExportTitle
 from tce.documents.manifest import DocumentKind, parse, recognise
-from tce.errors import Refused
+from tce.errors import Refused, TceError
 from tce.network.storage_scp import Arrival, Status, StorageListener
 from tce.network.storage_scu import PeerUnavailable
 from tce.road import Peer
@@ -133,10 +133,27 @@ def without_study(path: Path) -> None:
     ds.save_as(path, enforce_file_format=True)
 
 
+def cut_in_pixels(path: Path) -> None:
+    a_ct_image().save_as(path, enforce_file_format=True)
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def cut_in_header(path: Path) -> None:
+    a_ct_image().save_as(path, enforce_file_format=True)
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
         (not_dicom, "not-dicom"),
+        (empty, "not-dicom"),
+        (cut_in_pixels, "truncated"),
+        (cut_in_header, "truncated"),
         (without_uid, "no-sop-instance-uid"),
         (private_class, "private-sop-class"),
         (unknown_class, "unknown-sop-class"),
@@ -184,7 +201,7 @@ def test_a_selection_without_a_case_is_refused(tmp_path: Path) -> None:
 
 def test_a_source_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     """A mistyped folder is not an empty one."""
-    with pytest.raises(Refused, match="does not exist"):
+    with pytest.raises(TceError, match="There is no file or folder"):
         select([tmp_path / "nowhere"], REQUEST, Peer("MANAGER", "127.0.0.1", 1), SELECTOR)
 
 

@@ -1,0 +1,120 @@
+"""Files that somebody wants to select, looked at one by one: an instance that can be sent, or set aside and why.
+
+Only the header is read, and nothing is changed. Whether an instance may leave is not decided here; what could
+not be completed as part of a selection (no DICOM, cut off, no UIDs, a SOP Class that is not the standard's)
+is named, so that it does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from tce.documents.content import Reference
+from tce.folder import files_under
+from tce.network.contexts import STORAGE_SOP_CLASSES
+
+_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR: describes files, is none of them
+_HEADER_END = 0x00204000  # the headers of Patient and General Study module end before Image Comments
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+class SetAside(NamedTuple):
+    """A file that was not selected: which, why as a code, and why in words."""
+
+    path: Path
+    reason: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An instance that can be selected. ``patient`` is Patient ID and issuer."""
+
+    path: Path = field(repr=False)
+    reference: Reference
+    patient: tuple[str, str] = field(repr=False)
+
+    def header(self) -> Dataset:
+        """Read Patient and General Study module: one a study is needed, so none is kept."""
+        return dcmread(self.path, stop_before_pixels=True)[:_HEADER_END]
+
+
+def examine(sources: Iterable[Path]) -> tuple[list[Candidate], list[SetAside]]:
+    """Look at every file below the sources, in an order that is the same everywhere.
+
+    The same instance found twice is one candidate. Raises TceError for a source that does not exist.
+    """
+    candidates: dict[str, Candidate] = {}
+    set_aside: list[SetAside] = []
+    for path in files_under(sources):
+        found = _look_at(path)
+        if isinstance(found, SetAside):
+            set_aside.append(found)
+        elif found is not None:
+            candidates.setdefault(found.reference.sop_instance_uid, found)
+    return list(candidates.values()), set_aside
+
+
+def by_patient(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Sort candidates by patient, since a manifest is of one."""
+    patients: dict[tuple[str, str], list[Candidate]] = {}
+    for one in candidates:
+        patients.setdefault(one.patient, []).append(one)
+    return list(patients.values())
+
+
+def _look_at(path: Path) -> Candidate | SetAside | None:
+    """Return a candidate, a file set aside, or None for a DICOMDIR."""
+    try:
+        with path.open("rb") as file:
+            ds = dcmread(file, stop_before_pixels=True)
+            truncated = _is_truncated(ds, file)
+    except InvalidDicomError:
+        return SetAside(path, "not-dicom", "it is not a DICOM file")
+    except Exception:  # what a broken file does to a parser is not foreseeable
+        return SetAside(path, "malformed", "it cannot be read to the end of its header")
+    if ds.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
+        return None
+    uids = [str(ds.get(kw, "")) for kw in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    if truncated:
+        return SetAside(path, "truncated", "it ends in the middle of an element")
+    if not uids[2]:
+        return SetAside(path, "no-sop-instance-uid", "it has no SOP Instance UID")
+    if not all(uids):
+        return SetAside(path, "malformed", "it has no Study or Series Instance UID")
+    sop_class_uid = str(ds.get("SOPClassUID", ""))
+    if sop_class_uid not in STORAGE_SOP_CLASSES:
+        reason = "private-sop-class" if UID(sop_class_uid).is_private else "unknown-sop-class"
+        return SetAside(path, reason, "its SOP Class is not one of the standard's Storage SOP Classes")
+    patient = str(ds.get("PatientID", "")), str(ds.get("IssuerOfPatientID", ""))
+    return Candidate(path, Reference(uids[0], uids[1], sop_class_uid, uids[2]), patient)
+
+
+def _is_truncated(ds: FileDataset, file: BinaryIO) -> bool:
+    """Whether a file ends inside an element. ``file`` stands where reading stopped: at the pixel data or the end.
+
+    Encapsulated pixel data, whose end only a delimiter marks, is left to whoever decodes it.
+    """
+    last = ds.get_item(max(ds.keys())) if len(ds) else None
+    length, value = getattr(last, "length", 0), getattr(last, "value", None)
+    if isinstance(value, bytes) and length != _UNDEFINED_LENGTH and len(value) < length:
+        return True
+    syntax = ds.file_meta.TransferSyntaxUID
+    size = os.fstat(file.fileno()).st_size
+    if syntax == DeflatedExplicitVRLittleEndian or file.tell() >= size:
+        return False
+    start, implicit = file.tell(), syntax.is_implicit_VR
+    head = file.read(8 if implicit else 12)
+    length = int.from_bytes(head[-4:], "little" if syntax.is_little_endian else "big")
+    if len(head) < (8 if implicit else 12):
+        return True
+    return length != _UNDEFINED_LENGTH and start + len(head) + length > size
