@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
+
 from policies.engine import Draft as EngineDraft
 from policies.engine import Engine
 from policies.model import Policy
@@ -27,6 +29,8 @@ _RETAINED_BY: Mapping[Option, Trait] = {
     Option.RETAIN_INSTITUTION_IDENTITY: Trait.PLACE,
     Option.RETAIN_DEVICE_IDENTITY: Trait.DEVICE,
 }
+
+_THINGS = frozenset({Trait.PLACE, Trait.DEVICE})
 
 
 class OpenDraft:
@@ -144,13 +148,22 @@ class SetVerifier:
         return frozenset(answers[identifier] for identifier in outside)
 
     def _residue(self, sources: Sequence[Path], paths: Sequence[Path]) -> list[Reason]:
-        retained = {trait for option, trait in _RETAINED_BY.items() if option in self._policy.options}
-        values = originals_of(sources, ALL - retained)
+        sought = ALL - {trait for option, trait in _RETAINED_BY.items() if option in self._policy.options}
+        values = set(originals_of(sources, sought - _THINGS))
+        # A hospital whose name is written as the maker's, which stays, cannot be told from the maker.
+        values |= set(originals_of(sources, sought & _THINGS)) - _makers(sources)
         if not values:
             return []
-        search = Residue(values)
+        search = Residue(sorted(values))
         places = [place for place, path in enumerate(paths, 1) if search.search_file(path, named="")]
         return [Reason("residue", f"instance {place} still holds a value of its source") for place in places]
+
+
+def _makers(sources: Sequence[Path]) -> set[str]:
+    """Return manufacturers and model names of the sources, which no policy removes by default."""
+    keywords = ["Manufacturer", "ManufacturerModelName"]
+    found = (pydicom.dcmread(path, specific_tags=list(keywords)) for path in sources)
+    return {str(ds.get(keyword, "")).strip() for ds in found for keyword in keywords}
 
 
 def workshop(

@@ -41,7 +41,9 @@ class Children:
         command = [sys.executable, "-m", "tce", *arguments]
         with log.open("ab") as out:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        (self._pids / f"{name}.pid").write_text(json.dumps({"pid": child.pid, "command": command}), "utf-8")
+        (self._pids / f"{name}.pid").write_text(
+            json.dumps({"pid": child.pid, "command": " ".join(command)}), "utf-8"
+        )
         self._running[name] = child
         give_up = time.monotonic() + ready_within
         while not _listens(port):
@@ -76,7 +78,7 @@ class Children:
         for file in self._pids.glob("*.pid") if self._pids.is_dir() else ():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 found = json.loads(file.read_text("utf-8"))
-                _end_stranger(int(found["pid"]), [str(part) for part in found["command"]])
+                _end_stranger(int(found["pid"]), str(found["command"]))
             file.unlink(missing_ok=True)
 
 
@@ -100,7 +102,7 @@ def _listens(port: int) -> bool:
         return False
 
 
-def _end_stranger(pid: int, command: list[str]) -> None:
+def _end_stranger(pid: int, command: str) -> None:
     """End a process that an earlier run started, if the number still belongs to that command."""
     if _command_of(pid) != command:
         return
@@ -116,9 +118,16 @@ def _end_stranger(pid: int, command: list[str]) -> None:
             return
 
 
-def _command_of(pid: int) -> list[str]:
+def _command_of(pid: int) -> str:
     """Return the command line of a process, empty when there is none (or only its remains)."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-    except OSError:
-        return []
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return (
+                Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
+            )
+        except OSError:
+            return ""
+    found = subprocess.run(
+        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()

@@ -1,56 +1,43 @@
-"""The whole road on sample studies, really walked: site, stage 1, medium, approvals, export, custody, proofs.
+"""The steps of the demo: site, stage 1, medium, approvals, selection, delivery, custody, proofs.
 
 Nothing here is canned: every step uses what the verbs of the command line use, the two actors are processes of
-their own, and what is said to be refused was tried. Facts go into an account, as numbers and words without any
-value of an instance; a step that finds anything else than it promises ends the demo with an error.
+their own, and what is said to be refused was tried. A step that finds anything else than it promises raises.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
-import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from rich.console import Console
 
 from media.errors import InstancesUnfit
 from media.profiles import Profile, handling_of
 from policies import loader
-from policies.originals import originals_of
-from policies.residue import Residue
 from tce import cases, portable, wiring
 from tce import site as sites
 from tce.actors import export_selector
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
-from tce.audit.trail import Trail
 from tce.cases import Case, CaseReceiver, Trial
-from tce.children import free_ports
 from tce.config import Settings
-from tce.demo_folder import DemoFolder
+from tce.demo import proofs
+from tce.demo.children import free_ports
+from tce.demo.folder import DemoFolder
+from tce.demo.proofs import Facts
 from tce.documents.teaching_file_info import PolicyRequest
-from tce.errors import Exit, Held, NotApproved, Refused
+from tce.errors import Held, NotApproved, Refused
 from tce.exports import Exports
 from tce.folder import FolderAccount, de_identify, files_under
 from tce.ledger import Export
-from tce.proof import prove, require
 from tce.road import Peer
 from tce.samples.studies import write_two_studies
 from tce.shelf import Shelf, renamed
 from tce.states import State
-from vault.custody import Purpose, Revealed
-from vault.errors import CustodyRefusal
-from vault.trust import Trust
 
 CASE = "demo-trial"
 POLICY = "five-year-bands"
@@ -60,18 +47,7 @@ _PATIENCE = 120.0  # seconds without any change of any export
 _ENDED = (State.DELIVERED, State.HELD, State.FAILED, State.CANCELLED)
 
 
-@dataclass
-class Account:
-    """What a demo did: one title and its facts for each step."""
-
-    steps: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-
-    def facts(self) -> dict[str, object]:
-        """Return all facts by name."""
-        return {name: value for _, facts in self.steps for name, value in facts.items()}
-
-
-class Demo:
+class Road:
     """One walk down the road, in one folder."""
 
     def __init__(self, folder: DemoFolder, own: Path | None) -> None:
@@ -81,7 +57,7 @@ class Demo:
         self._patients: list[str] = []
 
     @property
-    def steps(self) -> Sequence[tuple[str, Callable[[], dict[str, object]]]]:
+    def steps(self) -> Sequence[tuple[str, Callable[[], Facts]]]:
         """The road, step by step."""
         return (
             ("A site: settings, key server, keys, people", self.make_site),
@@ -97,7 +73,7 @@ class Demo:
             ("Original values searched in every byte of the receiver's media", self.search_residue),
         )
 
-    def make_site(self) -> dict[str, object]:
+    def make_site(self) -> Facts:
         """Make a site with free ports, and approve its policy of stage 1."""
         manager_port, receiver_port = free_ports(2)
         wanted = Settings().model_dump()
@@ -132,7 +108,7 @@ class Demo:
         people = len(list(self.site.settings.people.everyone()))
         return {"people": people, "vault": "embedded OpenBao", "stage_1_policy": "approved"}
 
-    def take_studies(self) -> dict[str, object]:
+    def take_studies(self) -> Facts:
         """Build the two sample studies, or take the user's own folder as it is."""
         if self._own is not None:
             files = list(files_under([self._own]))
@@ -140,7 +116,7 @@ class Demo:
         files = write_two_studies(self._folder.identified)
         return {"source": "samples", "files": len(files)}
 
-    def pseudonymize(self) -> dict[str, object]:
+    def pseudonymize(self) -> Facts:
         """Stage 1, files to files. What is set aside does not go on."""
         source = self._own or self._folder.identified
         bench = wiring.stage_one(self.site, CASE)
@@ -162,7 +138,7 @@ class Demo:
             "set_aside_because": dict(Counter(one.reason for one in account.set_aside)),
         }
 
-    def write_medium(self) -> dict[str, object]:
+    def write_medium(self) -> Facts:
         """Write stage 1's result as a PDI medium and check it."""
         instances = [path for path in files_under([self._folder.pseudonymized]) if path.suffix == ".dcm"]
         name = portable.name_for("DEMO", [path.name for path in instances])
@@ -181,7 +157,7 @@ class Demo:
             "left_off_the_medium": len(unfit),
         }
 
-    def carry_over(self) -> dict[str, object]:
+    def carry_over(self) -> Facts:
         """Check the medium as whoever receives it does, and copy its instances."""
         problems = portable.problems_of(self.site, self._folder.medium)
         if problems:
@@ -191,10 +167,12 @@ class Demo:
             raise Refused("the medium deviates: " + "; ".join(taken.deviations))
         return {"medium_check": "passed", "taken_in": len(taken.instances)}
 
-    def approve(self) -> dict[str, object]:
+    def approve(self) -> Facts:
         """Try without approval, approve, and try with an altered policy."""
         shelved = self._shelf.exactly(self._case.stage2)
-        unapproved = _refused(lambda: wiring.stage_two(self.site, CASE), NotApproved, "an unapproved policy")
+        unapproved = proofs.refused(
+            lambda: wiring.stage_two(self.site, CASE), NotApproved, "an unapproved policy"
+        )
         self._desk.submit_policy(shelved, COORDINATOR)
         self._desk.approve_policy(shelved, APPROVER, days=30)
         self._desk.submit_case(self._case, COORDINATOR)
@@ -205,7 +183,9 @@ class Demo:
             changed = self._shelf.find(f"{POLICY}@1")
             if changed.policy.digest == shelved.policy.digest:
                 raise Refused("the policy was not altered by the alteration")
-            altered = _refused(lambda: self._desk.require_policy(changed), NotApproved, "an altered policy")
+            altered = proofs.refused(
+                lambda: self._desk.require_policy(changed), NotApproved, "an altered policy"
+            )
         finally:
             shelved.path.write_text(text, "utf-8")
         wiring.stage_two(self.site, CASE)
@@ -217,7 +197,7 @@ class Demo:
             "altered_policy": f"refused: {altered}",
         }
 
-    def select(self) -> dict[str, object]:
+    def select(self) -> Facts:
         """Start the two actors and send the selection over real associations."""
         network, home = self.site.settings.network, str(self.site.home)
         children = self._folder.children
@@ -241,7 +221,7 @@ class Demo:
             "selection_set_aside": len(account.set_aside),
         }
 
-    def deliver(self) -> dict[str, object]:
+    def deliver(self) -> Facts:
         """Wait until every export has ended and the Receiver has written its media."""
         sent = self._await(self.site.exports_url, self._selected)
         delivered = [one for one in sent if one.state is State.DELIVERED]
@@ -269,62 +249,24 @@ class Demo:
             "receiver_media": len(media),
         }
 
-    def reidentify(self) -> dict[str, object]:
+    def reidentify(self) -> Facts:
         """One custodian alone is refused; the other approves, the first reveals one patient of stage 1."""
-        first, second = (wiring.custody(self.site, name) for name in CUSTODIANS)
-        asked = first.request(
-            CASE,
-            self._patients[:1],
-            purpose=Purpose.INCIDENTAL_FINDING,
-            ticket="DEMO-1",
-            fields=("PatientName", "patient", "PatientBirthDate"),
-            window=timedelta(hours=1),
-        )
-        early = _refused(lambda: first.reveal(asked.id), CustodyRefusal, "revealing without approval")
-        alone = _refused(lambda: first.approve(asked.id), CustodyRefusal, "approving one's own request")
-        second.approve(asked.id)
-        revealed = first.reveal(asked.id)
-        if not self._belongs_together(revealed):
-            raise Refused("what was revealed is not what the modality had")
-        return {
-            "without_approval": f"refused: {early}",
-            "one_custodian_alone": f"refused: {alone}",
-            "revealed_patients": len(asked.patients),
-            "revealed_values": len(revealed.lines),
-            "revealed_equal_the_originals": True,
-        }
+        return proofs.two_custodians(self.site, CASE, self._patients[0], self._identified)
 
-    def verify(self) -> dict[str, object]:
-        """Verify every release record against the received media, and the audit trail."""
+    def verify(self) -> Facts:
+        """Verify release records and audit trail, after the actors have ended."""
         self._folder.children.end_all()
-        trust, trail = Trust.load(self.site.trust_path), Trail(self.site.audit_trail)
-        records = sorted(self.site.releases_dir.glob("*/release.json"))
-        if not records:
-            raise Refused("no release record was written")
-        for record in records:
-            require(prove(record, trust, self._folder.received))
-        head = trail.verify()
-        return {"releases_verified": len(records), "audit_records": head.records, "audit_trail": "whole"}
+        return proofs.records(self.site, self._folder.received)
 
-    def search_residue(self) -> dict[str, object]:
-        """Search every original identifying value in every byte of every medium of the Receiver."""
-        values = originals_of(self._identified)
-        search = Residue(values)
-        hits = search.search_tree(self._folder.received)
-        files = [path for path in self._folder.received.rglob("*") if path.is_file()]
-        if hits:
+    def search_residue(self) -> Facts:
+        """Search the originals in the receiver's media. In samples, one hit breaks the promise."""
+        facts = proofs.no_residue(self._identified, self._folder.received)
+        if facts["hits"] and self._own is None:
             raise Refused(
-                f"{len({hit.which for hit in hits})} original values were found in {len({hit.path for hit in hits})} "
-                "files of the receiver's media",
+                f"{facts['hits']} places of the receiver's media hold an original value",
                 next_step="do not pass these media on; report this",
             )
-        return {
-            "values_searched": len(values) - len(search.unsearchable),
-            "values_too_short_to_search": len(search.unsearchable),
-            "files_searched": len(files),
-            "bytes_searched": sum(path.stat().st_size for path in files),
-            "hits": 0,
-        }
+        return facts
 
     def _await(self, url: str, count: int) -> list[Export]:
         """Wait until that many exports have ended. Raises Refused when nothing changes any more."""
@@ -348,26 +290,6 @@ class Demo:
         finally:
             index.close()
 
-    def _belongs_together(self, revealed: Revealed) -> bool:
-        """Say whether one identified instance has exactly the revealed name and ID."""
-        values = {line.field: line.original.reveal() for line in revealed.lines}
-        for path in self._identified:
-            ds = pydicom.dcmread(path, specific_tags=["PatientName", "PatientID", "StudyInstanceUID"])
-            # Without a Patient ID, the study stands for the patient.
-            known_as = str(ds.get("PatientID", "")).strip() or str(ds.get("StudyInstanceUID", ""))
-            if values.get("patient") == known_as:
-                return values.get("PatientName", "") == str(ds.get("PatientName", ""))
-        return False
-
-
-def _refused(attempt: Callable[[], object], kind: type[Exception], what: str) -> str:
-    """Try what must be refused; return the refusal's words. Raises Refused when it went through."""
-    try:
-        attempt()
-    except kind as exc:
-        return str(exc)
-    raise Refused(f"{what} was not refused", next_step="report this: a promise is broken")
-
 
 def _profile_for(sources: Sequence[Path]) -> str:
     """Return the media profile that takes the most of these files; the plainest one when all do."""
@@ -384,69 +306,3 @@ def _profile_for(sources: Sequence[Path]) -> str:
 
 def _reasons(account: FolderAccount) -> str:
     return "; ".join(sorted({one.what for one in account.set_aside})) or "name a folder with DICOM files"
-
-
-def run(root: Path, *, own: Path | None, out: Console, err: Console) -> Account:
-    """Walk the whole road in a folder and tell it; afterwards nothing that was started runs any more.
-
-    Raises Refused for a folder that is not a demo's, and whatever a step raises.
-    """
-    folder, account = DemoFolder(root), Account()
-    own = own.expanduser().absolute() if own else None
-    if own is not None and not own.is_dir():
-        raise Refused("there is no folder to take studies from", next_step="name one: --from DIR")
-    # Asked to end, the demo ends what it has started; killed, the next run in the folder does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.REFUSED))
-    with folder.made_anew():
-        demo = Demo(folder, own)
-        for number, (title, step) in enumerate(demo.steps, 1):
-            with err.status(f"{number}. {title} …"):
-                facts = step()
-            account.steps.append((title, facts))
-            out.print(f"{number:2}. {title}", style="bold", markup=False)
-            for name, value in facts.items():
-                out.print(f"      {name.replace('_', ' ')}: {value}", markup=False)
-        document = {"format": "tce-demo-account-1", "facts": account.facts(), "places": _places(folder)}
-        folder.account.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    _tell_the_end(folder, account, out)
-    return account
-
-
-def _places(folder: DemoFolder) -> dict[str, str]:
-    return {
-        "settings": str(folder.site / "tce.toml"),
-        "identified studies": str(folder.identified),
-        "pseudonymized": str(folder.pseudonymized),
-        "medium of stage 1": str(folder.medium),
-        "research side": str(folder.research),
-        "receiver's media": str(folder.received),
-        "release records": str(folder.site / "releases"),
-        "audit trail": str(folder.site / "audit" / "trail.jsonl"),
-        "this account": str(folder.account),
-    }
-
-
-def _tell_the_end(folder: DemoFolder, account: Account, out: Console) -> None:
-    facts = account.facts()
-    out.print("\nDone.", style="bold")
-    out.print(
-        f"{facts['instances']} instances of {facts['patients']} patients went the whole road; "
-        f"{facts['receiver_media']} media were received. Of {facts['values_searched']} original values "
-        f"{facts['hits']} were found in {facts['bytes_searched']:,} bytes.",
-        markup=False,
-    )
-    out.print("\nWhere things lie", style="bold")
-    for name, place in _places(folder).items():
-        out.print(f"  {name + ':':<20} {place}", markup=False)
-    home = f"tce --home {folder.site}"
-    out.print("\nWhat to try next", style="bold")
-    for command in (
-        f"{home} policy describe {POLICY}",
-        f"{home} exports list",
-        f"{home} audit list --last 20",
-        f"{home} verify {next((folder.site / 'releases').iterdir())} {folder.received}",
-        f"{home} --as custodian-a reidentify list",
-        f"{home} media check {folder.medium}",
-    ):
-        out.print(f"  {command}", markup=False)
-    out.print("\nEverything that was started has been stopped.", markup=False)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tce.children import Children
+from tce.demo.children import Children
 from tce.errors import Refused
 from vault.server import EmbeddedServer
 
@@ -47,8 +47,9 @@ class DemoFolder:
         lock = os.open(self.root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                # A record lock: unlike flock, no forked worker of a killed run can go on holding it.
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
                 raise Refused(
                     f"a demo runs in {self.root} now", next_step="wait for it, or name another folder"
                 ) from None
