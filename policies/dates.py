@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 
 DUMMY_DATE = b"19000101"
 DUMMY_TIME = b"000000"
@@ -29,12 +30,14 @@ def read_date(value: bytes) -> date | None:
         return None
 
 
+@lru_cache(maxsize=4096)
 def shift_date(value: bytes, days: int) -> bytes | None:
     """Return a DA value moved by ``days``, or None when it is no date or leaves the years 1 to 9999."""
     day = read_date(value.strip(b" \0"))
     return None if day is None else _moved(day, days)
 
 
+@lru_cache(maxsize=4096)
 def shift_datetime(value: bytes, days: int) -> bytes | None:
     """Return a DT value moved by ``days``, fraction and zone kept; None when it names no day or is no DT."""
     found = _DT.fullmatch(value.strip(b" \0"))

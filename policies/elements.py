@@ -11,6 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from policies.errors import Refusal
@@ -204,18 +205,24 @@ def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
 
     The preamble is empty and no Application Entity is named: neither may tell where the instance came from.
     """
-    meta = b"".join(
-        (
-            encode(0x00020001, b"OB", b"\0\1", explicit=True),
-            encode(0x00020002, b"UI", sop_class_uid.encode(), explicit=True),
-            encode(0x00020003, b"UI", sop_instance_uid.encode(), explicit=True),
-            encode(0x00020010, b"UI", transfer_syntax_uid.encode(), explicit=True),
-            encode(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode(), explicit=True),
-            encode(0x00020013, b"SH", IMPLEMENTATION_VERSION.encode(), explicit=True),
-        )
-    )
-    length = encode(0x00020000, b"UL", struct.pack("<I", len(meta)), explicit=True)
-    return b"\0" * 128 + b"DICM" + length + meta
+    before, after = _meta_around(sop_class_uid, transfer_syntax_uid)
+    instance = encode(0x00020003, b"UI", sop_instance_uid.encode(), explicit=True)
+    size = struct.pack("<I", len(before) + len(instance) + len(after))
+    return b"".join((_PREFIX, encode(0x00020000, b"UL", size, explicit=True), before, instance, after))
+
+
+_PREFIX: Final = b"\0" * 128 + b"DICM"
+
+
+@lru_cache(maxsize=64)
+def _meta_around(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[bytes, bytes]:
+    """Return what stands before and after Media Storage SOP Instance UID."""
+    before = encode(0x00020001, b"OB", b"\0\1", explicit=True)
+    before += encode(0x00020002, b"UI", sop_class_uid.encode(), explicit=True)
+    after = encode(0x00020010, b"UI", transfer_syntax_uid.encode(), explicit=True)
+    after += encode(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode(), explicit=True)
+    after += encode(0x00020013, b"SH", IMPLEMENTATION_VERSION.encode(), explicit=True)
+    return before, after
 
 
 def copy_range(source: int, offset: int, length: int, target: int) -> None:

@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Self
 
 from policies.elements import (
-    DEFLATED_LITTLE_ENDIAN,
     Encoding,
     FileMeta,
     copy_range,
@@ -30,12 +29,13 @@ from policies.elements import (
     text_of,
 )
 from policies.errors import Held, Refusal
+from policies.known import search_for
 from policies.marks import marks_for
 from policies.model import Policy
 from policies.plan import Plan
 from policies.pseudonyms import Identifier, Subject
 from policies.rules import Rules
-from policies.scan import Copy, Facts, FileSource, MemorySource, Piece, Source, scan
+from policies.scan import Changed, Copy, Facts, FileSource, MemorySource, Piece, Source, scan
 from policies.standard.beyond import Risk, risks, screen_types
 from policies.standard.tables import attribute_type, is_known_sop_class
 from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
@@ -78,18 +78,22 @@ class Draft:
     def __init__(
         self,
         source: FileSource,
+        data: Source,
+        offset: int,
         meta: FileMeta,
         pieces: list[Piece],
         facts: Facts,
         original: Original,
-        again: Plan,
+        plan: Plan,
     ) -> None:
         self._source = source
+        self._data = data
+        self._offset = offset
+        self._plan = plan
         self._meta = meta
         self._pieces = pieces
         self._facts = facts
         self._original = original
-        self._suspicious = again
 
     def __repr__(self) -> str:
         return f"Draft({self.sop_class_uid})"
@@ -143,6 +147,7 @@ class Engine:
 
     def __init__(self, policy: Policy, *, trial: Mapping[str, str] | None = None) -> None:
         self.policy = policy
+        self._wary_of: frozenset[str] = frozenset()
         self._plans: dict[tuple[str, bool, bool], Plan] = {}
         self._rules = Rules(policy)
         self._marks = marks_for(policy, self._rules, trial or {})
@@ -169,12 +174,11 @@ class Engine:
         encoding = encoding_of(meta.transfer_syntax_uid)
         explicit = encoding is not Encoding.IMPLICIT
         self._admit(meta.sop_class_uid)
-        # 2. One pass over its elements.
-        plan = self._plan(meta.sop_class_uid, explicit=explicit)
+        # 2. One pass over its elements. Where the last instance named somebody, its neighbours will: search at once.
+        plan = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=bool(self._wary_of))
         facts = Facts(explicit=explicit)
-        pieces = scan(
-            _data_set(source, meta, encoding), _offset(meta, encoding), plan.top, facts, self._marks
-        )
+        data, offset = _data_set(source, meta, encoding)
+        pieces = scan(data, offset, plan.top, facts, self._marks)
         # 3. Who is it about, and which identifiers wait for pseudonyms?
         original = learn(pieces, facts, needs_study=_needs_study(meta.sop_class_uid))
         if original.sop_class_uid != meta.sop_class_uid:
@@ -193,8 +197,9 @@ class Engine:
                 "Content items that must go are counted by references inside the document.",
                 next_step="Have the document reviewed, or leave it out of the selection.",
             )
-        again = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=True)
-        return Draft(source, meta, pieces, facts, original, again)
+        if facts.known_words != self._wary_of:
+            self._wary_of = frozenset()
+        return Draft(source, data, offset, meta, pieces, facts, original, plan)
 
     def names(self, draft: Draft, pseudonyms: Mapping[Identifier, str]) -> Names:
         """Return what the instance will be called.
@@ -234,27 +239,27 @@ class Engine:
         names = self.names(draft, pseudonyms)
         transfer_syntax_uid = draft._meta.transfer_syntax_uid
         # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
-        parts = _render(draft._pieces, facts, answers)
-        if _names_someone(parts, facts.known_words):
-            parts = self._without_known_words(draft, answers)
-            if _names_someone(parts, facts.unmistakable):
-                raise Held(
-                    "names-the-patient",
-                    "Binary data, or a term of the standard, contains a word that names somebody.",
-                    next_step="Have the instance reviewed, or leave it out of the selection.",
-                )
+        parts, kept = _render(draft._pieces, facts, answers)
+        if not draft._plan.suspicious and search_for(facts.known_words).finds_in_any(kept):
+            self._wary_of = facts.known_words
+            parts, kept = self._without_known_words(draft, answers)
+        if search_for(facts.unmistakable).finds_in_any(kept):
+            raise Held(
+                "names-the-patient",
+                "Binary data, or a term of the standard, contains a word that names somebody.",
+                next_step="Have the instance reviewed, or leave it out of the selection.",
+            )
         # 2. New File Meta Information, from the new UID (PS3.15 E.1.1).
         head = file_head(names.sop_class_uid, names.sop_instance_uid, transfer_syntax_uid)
         # 3. Write under the final name only when every byte is there.
-        deflated = transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN
-        _write(out, scratch or out.parent, head, parts, draft._source, deflated=deflated)
+        inflated = draft._data if isinstance(draft._data, MemorySource) else None
+        _write(out, scratch or out.parent, head, parts, draft._source, inflated)
         return Written(out, names, transfer_syntax_uid, changed=len(facts.pending))
 
-    def _without_known_words(self, draft: Draft, answers: _Answers) -> list[bytes | Copy]:
+    def _without_known_words(self, draft: Draft, answers: _Answers) -> tuple[list[bytes | Copy], list[bytes]]:
         facts = Facts(explicit=draft._facts.explicit)
-        encoding = encoding_of(draft._meta.transfer_syntax_uid)
-        source = _data_set(draft._source, draft._meta, encoding)
-        pieces = scan(source, _offset(draft._meta, encoding), draft._suspicious.top, facts, self._marks)
+        plan = self._plan(draft.sop_class_uid, explicit=facts.explicit, suspicious=True)
+        pieces = scan(draft._data, draft._offset, plan.top, facts, self._marks)
         facts.adopt(draft._facts)
         return _render(pieces, facts, answers)
 
@@ -308,57 +313,57 @@ def _needs_study(sop_class_uid: str) -> bool:
     return use is None or use.type == "1"
 
 
-def _data_set(source: FileSource, meta: FileMeta, encoding: Encoding) -> Source:
+def _data_set(source: FileSource, meta: FileMeta, encoding: Encoding) -> tuple[Source, int]:
+    """Return where the data set is read from, and the offset at which it begins there."""
     if encoding is Encoding.DEFLATED:
-        return MemorySource(inflate(source.read(meta.data_set_offset, source.size)))
-    return source
+        return MemorySource(inflate(source.read(meta.data_set_offset, source.size))), 0
+    return source, meta.data_set_offset
 
 
-def _offset(meta: FileMeta, encoding: Encoding) -> int:
-    return 0 if encoding is Encoding.DEFLATED else meta.data_set_offset
-
-
-def _render(pieces: list[Piece], facts: Facts, answers: _Answers) -> list[bytes | Copy]:
-    """Return the pieces as bytes, neighbours joined, copies as they are."""
+def _render(pieces: list[Piece], facts: Facts, answers: _Answers) -> tuple[list[bytes | Copy], list[bytes]]:
+    """Return the pieces as bytes and copies, and those bytes among them that came from the source as they are."""
     parts: list[bytes | Copy] = []
-    run: list[bytes] = []
+    kept: list[bytes] = []
     for piece in pieces:
         if isinstance(piece, bytes):
-            run.append(piece)
+            parts.append(piece)
+            kept.append(piece)
         elif isinstance(piece, Copy):
-            parts += [b"".join(run), piece]
-            run = []
+            parts.append(piece)
         else:
-            run.append(piece.render(facts, answers))
-    parts.append(b"".join(run))
-    return parts
-
-
-def _names_someone(parts: list[bytes | Copy], words: frozenset[str]) -> bool:
-    """Say whether any of the words stands anywhere in what was rendered, in any case."""
-    for part in parts:
-        if isinstance(part, bytes):
-            lower = part.lower()
-            if any(word.encode("latin-1") in lower for word in words):
-                return True
-    return False
+            rendered = piece.render(facts, answers)
+            parts.append(rendered)
+            if not isinstance(piece, Changed) or rendered is piece.whole:
+                kept.append(rendered)
+    return parts, kept
 
 
 def _write(
-    out: Path, scratch: Path, head: bytes, parts: list[bytes | Copy], source: FileSource, *, deflated: bool
+    out: Path,
+    scratch: Path,
+    head: bytes,
+    parts: list[bytes | Copy],
+    source: FileSource,
+    inflated: Source | None,
 ) -> None:
     temporary = f"{scratch}/{os.getpid()}-{source.descriptor}.part"
     target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        if deflated:
-            _write_all(target, head + deflate(b"".join(part for part in parts if isinstance(part, bytes))))
+        if inflated is not None:
+            content = b"".join(
+                part if isinstance(part, bytes) else inflated.read(part.offset, part.length) for part in parts
+            )
+            _write_all(target, head + deflate(content))
         else:
-            _write_all(target, head + parts[0] if isinstance(parts[0], bytes) else head)
-            for part in parts[1:]:
-                if isinstance(part, Copy):
+            run = [head]
+            for part in parts:
+                if isinstance(part, bytes):
+                    run.append(part)
+                else:
+                    _write_all(target, b"".join(run))
+                    run.clear()
                     copy_range(source.descriptor, part.offset, part.length, target)
-                elif part:
-                    _write_all(target, part)
+            _write_all(target, b"".join(run))
         os.link(temporary, out)
     finally:
         os.close(target)

@@ -8,10 +8,11 @@ set.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from policies.dates import DUMMY_DATE, DUMMY_DATETIME, DUMMY_TIME, shift_date, shift_datetime
 from policies.generalize import Bands, age_string, read_age
-from policies.known import words_of
+from policies.known import words_found, words_of
 from policies.pseudonyms import Identifier, Kind
 from policies.scan import Answers, Change, Facts
 from policies.text import Cleaner, shipped_vocabulary
@@ -66,6 +67,7 @@ class Constant:
 
     vr: bytes
     constant: bytes
+    asks: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -81,6 +83,7 @@ class Keep:
     """Action K for a value that the engine must see."""
 
     vr: bytes
+    asks: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -96,6 +99,7 @@ class Remove:
     """Action X for a value that the engine must see."""
 
     vr: bytes
+    asks: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -111,6 +115,7 @@ class MapUid:
     """Action U: every UID of the value gets its pseudonym; UIDs of the DICOM root stay."""
 
     vr: bytes = b"UI"
+    asks: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Name every UID of the value."""
@@ -133,6 +138,7 @@ class MapIdentifier:
     vr: bytes
     kind: Kind
     issued: bool = False
+    asks: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Name the identifier, with the patient's issuer where the kind has one."""
@@ -156,6 +162,11 @@ class Marked:
     vr: bytes
     change: Change
 
+    @property
+    def asks(self) -> bool:
+        """Ask what the change asks."""
+        return self.change.asks
+
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need what the change needs."""
         return self.change.identifiers(raw, facts)
@@ -171,6 +182,7 @@ class ShiftDate:
 
     vr: bytes
     otherwise: bytes | None
+    asks: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need the patient's date offset."""
@@ -193,6 +205,7 @@ class CleanText:
     vr: bytes
     cleaner: Cleaner
     otherwise: bytes | None
+    asks: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -212,6 +225,7 @@ class BandAge:
 
     bands: Bands
     vr: bytes = b"AS"
+    asks: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -229,6 +243,7 @@ class DropKnown:
 
     vr: bytes
     otherwise: bytes | None
+    asks: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -241,9 +256,8 @@ class DropKnown:
         """
         if self.vr == b"CS" and words_of(raw) <= shipped_vocabulary():
             return raw
-        text = raw.decode("latin-1").lower()
-        found = (facts.known_words & words_of(raw)) | {word for word in facts.unmistakable if word in text}
-        if self.vr in _NUMBERS:
+        found = words_found(raw, facts.known_words, facts.unmistakable)
+        if found and self.vr in _NUMBERS:
             # A number may equal somebody's number by chance; letters have no business here.
             found = frozenset(word for word in found if not word.isdigit())
         return self.otherwise if found else raw
@@ -254,6 +268,7 @@ class NoteReference:
     """A by-reference content item is kept, and noted: its target's position may not move (PS3.3 C.17.3.2.4)."""
 
     vr: bytes = b"UL"
+    asks: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Note that the document refers to its own items by position."""

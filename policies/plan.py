@@ -14,7 +14,7 @@ from functools import cache, cached_property
 
 from pydicom.datadict import dictionary_VR
 
-from policies.elements import KNOWN_VRS, LONG_VRS, tag_text
+from policies.elements import KNOWN_VRS, LONG_VRS, encode, tag_text
 from policies.errors import Refusal
 from policies.model import Dates
 from policies.operations import (
@@ -34,7 +34,18 @@ from policies.operations import (
 from policies.profile import Action, compound
 from policies.pseudonyms import Kind
 from policies.rules import STRUCTURAL_UIDS, Rules
-from policies.scan import CHANGE, DESCEND, KEEP_LONG, KEEP_SHORT, PRIVATE, REMOVE, REMOVE_SHORT, Change, Entry
+from policies.scan import (
+    CHANGE,
+    DESCEND,
+    KEEP_LONG,
+    KEEP_SHORT,
+    PRIVATE,
+    REMOVE,
+    REMOVE_SHORT,
+    REPLACE,
+    Change,
+    Entry,
+)
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import is_dropped
 
@@ -171,9 +182,16 @@ class LevelTable:
             entry = Entry(tag, KEEP_SHORT if self.plan.explicit and vr not in LONG_VRS else KEEP_LONG)
         elif entry.kind == REMOVE and self.plan.explicit and vr not in LONG_VRS and not self.path:
             entry = Entry(tag, REMOVE_SHORT)
+        elif isinstance(entry.change, Constant) and vr != b"PN" and (self.path or tag not in CAPTURED):
+            entry = self._fixed(tag, vr, entry.change)
         if len(self.entries) < _MOST_ENTRIES:
             self.entries[head] = entry
         return entry
+
+    def _fixed(self, tag: int, file_vr: bytes, change: Constant) -> Entry:
+        """Return a constant as the bytes of its element, which are the same in every instance."""
+        vr = file_vr if file_vr and file_vr != b"UN" else change.vr
+        return Entry(tag, REPLACE, fixed=encode(tag, vr, change.constant, explicit=self.plan.explicit))
 
     def _entry(self, tag: int, file_vr: bytes) -> Entry:
         if tag >> 16 & 1:

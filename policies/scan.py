@@ -38,6 +38,8 @@ DESCEND: Final = 4
 PRIVATE: Final = 5
 REMOVE_SHORT: Final = 6
 """REMOVE for an element whose header is known to be short and whose length to be defined."""
+REPLACE: Final = 7
+"""The element becomes the same bytes in every instance (``Entry.fixed``)."""
 
 PIXEL_DATA: Final = 0x7FE00010
 
@@ -67,8 +69,12 @@ class Answers(Protocol):
 class Change(Protocol):
     """What happens to the value of one element. Stateless; shared by all instances of a plan.
 
-    ``vr`` is the VR to write where the file's own is hidden (implicit encoding, UN).
+    ``vr`` is the VR to write where the file's own is hidden (implicit encoding, UN). ``asks`` is False for changes
+    that never need an answer, so that nobody asks them.
     """
+
+    @property
+    def asks(self) -> bool: ...
 
     @property
     def vr(self) -> bytes: ...
@@ -89,6 +95,7 @@ class Entry(NamedTuple):
     kind: int
     change: Change | None = None
     table: Table | None = None
+    fixed: bytes = b""
 
 
 class Table(Protocol):
@@ -170,19 +177,22 @@ Piece = Inner | Copy
 class Changed:
     """One element whose new value is known only when the identifiers are answered."""
 
-    __slots__ = ("change", "raw", "tag", "vr")
+    __slots__ = ("change", "raw", "tag", "vr", "whole")
 
-    def __init__(self, tag: int, vr: bytes, raw: bytes, change: Change) -> None:
+    def __init__(self, tag: int, vr: bytes, whole: bytes, raw: bytes, change: Change) -> None:
         self.tag = tag
-        self.vr = vr
+        self.vr = vr if vr and vr != b"UN" else change.vr
+        self.whole = whole
         self.raw = raw
         self.change = change
 
     def render(self, facts: Facts, answers: Answers) -> bytes:
-        """Return the whole element, or nothing when it is removed."""
+        """Return the whole element: as it was when its value stays, nothing when it is removed."""
         value = self.change.value(self.raw, facts, answers)
         if value is None:
             return b""
+        if value is self.raw and self.whole:
+            return self.whole
         return encode(self.tag, self.vr, value, explicit=facts.explicit)
 
 
@@ -328,7 +338,7 @@ class _TopLevel:
         explicit = self.facts.explicit
         head = _head_explicit if explicit else _head_implicit
         get, decide = self.table.entries.get, self.table.decide
-        pieces, marks = self.pieces, self.marks
+        pieces, marks, pending = self.pieces, self.marks, self.facts.pending
         next_mark = marks[-1].tag if marks else 1 << 32
         end = len(buf)
         pos = run = at = 0
@@ -338,7 +348,7 @@ class _TopLevel:
             entry = get(raw)
             if entry is None:
                 entry = decide(raw)
-            tag, kind, _, _ = entry
+            tag, kind, change, _, fixed = entry
             if tag >= next_mark:
                 if run < pos:
                     pieces.append(buf[run:pos])
@@ -367,6 +377,18 @@ class _TopLevel:
             if run < pos:
                 pieces.append(buf[run:pos])
             run = pos
+            if length != UNDEFINED_LENGTH and start + length <= end:
+                if kind == REPLACE:
+                    pieces.append(fixed)
+                    pos = run = start + length
+                    continue
+                if kind == CHANGE and change is not None:
+                    stop = start + length
+                    changed = Changed(tag, raw[4:], buf[pos:stop], buf[start:stop], change)
+                    pending.append(changed)
+                    pieces.append(changed)
+                    pos = run = stop
+                    continue
             learnt = len(self.facts.pending), self.facts.dropped_items
             try:
                 after, piece = self._element(buf, pos, start, length, raw, entry)
@@ -390,7 +412,7 @@ class _TopLevel:
         self, buf: bytes, pos: int, start: int, length: int, raw: bytes, entry: Entry
     ) -> tuple[int, Piece | None]:
         """Return where the element ends (relative to the window) and what becomes of it."""
-        tag, kind, _, _ = entry
+        tag, kind = entry.tag, entry.kind
         vr = raw[4:] if self.facts.explicit else b""
         if tag == PIXEL_DATA and length == UNDEFINED_LENGTH:
             after = self._encapsulated_end(self.base + start) - self.base
@@ -467,26 +489,29 @@ def _touch(
     depth: int,
 ) -> tuple[int, Inner | None]:
     """Do what the entry says to one element that is not simply kept; return its end and its piece."""
-    tag, kind, change, inner = entry
+    tag, kind, change, inner, fixed = entry
     if inner is not None:
         if vr == b"UN":
             return _unknown_sequence(buf, pos, start, length, end, tag, inner, facts, depth)
         return _sequence(buf, pos, start, length, end, tag, inner, facts, depth)
     if length == UNDEFINED_LENGTH:
         after = _skip(buf, start, length, end, facts.explicit and vr != b"UN", depth)
-        return after, None if change is None else _pending(tag, vr, b"", change, facts)
+        if change is not None:
+            return after, _pending(Changed(tag, vr, b"", b"", change), facts)
+        return after, fixed if kind == REPLACE else None
     stop = start + length
     if stop > end:
         raise _Short
     if change is not None:
-        return stop, _pending(tag, vr, buf[start:stop], change, facts)
+        return stop, _pending(Changed(tag, vr, buf[pos:stop], buf[start:stop], change), facts)
+    if kind == REPLACE:
+        return stop, fixed
     if kind == PRIVATE:
         return stop, _private(buf, pos, start, stop, vr, tag, table, facts, private)
     return stop, None if kind == REMOVE else buf[pos:stop]
 
 
-def _pending(tag: int, vr: bytes, raw: bytes, change: Change, facts: Facts) -> Changed:
-    changed = Changed(tag, vr if vr and vr != b"UN" else change.vr, raw, change)
+def _pending(changed: Changed, facts: Facts) -> Changed:
     facts.pending.append(changed)
     return changed
 
@@ -513,7 +538,7 @@ def _private(
         return None
     private.use(group, element >> 8)
     if rule.change is not None:
-        return _pending(tag, vr, buf[start:stop], rule.change, facts)
+        return _pending(Changed(tag, vr, buf[pos:stop], buf[start:stop], rule.change), facts)
     return buf[pos:stop]
 
 
@@ -634,7 +659,7 @@ def _level(
             private,
             depth + 1,
         )
-        if isinstance(piece, bytes) and len(piece) == after - pos:
+        if isinstance(piece, bytes) and piece == buf[pos:after]:
             pos = after
             continue
         changed = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydicom import charset
 
@@ -15,7 +16,7 @@ from policies.dates import read_date, years_between
 from policies.elements import text_of
 from policies.errors import Refusal
 from policies.generalize import age_string, read_age
-from policies.known import telling_words, unmistakable
+from policies.known import telling_words
 from policies.operations import Marked
 from policies.pseudonyms import Identifier, Kind, Subject
 from policies.scan import Changed, Facts, Piece
@@ -45,8 +46,10 @@ _CUSTODY = {
 }
 """What custody may be asked to reveal of a patient beside his ID."""
 
-_NAMING = frozenset({PATIENT_NAME, PATIENT_ID, 0x00101000, 0x00101001, 0x00101005, 0x00101040, 0x00101060})
-_NAMING_MORE = frozenset({0x00101090, 0x00102154, 0x00080050})
+_READ = (CHARACTER_SET, IMAGE_TYPE, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, SERIES_UID, BURNED_IN)
+
+_NAMING = frozenset({0x00080050, PATIENT_ID, 0x00101000, 0x00101040, 0x00102154})
+"""Attributes beside names (VR PN) whose words are searched for in everything that stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def learn(pieces: list[Piece], facts: Facts, *, needs_study: bool) -> Original:
         Refusal: ``no-sop-instance-uid``, or ``malformed`` when it belongs to no study or series.
     """
     found = {piece.tag: piece for piece in pieces if isinstance(piece, Changed)}
-    texts = {tag: text_of(piece.raw) for tag, piece in found.items()}
+    texts = {tag: text_of(found[tag].raw) for tag in _READ if tag in found}
     if not texts.get(SOP_INSTANCE_UID):
         raise Refusal("no-sop-instance-uid", "The data set has no SOP Instance UID.")
     if needs_study and not (texts.get(STUDY_UID) and texts.get(SERIES_UID)):
@@ -89,14 +92,15 @@ def learn(pieces: list[Piece], facts: Facts, *, needs_study: bool) -> Original:
     if not patient_id:
         patient = Identifier(Kind.PATIENT_ID, "study", study)
     date_offset = Identifier(Kind.DATE_OFFSET, patient.issuer, patient.value)
-    facts.known_words = telling_words(
-        piece.raw
-        for piece in facts.pending
-        if piece.vr == b"PN" or piece.tag in _NAMING or piece.tag in _NAMING_MORE
-    )
-    facts.unmistakable = unmistakable(facts.known_words)
+    naming = frozenset(piece.raw for piece in facts.pending if piece.vr == b"PN" or piece.tag in _NAMING)
+    facts.known_words, facts.unmistakable = telling_words(naming)
     _learn_age(found, facts)
-    identifiers = {name for piece in facts.pending for name in piece.change.identifiers(piece.raw, facts)}
+    identifiers = {
+        name
+        for piece in facts.pending
+        if piece.change.asks
+        for name in piece.change.identifiers(piece.raw, facts)
+    }
     identifiers.add(patient)
     if facts.study is not None:
         identifiers.add(facts.study)
@@ -133,6 +137,7 @@ def _learn_age(found: dict[int, Changed], facts: Facts) -> None:
         facts.age_years, facts.age_value = years, age_string(years)
 
 
+@lru_cache(maxsize=64)
 def _decoder(declared: str) -> Callable[[bytes], str]:
     """Return a decoder for the declared character sets; what cannot be decoded stays distinct, never fails."""
     if not declared:

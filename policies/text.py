@@ -17,6 +17,7 @@ _TOKEN = re.compile(
 )
 _MEASURE = re.compile(r"(?:[0-9]{1,3}(?:[.,][0-9]{1,3})?)(?:mm|cm|kv|kvp|sec|ms|t|d)", re.I)
 _NUMBER = re.compile(r"[0-9]{1,3}(?:[.,][0-9]{1,3})?")
+_REMEMBERED = 4096
 _UNITS = frozenset({"mm", "cm", "kv", "kvp", "ma", "mas", "sec", "ms", "hz", "t", "tesla", "deg"})
 _CONNECTING = frozenset(
     {"and", "or", "of", "the", "in", "on", "at", "for", "no", "not", "is", "are"}
@@ -36,6 +37,7 @@ class Cleaner:
     """Keeps the safe words of a text."""
 
     def __init__(self, further_words: Collection[str] = ()) -> None:
+        self._cleaned: dict[tuple[str, frozenset[str]], str] = {}
         self._safe = shipped_vocabulary() | {
             word.lower() for entry in further_words for word in entry.split()
         }
@@ -45,6 +47,14 @@ class Cleaner:
 
         ``known`` are words (lower case) that name the subject; they go even where the vocabulary has them.
         """
+        remembered = self._cleaned.get((text, known))
+        if remembered is None:
+            if len(self._cleaned) >= _REMEMBERED:
+                self._cleaned.clear()
+            remembered = self._cleaned[text, known] = self._clean(text, known)
+        return remembered
+
+    def _clean(self, text: str, known: frozenset[str]) -> str:
         tokens: list[str] = _TOKEN.findall(text)
         words = [token for token in tokens if token[0].isalnum()]
         kept: list[str] = []

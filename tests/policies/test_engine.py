@@ -440,6 +440,34 @@ def test_large_values_are_copied_not_read(carry: Carrier) -> None:
     assert out.PixelData == ds.PixelData
 
 
+def test_large_values_of_deflated_instances_are_not_lost(carry: Carrier) -> None:
+    """Values beyond the window of an instance that had to be inflated arrive whole."""
+    ds = a_ct_image()
+    ds.Rows = ds.Columns = 512
+    ds.PixelData = bytes(range(256)) * 2048
+    assert carry(ds, syntax=DeflatedExplicitVRLittleEndian).PixelData == ds.PixelData
+
+
+def test_being_wary_changes_no_byte(carry: Carrier, tmp_path: Path) -> None:
+    """An engine that has just met a name in a text writes the next instances as a fresh engine would."""
+    policy = load_library("pseudonymization")
+    telling = a_ct_image()
+    telling.PatientName = "Quirin^Zoe"
+    telling.FilterType = "QUIRIN"
+    silent = a_ct_image()
+    silent.PatientName = "Quirin^Zoe"
+    paths = [carry.save(telling), carry.save(silent), carry.save(a_ct_image(patient=2)), carry.save(silent)]
+    one = Engine(policy)
+    for number, path in enumerate(paths):
+        results = []
+        for name, engine in (("same", one), ("fresh", Engine(policy))):
+            out = tmp_path / f"{name}-{number}.dcm"
+            with engine.read(path) as draft:
+                engine.write(draft, CountedPseudonyms().resolve([draft.subject]), out)
+            results.append(out.read_bytes())
+        assert results[0] == results[1]
+
+
 def test_a_sequence_beyond_the_window_is_cleaned(carry: Carrier) -> None:
     """A sequence larger than what is read at first is read whole and cleaned to the last item."""
     ds = a_ct_image()
