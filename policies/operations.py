@@ -8,6 +8,7 @@ set.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from policies.dates import DUMMY_DATE, DUMMY_DATETIME, DUMMY_TIME, shift_date, shift_datetime
@@ -119,15 +120,13 @@ class MapUid:
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Name every UID of the value."""
-        return tuple(uid_identifier(part) for part in _parts(raw) if part and not part.startswith(DICOM_ROOT))
+        return tuple(part for part in uid_parts(raw) if isinstance(part, Identifier))
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the pseudonyms in the order of the originals."""
+        pseudonyms = answers.pseudonyms
         return b"\\".join(
-            answers.pseudonyms[uid_identifier(part)].encode()
-            if part and not part.startswith(DICOM_ROOT)
-            else part
-            for part in _parts(raw)
+            pseudonyms[part].encode() if isinstance(part, Identifier) else part for part in uid_parts(raw)
         )
 
 
@@ -280,9 +279,13 @@ class NoteReference:
         return raw
 
 
-def uid_identifier(part: bytes) -> Identifier:
-    """Return the identifier of one UID value as read."""
-    return Identifier(Kind.UID, "", part.decode("latin-1"))
+@lru_cache(maxsize=16384)
+def uid_parts(raw: bytes) -> tuple[Identifier | bytes, ...]:
+    """Return the UIDs of a value: identifiers to be replaced, and as bytes those that stay as they are."""
+    return tuple(
+        part if not part or part.startswith(DICOM_ROOT) else Identifier(Kind.UID, "", part.decode("latin-1"))
+        for part in _parts(raw)
+    )
 
 
 def _parts(raw: bytes) -> list[bytes]:

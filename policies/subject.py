@@ -147,6 +147,7 @@ def _decoder(declared: str) -> Callable[[bytes], str]:
     except (LookupError, ValueError):
         return lambda raw: raw.decode("latin-1")
 
+    @lru_cache(maxsize=4096)
     def decode(raw: bytes) -> str:
         try:
             return str(charset.decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D}))

@@ -105,12 +105,20 @@ def files_under(sources: Iterable[Path]) -> Iterator[Path]:
         if source.is_file():
             yield source
         elif source.is_dir():
-            for folder, folders, names in os.walk(source):
-                folders.sort()
-                base = Path(folder)
-                yield from (base / name for name in sorted(names) if (base / name).is_file())
+            yield from _walk(source)
         else:
             raise TceError(f"There is no file or folder {source}.", next_step="Check the path.")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_file():
+            yield Path(entry.path)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
 
 
 def _results(
