@@ -144,9 +144,13 @@ def read_file_meta(head: bytes) -> FileMeta:
     return FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values[0x0010], pos)
 
 
+PADDING: Final = " \t\n\v\f\r\0"
+"""What different writers pad a value with; an identifier of nothing else is no identifier."""
+
+
 def text_of(value: bytes) -> str:
     """Return a value of the default character repertoire as text, padding removed; never raises."""
-    return value.decode("latin-1").strip(" \0")
+    return value.decode("latin-1").strip(PADDING)
 
 
 def inflate(compressed: bytes) -> bytes:

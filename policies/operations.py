@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from policies.dates import DUMMY_DATE, DUMMY_DATETIME, DUMMY_TIME, shift_date, shift_datetime
+from policies.elements import PADDING
 from policies.generalize import Bands, age_string, read_age
 from policies.known import words_found, words_of
 from policies.pseudonyms import Identifier, Kind
@@ -20,6 +21,8 @@ from policies.text import Cleaner, shipped_vocabulary
 
 DICOM_ROOT = b"1.2.840.10008."
 """UIDs of the standard itself are never replaced: they name classes and well-known instances."""
+
+_PADDING = PADDING.encode()
 
 REMOVED = b"REMOVED"
 
@@ -151,7 +154,7 @@ class MapIdentifier:
 
     def _identifier(self, raw: bytes, facts: Facts) -> Identifier:
         issuer = facts.issuer if self.issued else ""
-        return Identifier(self.kind, issuer, facts.decode(raw).strip(" \0"))
+        return Identifier(self.kind, issuer, facts.decode(raw).strip(PADDING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,4 +292,4 @@ def uid_parts(raw: bytes) -> tuple[Identifier | bytes, ...]:
 
 
 def _parts(raw: bytes) -> list[bytes]:
-    return [part.strip(b" \0") for part in raw.split(b"\\")]
+    return [part.strip(_PADDING) for part in raw.split(b"\\")]

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pydicom import charset
 
 from policies.dates import read_date, years_between
-from policies.elements import text_of
+from policies.elements import PADDING, text_of
 from policies.errors import Refusal
 from policies.generalize import age_string, read_age
 from policies.known import telling_words
@@ -83,11 +83,13 @@ def learn(pieces: list[Piece], facts: Facts, *, needs_study: bool) -> Original:
     if needs_study and not (texts.get(STUDY_UID) and texts.get(SERIES_UID)):
         raise Refusal("malformed", "The data set names no study or no series.")
     facts.decode = _decoder(texts.get(CHARACTER_SET, ""))
-    facts.issuer = facts.decode(found[ISSUER].raw).strip(" \0") if ISSUER in found else ""
+    facts.issuer = facts.decode(found[ISSUER].raw).strip(PADDING) if ISSUER in found else ""
+    if "\0" in facts.issuer:
+        raise Refusal("malformed", "The issuer of the patient's identifier holds a NUL.")
     study = texts.get(STUDY_UID) or texts[SOP_INSTANCE_UID]
     facts.study = Identifier(Kind.STUDY_ID, "", study) if texts.get(STUDY_UID) else None
     facts.carried = {tag: piece for tag, piece in found.items() if isinstance(piece.change, Marked)}
-    patient_id = facts.decode(found[PATIENT_ID].raw).strip(" \0") if PATIENT_ID in found else ""
+    patient_id = facts.decode(found[PATIENT_ID].raw).strip(PADDING) if PATIENT_ID in found else ""
     patient = Identifier(Kind.PATIENT_ID, facts.issuer, patient_id)
     if not patient_id:
         patient = Identifier(Kind.PATIENT_ID, "study", study)
@@ -109,7 +111,7 @@ def learn(pieces: list[Piece], facts: Facts, *, needs_study: bool) -> Original:
     attributes = tuple(
         (keyword, value)
         for tag, keyword in _CUSTODY.items()
-        if tag in found and (value := facts.decode(found[tag].raw).strip(" \0"))
+        if tag in found and (value := facts.decode(found[tag].raw).strip(PADDING))
     )
     return Original(
         subject=Subject(patient, frozenset(identifiers), attributes),

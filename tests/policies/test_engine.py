@@ -483,15 +483,17 @@ def test_a_sequence_beyond_the_window_is_cleaned(carry: Carrier) -> None:
     assert all(uid.startswith("2.25.") for uid in uids)
 
 
-def test_patients_without_an_id_stay_apart(carry: Carrier) -> None:
-    """Two studies without Patient ID are two subjects, never one."""
+@pytest.mark.parametrize("nothing", ["", " ", "\t", " \0"])
+def test_patients_without_an_id_stay_apart(carry: Carrier, nothing: str) -> None:
+    """Two studies without Patient ID are two subjects, never one, whatever the empty value is padded with."""
     engine = Engine(load_library("pseudonymization"))
     patients = set()
     for patient in (1, 2):
         ds = a_ct_image(patient=patient)
-        ds.PatientID = ""
+        ds.PatientID = nothing
         with engine.read(carry.save(ds)) as draft:
             patients.add(draft.subject.patient)
+            assert all(identifier.value.strip() for identifier in draft.subject.identifiers)
     assert len(patients) == 2
 
 
