@@ -29,7 +29,7 @@ from tce.errors import TceError
 Bench = Callable[[], tuple[Engine, Pseudonyms]]
 """What a worker process calls once to get its engine and its pseudonyms."""
 
-_BATCH = 64
+_BATCH = 128
 _AHEAD = 4
 
 
