@@ -1,0 +1,33 @@
+"""Worker processes that end when the process that forked them is gone, even if it was killed.
+
+A pool's idle workers would wait for ever for a parent that was killed, and keep its files and pipes open. What
+they had begun is no loss: an instance gets its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+_EVERY = 0.5  # seconds
+_forbidden = False
+
+
+def forbid() -> None:
+    """Let every process that is forked from now on end with this one. A second call does nothing."""
+    global _forbidden
+    if not _forbidden and hasattr(os, "register_at_fork"):
+        _forbidden = True
+        os.register_at_fork(after_in_child=_watch)
+
+
+def _watch() -> None:
+    parent = os.getppid()
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="ends with its parent", daemon=True).start()

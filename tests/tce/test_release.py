@@ -1,0 +1,253 @@
+"""A release record proves what left: any change of record, approvals or bytes is found, offline."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydicom.uid import ImplicitVRLittleEndian
+
+from media.profiles import Handling, place
+from tce import release
+from tce.errors import ReleaseError
+from tce.proof import Proof, prove, require
+from tce.release import ReleasedInstance, ReleaseRecord
+from tests.builders import a_ct_study
+from vault.approvals import Approval, Document, Submission, sign_release
+from vault.trust import Trust
+
+POLICY_DIGEST, CASE_DIGEST = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+class Signer:
+    """A key pair as the Vault would hold it, writing signatures in the Vault's form."""
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.generate()
+
+    @property
+    def public(self) -> dict[int, bytes]:
+        return {1: self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)}
+
+    def sign(self, payload: bytes) -> str:
+        return "vault:v1:" + base64.b64encode(self._key.sign(payload)).decode()
+
+
+AUTHOR, APPROVER, RELEASER = Signer(), Signer(), Signer()
+TRUST = Trust({"alice": AUTHOR.public}, {"bob": APPROVER.public}, RELEASER.public)
+
+
+def an_approval(kind: str, digest: str, *, expires: datetime = NOW + timedelta(days=1)) -> dict[str, Any]:
+    document = Document(kind, "thing", "1", digest, "lung-1" if kind == "case" else "")
+    submission = Submission(document, "alice", NOW.strftime("%Y-%m-%dT%H:%M:%SZ"), "")
+    submission = replace(submission, signature=AUTHOR.sign(submission.payload()))
+    form = "%Y-%m-%dT%H:%M:%SZ"
+    approval = Approval(
+        submission, "bob", (NOW - timedelta(hours=1)).strftime(form), expires.strftime(form), ""
+    )
+    approval = replace(approval, signature=APPROVER.sign(approval.payload()))
+    signed: dict[str, Any] = json.loads(approval.to_json())
+    return signed
+
+
+def sign_as_the_site(payload: bytes) -> str:
+    """Sign as :func:`vault.approvals.sign_release` does, with the test's own key in place of the Vault's."""
+
+    class AtTheVault:
+        def sign(self, mount: str, key: str, content: bytes) -> str:
+            return RELEASER.sign(content)
+
+    return sign_release(AtTheVault(), payload)  # type: ignore[arg-type]
+
+
+def an_instance(path: Path, syntax: str = "1.2.840.10008.1.2.1", *, uid: str) -> ReleasedInstance:
+    whole, data_set = release.digests_of(path)
+    return ReleasedInstance(
+        "1.2.840.10008.5.1.4.1.1.2",
+        uid,
+        syntax,
+        whole,
+        data_set,
+        release.explicit_digest(path, syntax),
+        False,
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """Three released files by SOP Instance UID."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    found = {}
+    for sample in a_ct_study(slices=3)[:3]:
+        path = folder / f"{len(found)}.dcm"
+        sample.instance.save_as(path, enforce_file_format=True)
+        found[str(sample.instance.SOPInstanceUID)] = path
+    return found
+
+
+@pytest.fixture
+def record(files: dict[str, Path]) -> ReleaseRecord:
+    return ReleaseRecord(
+        release="3f9a0c11d2e4",
+        case="lung-1",
+        case_digest=CASE_DIGEST,
+        policy={"name": "thing", "version": "1", "digest": POLICY_DIGEST},
+        approvals={"case": an_approval("case", CASE_DIGEST), "policy": an_approval("policy", POLICY_DIGEST)},
+        receivers=({"ae_title": "R", "host": "h", "port": 1},),
+        instances=tuple(an_instance(path, uid=uid) for uid, path in files.items()),
+        tally={"instances": 3},
+        audit_head={"records": 1, "size": 2, "hash": "0" * 64},
+        made=NOW.isoformat(),
+        software="tce",
+    )
+
+
+def failing(proof: Proof) -> set[str]:
+    return {answer.question for answer in proof.answers if not answer.holds}
+
+
+def test_a_genuine_release_holds(record: ReleaseRecord, files: dict[str, Path], tmp_path: Path) -> None:
+    """What was signed and delivered is proved with no server at hand."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    proof = prove(path.parent, TRUST, next(iter(files.values())).parent)
+    assert failing(proof) == set()
+    require(proof)
+
+
+@pytest.mark.parametrize(
+    ("change", "question"),
+    [
+        (lambda r: r["record"].update(case="other"), "signature of the record"),
+        (lambda r: r["record"]["instances"].pop(), "signature of the record"),
+        (lambda r: r["record"]["tally"].update(instances=2), "signature of the record"),
+        (
+            lambda r: r.update(signature="vault:v1:" + base64.b64encode(b"x" * 64).decode()),
+            "signature of the record",
+        ),
+        (lambda r: r["record"].update(policy={"digest": CASE_DIGEST}), "approval of the policy"),
+        (lambda r: r["record"]["approvals"].pop("case"), "approval of the case"),
+        (lambda r: r["record"]["approvals"]["policy"].update(approver="alice"), "approval of the policy"),
+        (
+            lambda r: r["record"]["approvals"].update(policy=r["record"]["approvals"]["case"]),
+            "approval of the policy",
+        ),
+        (lambda r: r["record"].update(instances=[]), "account of instances"),
+    ],
+    ids=[
+        "case",
+        "instances",
+        "tally",
+        "signature",
+        "policy",
+        "no approval",
+        "self approval",
+        "swapped",
+        "empty",
+    ],
+)
+def test_every_change_of_the_record_is_found(
+    record: ReleaseRecord, tmp_path: Path, change: Callable[[dict[str, Any]], object], question: str
+) -> None:
+    """Nobody can add to a record, take from it, or exchange its approvals."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    proof = prove(path, TRUST)
+    assert question in failing(proof)
+    with pytest.raises(ReleaseError):
+        require(proof)
+
+
+def test_an_approval_that_had_run_out_does_not_count(record: ReleaseRecord, tmp_path: Path) -> None:
+    """An approval must have been in force when the release was made."""
+    late = an_approval("policy", POLICY_DIGEST, expires=NOW - timedelta(minutes=1))
+    stale = replace(record, approvals={**record.approvals, "policy": late})
+    path = release.write(stale, sign_as_the_site, tmp_path / "release")
+    assert failing(prove(path, TRUST)) == {"approval of the policy"}
+
+
+def test_an_unknown_site_is_not_believed(record: ReleaseRecord, tmp_path: Path) -> None:
+    """A record signed with keys that are not trusted here proves nothing."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    stranger = Trust({"alice": Signer().public}, {"bob": Signer().public}, Signer().public)
+    assert failing(prove(path, stranger)) == {
+        "signature of the record",
+        "approval of the case",
+        "approval of the policy",
+    }
+
+
+def test_one_changed_byte_is_found(record: ReleaseRecord, files: dict[str, Path], tmp_path: Path) -> None:
+    """A file with other content under a released identity counts as altered."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    victim = next(iter(files.values()))
+    content = bytearray(victim.read_bytes())
+    content[-3] ^= 1
+    victim.write_bytes(content)
+    proof = prove(path, TRUST, victim.parent)
+    assert failing(proof) == {"files"}
+    assert "1 altered" in proof.answers[-1].what
+
+
+def test_a_missing_file_is_found(record: ReleaseRecord, files: dict[str, Path], tmp_path: Path) -> None:
+    """A release that lost an instance is not the release."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    victim = next(iter(files.values()))
+    victim.unlink()
+    proof = prove(path, TRUST, victim.parent)
+    assert failing(proof) == {"files"}
+    assert "1 missing" in proof.answers[-1].what
+
+
+def test_new_file_meta_information_changes_nothing(files: dict[str, Path]) -> None:
+    """A Receiver writes File Meta Information of its own; the data set is recognized all the same."""
+    path = next(iter(files.values()))
+    before = release.digests_of(path)
+    content = path.read_bytes()
+    path.write_bytes(b"\x01" * 128 + content[128:])
+    after = release.digests_of(path)
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_an_instance_that_a_medium_encodes_anew_is_recognized(tmp_path: Path, record: ReleaseRecord) -> None:
+    """Media of STD-GEN hold Explicit VR; what was released as Implicit VR is still the same data set."""
+    ds = a_ct_study(slices=1)[0].instance
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    implicit = tmp_path / "implicit"
+    ds.save_as(implicit, implicit_vr=True, little_endian=True, enforce_file_format=True)
+    one = an_instance(implicit, ImplicitVRLittleEndian, uid=str(ds.SOPInstanceUID))
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    place(implicit, medium / "IM000001", Handling.REWRITE)
+    match = release.compare(replace(record, instances=(one,)), medium)
+    assert (match.found, match.altered, match.missing) == (1, 0, 0)
+
+
+def test_what_is_no_record_is_named(tmp_path: Path) -> None:
+    """A wrong file is answered with what to name instead."""
+    for content in ("", "{}", '{"record": {"format": "tce-release-1"}, "signature": ""}'):
+        (tmp_path / "release.json").write_text(content)
+        with pytest.raises(ReleaseError):
+            release.read(tmp_path)
+    with pytest.raises(ReleaseError, match="no release record"):
+        release.read(tmp_path / "nowhere")
+
+
+def test_a_record_is_read_back_as_written(record: ReleaseRecord, tmp_path: Path) -> None:
+    """Nothing is lost between writing and reading; the signed bytes are the same."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    again, _ = release.read(path)
+    assert again.payload() == record.payload()
+    assert asdict(again)["release"] == "3f9a0c11d2e4"
