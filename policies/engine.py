@@ -32,16 +32,19 @@ from policies.errors import Held, Refusal
 from policies.known import search_for
 from policies.marks import marks_for
 from policies.model import Policy
+from policies.pieces import Changed, Copy, Facts, Piece
 from policies.plan import Plan
 from policies.pseudonyms import Identifier, Subject
 from policies.rules import Rules
-from policies.scan import Changed, Copy, Facts, FileSource, MemorySource, Piece, Source, scan
+from policies.scan import scan
+from policies.source import FileSource, MemorySource, Source
 from policies.standard.beyond import Risk, risks, screen_types
 from policies.standard.tables import attribute_type, is_known_sop_class
 from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _HEAD = 1 << 16
+_MOST_CONTEXTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class Engine:
 
     def __init__(self, policy: Policy, *, trial: Mapping[str, str] | None = None) -> None:
         self.policy = policy
+        self._contexts: dict[object, object] = {}
         self._wary_of: frozenset[str] = frozenset()
         self._plans: dict[tuple[str, bool, bool], Plan] = {}
         self._rules = Rules(policy)
@@ -178,7 +182,7 @@ class Engine:
         plan = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=bool(self._wary_of))
         facts = Facts(explicit=explicit)
         data, offset = _data_set(source, meta, encoding)
-        pieces = scan(data, offset, plan.top, facts, self._marks)
+        pieces = scan(data, offset, plan.top, facts, self._marks, plan.memory)
         # 3. Who is it about, and which identifiers wait for pseudonyms?
         original = learn(pieces, facts, needs_study=_needs_study(meta.sop_class_uid))
         if original.sop_class_uid != meta.sop_class_uid:
@@ -239,7 +243,7 @@ class Engine:
         names = self.names(draft, pseudonyms)
         transfer_syntax_uid = draft._meta.transfer_syntax_uid
         # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
-        parts, kept = _render(draft._pieces, facts, answers)
+        parts, kept = self._render(draft, draft._pieces, facts, answers)
         if not draft._plan.suspicious and search_for(facts.known_words).finds_in_any(kept):
             self._wary_of = facts.known_words
             parts, kept = self._without_known_words(draft, answers)
@@ -256,12 +260,43 @@ class Engine:
         _write(out, scratch or out.parent, head, parts, draft._source, inflated)
         return Written(out, names, transfer_syntax_uid, changed=len(facts.pending))
 
+    def _render(
+        self, draft: Draft, pieces: list[Piece], facts: Facts, answers: _Answers
+    ) -> tuple[list[bytes | Copy], list[bytes]]:
+        """Return the pieces as bytes and copies, and those bytes among them that came from the source as they are."""
+        context = self._context(draft, facts, answers)
+        parts: list[bytes | Copy] = []
+        kept: list[bytes] = []
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                parts.append(piece)
+                kept.append(piece)
+            elif isinstance(piece, Changed):
+                rendered = piece.render_in(context, facts, answers)
+                parts.append(rendered)
+                if rendered is piece.whole:
+                    kept.append(rendered)
+            elif isinstance(piece, Copy):
+                parts.append(piece)
+            else:
+                rendered = piece.render(facts, answers)
+                parts.append(rendered)
+                kept.append(rendered)
+        return parts, kept
+
+    def _context(self, draft: Draft, facts: Facts, answers: _Answers) -> object:
+        """Return one object for all instances whose values, pseudonyms apart, are rendered alike."""
+        context = (draft._original.subject.patient, facts.decode, facts.known_words, answers.date_offset)
+        if len(self._contexts) > _MOST_CONTEXTS:
+            self._contexts.clear()
+        return self._contexts.setdefault(context, context)
+
     def _without_known_words(self, draft: Draft, answers: _Answers) -> tuple[list[bytes | Copy], list[bytes]]:
         facts = Facts(explicit=draft._facts.explicit)
         plan = self._plan(draft.sop_class_uid, explicit=facts.explicit, suspicious=True)
         pieces = scan(draft._data, draft._offset, plan.top, facts, self._marks)
         facts.adopt(draft._facts)
-        return _render(pieces, facts, answers)
+        return self._render(draft, pieces, facts, answers)
 
     def _admit(self, sop_class_uid: str) -> None:
         if sop_class_uid == _MEDIA_STORAGE_DIRECTORY:
@@ -318,24 +353,6 @@ def _data_set(source: FileSource, meta: FileMeta, encoding: Encoding) -> tuple[S
     if encoding is Encoding.DEFLATED:
         return MemorySource(inflate(source.read(meta.data_set_offset, source.size))), 0
     return source, meta.data_set_offset
-
-
-def _render(pieces: list[Piece], facts: Facts, answers: _Answers) -> tuple[list[bytes | Copy], list[bytes]]:
-    """Return the pieces as bytes and copies, and those bytes among them that came from the source as they are."""
-    parts: list[bytes | Copy] = []
-    kept: list[bytes] = []
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            parts.append(piece)
-            kept.append(piece)
-        elif isinstance(piece, Copy):
-            parts.append(piece)
-        else:
-            rendered = piece.render(facts, answers)
-            parts.append(rendered)
-            if not isinstance(piece, Changed) or rendered is piece.whole:
-                kept.append(rendered)
-    return parts, kept
 
 
 def _write(

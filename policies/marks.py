@@ -16,9 +16,9 @@ from policies.elements import IMPLEMENTATION_VERSION, encode, encode_item
 from policies.generalize import Bands, age_string
 from policies.model import Policy
 from policies.operations import Marked
+from policies.pieces import Answers, Facts, Rendered
 from policies.profile import Action
 from policies.rules import Rules
-from policies.scan import Answers, Facts, Rendered
 
 PATIENT_AGE = 0x00101010
 SUBJECT_ID = 0x00120040

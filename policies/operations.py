@@ -1,6 +1,6 @@
 """What can happen to the value of one element: the actions D, Z, C and U of PS3.15 Table E.1-1a as functions on bytes.
 
-Removing and keeping need no code. Each class is one :class:`policies.scan.Change`: stateless, built once when a
+Removing and keeping need no code. Each class is one :class:`policies.pieces.Change`: stateless, built once when a
 policy is compiled. Values written here are of the default character repertoire, so they are legal in every character
 set.
 """
@@ -15,8 +15,8 @@ from policies.dates import DUMMY_DATE, DUMMY_DATETIME, DUMMY_TIME, shift_date, s
 from policies.elements import PADDING
 from policies.generalize import Bands, age_string, read_age
 from policies.known import words_found, words_of
+from policies.pieces import Answers, Change, Facts
 from policies.pseudonyms import Identifier, Kind
-from policies.scan import Answers, Change, Facts
 from policies.text import Cleaner, shipped_vocabulary
 
 DICOM_ROOT = b"1.2.840.10008."
@@ -72,6 +72,7 @@ class Constant:
     vr: bytes
     constant: bytes
     asks: ClassVar[bool] = False
+    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -88,6 +89,7 @@ class Keep:
 
     vr: bytes
     asks: ClassVar[bool] = False
+    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -104,6 +106,7 @@ class Remove:
 
     vr: bytes
     asks: ClassVar[bool] = False
+    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -120,6 +123,7 @@ class MapUid:
 
     vr: bytes = b"UI"
     asks: ClassVar[bool] = True
+    lasting: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Name every UID of the value."""
@@ -141,6 +145,7 @@ class MapIdentifier:
     kind: Kind
     issued: bool = False
     asks: ClassVar[bool] = True
+    lasting: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Name the identifier, with the patient's issuer where the kind has one."""
@@ -164,6 +169,8 @@ class Marked:
     vr: bytes
     change: Change
 
+    lasting: ClassVar[bool] = True
+
     @property
     def asks(self) -> bool:
         """Ask what the change asks."""
@@ -185,6 +192,7 @@ class ShiftDate:
     vr: bytes
     otherwise: bytes | None
     asks: ClassVar[bool] = True
+    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need the patient's date offset."""
@@ -208,6 +216,7 @@ class CleanText:
     cleaner: Cleaner
     otherwise: bytes | None
     asks: ClassVar[bool] = False
+    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -228,6 +237,7 @@ class BandAge:
     bands: Bands
     vr: bytes = b"AS"
     asks: ClassVar[bool] = False
+    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -246,6 +256,7 @@ class DropKnown:
     vr: bytes
     otherwise: bytes | None
     asks: ClassVar[bool] = False
+    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
@@ -271,6 +282,7 @@ class NoteReference:
 
     vr: bytes = b"UL"
     asks: ClassVar[bool] = True
+    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Note that the document refers to its own items by position."""

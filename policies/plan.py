@@ -31,21 +31,21 @@ from policies.operations import (
     Remove,
     ShiftDate,
 )
-from policies.profile import Action, compound
-from policies.pseudonyms import Kind
-from policies.rules import STRUCTURAL_UIDS, Rules
-from policies.scan import (
+from policies.pieces import (
     CHANGE,
     DESCEND,
     KEEP_LONG,
     KEEP_SHORT,
     PRIVATE,
     REMOVE,
-    REMOVE_SHORT,
     REPLACE,
     Change,
     Entry,
 )
+from policies.profile import Action, compound
+from policies.pseudonyms import Kind
+from policies.rules import STRUCTURAL_UIDS, Rules
+from policies.scan import Memory
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import is_dropped
 
@@ -113,6 +113,7 @@ class Plan:
         self.marked = marked
         self.suspicious = suspicious
         self.top = LevelTable(self, ())
+        self.memory = None if rules.private_kept else Memory()
 
     @cached_property
     def twin(self) -> Plan:
@@ -127,7 +128,7 @@ class Plan:
 
 
 class LevelTable:
-    """The entries of one nesting level (:class:`policies.scan.Table`); ``path`` leads to it, empty for the top."""
+    """The entries of one nesting level (:class:`policies.pieces.Table`); ``path`` leads to it, empty for the top."""
 
     def __init__(self, plan: Plan, path: tuple[int, ...], *, dummy: bool = False) -> None:
         self.plan = plan
@@ -180,8 +181,6 @@ class LevelTable:
         if entry.kind in (KEEP_SHORT, KEEP_LONG):
             # How to step over a kept element depends on the file's VR, whatever the dictionary says.
             entry = Entry(tag, KEEP_SHORT if self.plan.explicit and vr not in LONG_VRS else KEEP_LONG)
-        elif entry.kind == REMOVE and self.plan.explicit and vr not in LONG_VRS and not self.path:
-            entry = Entry(tag, REMOVE_SHORT)
         elif isinstance(entry.change, Constant) and vr != b"PN" and (self.path or tag not in CAPTURED):
             entry = self._fixed(tag, vr, entry.change)
         if len(self.entries) < _MOST_ENTRIES:

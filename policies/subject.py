@@ -18,8 +18,8 @@ from policies.errors import Refusal
 from policies.generalize import age_string, read_age
 from policies.known import telling_words
 from policies.operations import Marked
+from policies.pieces import Changed, Facts, Piece
 from policies.pseudonyms import Identifier, Kind, Subject
-from policies.scan import Changed, Facts, Piece
 
 CHARACTER_SET = 0x00080005
 IMAGE_TYPE = 0x00080008

@@ -562,3 +562,42 @@ def test_retained_uids_stay(carry: Carrier) -> None:
     ds = a_ct_image()
     out = carry(ds, policy)
     assert out.SOPInstanceUID == ds.SOPInstanceUID == out.file_meta.MediaStorageSOPInstanceUID
+
+
+def test_following_another_instance_changes_no_byte(carry: Carrier, tmp_path: Path) -> None:
+    """Whatever instance went before — same series, other patient, other dates, more or fewer elements — the bytes are
+    those that a fresh engine writes."""
+    series = [sample.instance for sample in a_ct_study(slices=3) if sample.instance.Modality == "CT"]
+    shorter, longer, other = a_ct_image(), a_ct_image(), a_ct_image(patient=3)
+    for keyword in ("SeriesDescription", "KVP", "PatientSex"):
+        del shorter[keyword]
+    longer.ImageComments, longer.PatientComments = "chest", "Testov called"
+    longer.add_new((0x0010, 0x1000), "LO", "MRN-9")
+    later = a_ct_image()
+    later.StudyDate = "20240305"
+    unknown = a_ct_image()
+    unknown.PatientID = ""
+    order = [
+        *series,
+        shorter,
+        longer,
+        series[0],
+        other,
+        later,
+        series[1],
+        unknown,
+        longer,
+        shorter,
+        series[2],
+    ]
+    paths = [carry.save(ds) for ds in order]
+    for policy in map(load_library, ("pseudonymization", "basic", "longitudinal-trial")):
+        one = Engine(policy, trial=TRIAL)
+        for number, path in enumerate(paths):
+            results = []
+            for name, engine in (("same", one), ("fresh", Engine(policy, trial=TRIAL))):
+                out = tmp_path / f"{policy.name}-{name}-{number}.dcm"
+                with engine.read(path) as draft:
+                    engine.write(draft, CountedPseudonyms(-number - 1).resolve([draft.subject]), out)
+                results.append(out.read_bytes())
+            assert results[0] == results[1], f"instance {number} under {policy.name}"

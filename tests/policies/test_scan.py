@@ -17,8 +17,10 @@ from pydicom.filewriter import write_dataset
 
 from policies.elements import LONG_VRS, read_file_meta
 from policies.errors import Refusal
+from policies.pieces import KEEP_LONG, KEEP_SHORT, Copy, Entry, Facts, render
 from policies.pseudonyms import Identifier
-from policies.scan import KEEP_LONG, KEEP_SHORT, Copy, Entry, Facts, MemorySource, render, scan
+from policies.scan import scan
+from policies.source import MemorySource
 
 
 class KeepAll:

@@ -1,0 +1,328 @@
+"""Below the top level: sequences, their items, and private blocks, walked over a buffer that holds them whole.
+
+An item is scanned like the top level, only that nothing in it is copied by range. An unchanged sequence is returned as
+the bytes it was. A buffer that ends too early raises :class:`Short`, and the caller tries again with more. Encodings:
+PS3.5 section 7.5, 7.8 and 6.2.2.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from policies.elements import ITEM, ITEM_END, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
+from policies.errors import Refusal
+from policies.pieces import (
+    KEEP_LONG,
+    KEEP_SHORT,
+    PRIVATE,
+    REMOVE,
+    REPLACE,
+    Answers,
+    Changed,
+    Entry,
+    Facts,
+    Inner,
+    Nested,
+    Table,
+    UnknownNested,
+)
+
+_DEEPEST: Final = 32
+
+head_explicit = struct.Struct("<6sH").unpack_from
+head_implicit = struct.Struct("<4sI").unpack_from
+u32 = struct.Struct("<I").unpack_from
+item_head: Callable[..., tuple[int, int, int]] = struct.Struct("<HHI").unpack_from
+
+
+class Short(Exception):
+    """The buffer ends before the element does."""
+
+
+class PrivateBlocks:
+    """The private creators of one level: which block is whose, and which creator elements stay (PS3.5 7.8)."""
+
+    __slots__ = ("creators", "placed")
+
+    def __init__(self) -> None:
+        self.creators: dict[tuple[int, int], str] = {}
+        self.placed: dict[tuple[int, int], _Creator] = {}
+
+    def reserve(self, group: int, block: int, creator: str, element: bytes) -> _Creator:
+        self.creators[group, block] = creator
+        self.placed[group, block] = placed = _Creator(group << 16 | block, element)
+        return placed
+
+    def owner(self, group: int, block: int) -> str | None:
+        return self.creators.get((group, block))
+
+    def use(self, group: int, block: int) -> None:
+        self.placed[group, block].used = True
+
+
+class _Creator:
+    """A Private Creator element; it stays only when an element of its block stays."""
+
+    __slots__ = ("element", "tag", "used")
+
+    def __init__(self, tag: int, element: bytes) -> None:
+        self.tag = tag
+        self.element = element
+        self.used = False
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the creator element, or nothing when its block is gone."""
+        return self.element if self.used else b""
+
+
+def touch(
+    buf: bytes,
+    pos: int,
+    start: int,
+    length: int,
+    end: int,
+    vr: bytes,
+    entry: Entry,
+    table: Table,
+    facts: Facts,
+    private: PrivateBlocks,
+    depth: int,
+) -> tuple[int, Inner | None]:
+    """Do what the entry says to one element that is not simply kept; return its end and its piece."""
+    tag, kind, change, inner, fixed = entry
+    if inner is not None:
+        if vr == b"UN":
+            return _unknown_sequence(buf, pos, start, length, end, tag, inner, facts, depth)
+        return _sequence(buf, pos, start, length, end, tag, inner, facts, depth)
+    if length == UNDEFINED_LENGTH:
+        after = _skip(buf, start, length, end, facts.explicit and vr != b"UN", depth)
+        if change is not None:
+            return after, _pending(Changed(tag, vr, b"", b"", change), facts)
+        return after, fixed if kind == REPLACE else None
+    stop = start + length
+    if stop > end:
+        raise Short
+    if change is not None:
+        return stop, _pending(Changed(tag, vr, buf[pos:stop], buf[start:stop], change), facts)
+    if kind == REPLACE:
+        return stop, fixed
+    if kind == PRIVATE:
+        return stop, _private(buf, pos, start, stop, vr, tag, table, facts, private)
+    return stop, None if kind == REMOVE else buf[pos:stop]
+
+
+def _pending(changed: Changed, facts: Facts) -> Changed:
+    facts.pending.append(changed)
+    return changed
+
+
+def _private(
+    buf: bytes,
+    pos: int,
+    start: int,
+    stop: int,
+    vr: bytes,
+    tag: int,
+    table: Table,
+    facts: Facts,
+    private: PrivateBlocks,
+) -> Inner | None:
+    group, element = tag >> 16, tag & 0xFFFF
+    if 0x10 <= element <= 0xFF:
+        return private.reserve(group, element, buf[start:stop].decode("latin-1").strip(" \0"), buf[pos:stop])
+    owner = private.owner(group, element >> 8)
+    if owner is None:
+        return None
+    rule = table.private(owner, group, element & 0xFF, vr)
+    if rule.kind == REMOVE:
+        return None
+    private.use(group, element >> 8)
+    if rule.change is not None:
+        return _pending(Changed(tag, vr, buf[pos:stop], buf[start:stop], rule.change), facts)
+    return buf[pos:stop]
+
+
+def _sequence(
+    buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
+) -> tuple[int, Inner | None]:
+    """Scan the items of a sequence; an unchanged one is returned as its bytes."""
+    if depth >= _DEEPEST:
+        raise Refusal("malformed", f"Sequences are nested deeper than {_DEEPEST} levels.")
+    undefined = length == UNDEFINED_LENGTH
+    stop = end if undefined else start + length
+    if stop > end:
+        raise Short
+    at = start
+    items: list[tuple[bool, list[Inner]]] = []
+    changed = False
+    while undefined or at < stop:
+        if at + 8 > stop:
+            _ran_out(undefined, tag)
+        group, element, item_length = item_head(buf, at)
+        item = group << 16 | element
+        at += 8
+        if item == SEQUENCE_END and undefined:
+            break
+        if item != ITEM:
+            raise Refusal("malformed", f"The sequence {tag_text(tag)} holds something that is not an item.")
+        open_item = item_length == UNDEFINED_LENGTH
+        item_stop = stop if open_item else at + item_length
+        if item_stop > stop:
+            _ran_out(undefined, tag)
+        inner: Table | None = table
+        if table.filters_items:
+            inner = table.for_item(buf[at:item_stop], facts.explicit)
+        if inner is None:
+            facts.dropped_items += 1
+            changed = True
+            at = _item_end(buf, at, facts.explicit, depth, stop) if open_item else item_stop
+            continue
+        at, pieces, touched = _level(buf, at, item_stop, open_item, undefined, inner, facts, depth)
+        changed = changed or touched
+        if touched and not pieces:
+            # Nothing of the item stays: an empty item would only break its macro.
+            continue
+        items.append((open_item, pieces))
+    if not changed:
+        return at, buf[pos:at]
+    if not items:
+        # A sequence of which nothing stays goes: an empty content tree would not be legal.
+        return at, None
+    return at, Nested(tag, undefined, items)
+
+
+def _unknown_sequence(
+    buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
+) -> tuple[int, Inner | None]:
+    """Scan a sequence of VR UN, whose items are in implicit encoding whatever surrounds them (PS3.5 6.2.2)."""
+    implicit = facts.in_implicit()
+    after, piece = _sequence(buf, pos, start, length, end, tag, table.implicit(), implicit, depth)
+    facts.dropped_items = implicit.dropped_items
+    return after, UnknownNested(piece) if isinstance(piece, Nested) else piece
+
+
+def _ran_out(undefined: bool, tag: int) -> None:
+    if undefined:
+        raise Short
+    raise Refusal("malformed", f"An item is longer than its sequence {tag_text(tag)}.")
+
+
+def _level(
+    buf: bytes, pos: int, end: int, open_item: bool, may_grow: bool, table: Table, facts: Facts, depth: int
+) -> tuple[int, list[Inner], bool]:
+    """Scan one item; return where it ends, its pieces, and whether anything in it changes."""
+    explicit = facts.explicit
+    head = head_explicit if explicit else head_implicit
+    get, decide = table.entries.get, table.decide
+    pieces: list[Inner] = []
+    private: PrivateBlocks | None = None
+    changed = False
+    run = pos
+    while pos < end:
+        if pos + 8 > end:
+            _out_of_item(may_grow or open_item)
+        raw, length = head(buf, pos)
+        entry = get(raw)
+        if entry is None:
+            if raw[:4] == b"\xfe\xff\x0d\xe0" and open_item:
+                if run < pos:
+                    pieces.append(buf[run:pos])
+                return pos + 8, pieces, changed
+            entry = decide(raw)
+        kind = entry[1]
+        if kind == KEEP_SHORT:
+            pos += 8 + length
+            continue
+        start = pos + 8
+        if explicit and raw[4:] in LONG_VRS:
+            if pos + 12 > end:
+                _out_of_item(may_grow or open_item)
+            length = u32(buf, start)[0]
+            start = pos + 12
+        if kind == KEEP_LONG and length != UNDEFINED_LENGTH:
+            pos = start + length
+            continue
+        if private is None:
+            private = PrivateBlocks()
+        if length != UNDEFINED_LENGTH and start + length > end:
+            _out_of_item(may_grow or open_item)
+        after, piece = touch(
+            buf,
+            pos,
+            start,
+            length,
+            end,
+            raw[4:] if explicit else b"",
+            entry,
+            table,
+            facts,
+            private,
+            depth + 1,
+        )
+        if isinstance(piece, bytes) and piece == buf[pos:after]:
+            pos = after
+            continue
+        changed = True
+        if run < pos:
+            pieces.append(buf[run:pos])
+        if piece is not None:
+            pieces.append(piece)
+        pos = run = after
+    if pos > end or open_item:
+        _out_of_item(may_grow or open_item)
+    if run < pos:
+        pieces.append(buf[run:pos])
+    return pos, pieces, changed
+
+
+def _out_of_item(may_grow: bool) -> None:
+    if may_grow:
+        raise Short
+    raise Refusal("malformed", "An element is longer than the item that holds it.")
+
+
+def _skip(buf: bytes, start: int, length: int, end: int, explicit: bool, depth: int) -> int:
+    """Return where a value ends that is not looked into."""
+    if length != UNDEFINED_LENGTH:
+        if start + length > end:
+            raise Short
+        return start + length
+    if depth >= _DEEPEST:
+        raise Refusal("malformed", f"Sequences are nested deeper than {_DEEPEST} levels.")
+    at = start
+    while True:
+        if at + 8 > end:
+            raise Short
+        group, element, item_length = item_head(buf, at)
+        at += 8
+        item = group << 16 | element
+        if item == SEQUENCE_END:
+            return at
+        if item != ITEM:
+            raise Refusal("malformed", "A sequence holds something that is not an item.")
+        at = _item_end(buf, at, explicit, depth, end) if item_length == UNDEFINED_LENGTH else at + item_length
+
+
+def _item_end(buf: bytes, pos: int, explicit: bool, depth: int, end: int) -> int:
+    """Return the position after the delimiter of an item of undefined length."""
+    while True:
+        if pos + 8 > end:
+            raise Short
+        group, element, length = item_head(buf, pos)
+        if (group << 16 | element) == ITEM_END:
+            return pos + 8
+        start = pos + 8
+        inner_explicit = explicit
+        if explicit:
+            vr = buf[pos + 4 : pos + 6]
+            if vr in LONG_VRS:
+                if pos + 12 > end:
+                    raise Short
+                length = u32(buf, start)[0]
+                start = pos + 12
+                inner_explicit = vr != b"UN"
+            else:
+                length >>= 16
+        pos = _skip(buf, start, length, end, inner_explicit, depth + 1)

@@ -1,0 +1,238 @@
+"""The pieces of a data set between reading and writing, and what rules look like to the scan.
+
+    file bytes ──scan──▶ pieces: bytes │ Copy │ Changed │ Nested ──render──▶ bytes
+
+A data set becomes a list of pieces: runs of bytes that stay, ranges that the kernel copies later, and elements whose
+bytes are known only when the identifiers are answered. Nothing here knows a rule or reads a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from policies.elements import encode, encode_item, tag_bytes
+from policies.pseudonyms import Identifier
+
+KEEP_SHORT: Final = 0
+KEEP_LONG: Final = 1
+REMOVE: Final = 2
+CHANGE: Final = 3
+DESCEND: Final = 4
+PRIVATE: Final = 5
+REPLACE: Final = 6
+"""The element becomes the same bytes in every instance (``Entry.fixed``)."""
+
+
+class Answers(Protocol):
+    """What rendering needs: pseudonyms, and what is known of the subject."""
+
+    @property
+    def pseudonyms(self) -> Mapping[Identifier, str]: ...
+
+    @property
+    def patient_pseudonym(self) -> str: ...
+
+    @property
+    def date_offset(self) -> int: ...
+
+
+class Change(Protocol):
+    """What happens to the value of one element. Stateless; shared by all instances of a plan.
+
+    ``vr`` is the VR to write where the file's own is hidden (implicit encoding, UN). ``asks`` is False for changes
+    that never need an answer, so that nobody asks them. ``lasting`` is True when the value depends on nothing but the
+    raw value and the subject, not on pseudonyms.
+    """
+
+    @property
+    def lasting(self) -> bool: ...
+
+    @property
+    def asks(self) -> bool: ...
+
+    @property
+    def vr(self) -> bytes: ...
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Return the identifiers that must be answered before :meth:`value` can be asked."""
+        ...
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the new value, or None to remove the element."""
+        ...
+
+
+class Entry(NamedTuple):
+    """What happens to one element of one level: ``kind`` is one of the constants above."""
+
+    tag: int
+    kind: int
+    change: Change | None = None
+    table: Table | None = None
+    fixed: bytes = b""
+
+
+class Table(Protocol):
+    """The rules for one nesting level: lookup by the raw first bytes of an element."""
+
+    entries: dict[bytes, Entry]
+    filters_items: bool
+
+    def decide(self, head: bytes) -> Entry:
+        """Return (and remember) the entry for a head that is not yet in ``entries``."""
+        ...
+
+    def for_item(self, item: bytes, explicit: bool) -> Table | None:
+        """Return the table for one item, or None to drop it; asked only when ``filters_items``."""
+        ...
+
+    def implicit(self) -> Table:
+        """Return the same rules for items in implicit encoding."""
+        ...
+
+    def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
+        """Return what happens to a private element of this creator (``element`` is the low byte)."""
+        ...
+
+
+class Rendered(Protocol):
+    """An element that is written only when the identifiers are answered, or added by the engine."""
+
+    tag: int
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the whole element, or nothing when it does not apply to this instance."""
+        ...
+
+
+class Facts:
+    """What is learnt about one instance on the way: what waits for answers, who the subject is, what to search for."""
+
+    def __init__(self, *, explicit: bool) -> None:
+        self.explicit = explicit
+        self.pending: list[Changed] = []
+        self.dropped_items = 0
+        self.by_reference = False
+        self.shifts_dates = False
+        self.issuer = ""
+        self.study: Identifier | None = None
+        self.age_years: int | None = None
+        self.age_value = b""
+        self.carried: dict[int, Changed] = {}
+        self.known_words: frozenset[str] = frozenset()
+        self.unmistakable: frozenset[str] = frozenset()
+        self.decode: Callable[[bytes], str] = lambda raw: raw.decode("latin-1")
+
+    def in_implicit(self) -> Facts:
+        """Return these facts for a part of the data set that is in implicit encoding; lists are shared."""
+        implicit = copy(self)
+        implicit.explicit = False
+        return implicit
+
+    def adopt(self, other: Facts) -> None:
+        """Take over what was learnt of the subject in another pass over the same instance."""
+        self.issuer, self.study, self.decode = other.issuer, other.study, other.decode
+        self.age_years, self.age_value, self.carried = other.age_years, other.age_value, other.carried
+        self.known_words, self.unmistakable = other.known_words, other.unmistakable
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A range of the source, copied as it is."""
+
+    offset: int
+    length: int
+
+
+Inner = bytes | Rendered
+Piece = Inner | Copy
+
+
+class Changed:
+    """One element whose new value is known only when the identifiers are answered.
+
+    The same object may stand for the same bytes in several instances; what it became is remembered for as long as
+    the ``context`` (all that rendering depends on, beside pseudonyms) stays the same.
+    """
+
+    __slots__ = ("_context", "_rendered", "change", "raw", "tag", "vr", "whole")
+
+    def __init__(self, tag: int, vr: bytes, whole: bytes, raw: bytes, change: Change) -> None:
+        self.tag = tag
+        self.vr = vr if vr and vr != b"UN" else change.vr
+        self.whole = whole
+        self.raw = raw
+        self.change = change
+        self._context: object = None
+        self._rendered = b""
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the whole element: as it was when its value stays, nothing when it is removed."""
+        value = self.change.value(self.raw, facts, answers)
+        if value is None:
+            return b""
+        if value is self.raw and self.whole:
+            return self.whole
+        return encode(self.tag, self.vr, value, explicit=facts.explicit)
+
+    def render_in(self, context: object, facts: Facts, answers: Answers) -> bytes:
+        """Return what :meth:`render` returns, from memory where nothing that it depends on has changed."""
+        if self._context is not context:
+            self._rendered = self.render(facts, answers)
+            self._context = context if self.change.lasting else None
+        return self._rendered
+
+
+class Nested:
+    """A sequence in which something changes. Lengths keep their style: defined stays defined."""
+
+    __slots__ = ("items", "tag", "undefined")
+
+    def __init__(self, tag: int, undefined: bool, items: list[tuple[bool, list[Inner]]]) -> None:
+        self.tag = tag
+        self.undefined = undefined
+        self.items = items
+
+    def item_bytes(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the items without the sequence's own header and delimiter."""
+        out = []
+        for undefined, pieces in self.items:
+            content = render(pieces, facts, answers)
+            if undefined:
+                out.append(b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + content + b"\xfe\xff\x0d\xe0\0\0\0\0")
+            else:
+                out.append(encode_item(content))
+        return b"".join(out)
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the whole sequence element."""
+        content = self.item_bytes(facts, answers)
+        if not self.undefined:
+            return encode(self.tag, b"SQ", content, explicit=facts.explicit)
+        head = tag_bytes(self.tag) + (b"SQ\0\0" if facts.explicit else b"") + b"\xff\xff\xff\xff"
+        return head + content + b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def render(pieces: list[Inner], facts: Facts, answers: Answers) -> bytes:
+    """Return the bytes of pieces that hold no :class:`Copy`."""
+    return b"".join(piece if isinstance(piece, bytes) else piece.render(facts, answers) for piece in pieces)
+
+
+class UnknownNested:
+    """A sequence of VR UN in which something changes; it stays UN, and its items implicit."""
+
+    __slots__ = ("nested", "tag")
+
+    def __init__(self, nested: Nested) -> None:
+        self.tag = nested.tag
+        self.nested = nested
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the whole sequence element."""
+        content = self.nested.item_bytes(facts.in_implicit(), answers)
+        if not self.nested.undefined:
+            return encode(self.tag, b"UN", content, explicit=True)
+        return tag_bytes(self.tag) + b"UN\0\0\xff\xff\xff\xff" + content + b"\xfe\xff\xdd\xe0\0\0\0\0"
