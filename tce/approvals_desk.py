@@ -147,8 +147,8 @@ class Desk:
         approver = self._logins.person(person)
         try:
             approval = approvals.approve(approver, submission, expires)
-        except ApprovalRefusal:
-            self._refused(person, document)
+        except ApprovalRefusal as exc:
+            self._refused(person, document, exc)
             raise
         if document.kind == "case":
             create_case_key(approver, document.case)  # first, so that no approved case is without its key
@@ -187,7 +187,7 @@ class Desk:
         try:
             self._verified(text, document.digest)
         except (NotApproved, ApprovalRefusal) as exc:
-            self._refused("", document)
+            self._refused("", document, exc)
             raise NotApproved(
                 f"the {document.kind} {document.name} {document.version} is not approved: {exc.what}",
                 next_step=f"a coordinator submits it, an approver approves it: tce {document.kind} --help",
@@ -220,8 +220,8 @@ class Desk:
     def _journal(self, person: str, event: str, document: Document) -> None:
         Journal(self._site, person).record(event, detail=_detail(document))
 
-    def _refused(self, person: str, document: Document) -> None:
-        Journal(self._site, person).record("approval.refused", success=False, detail=_detail(document))
+    def _refused(self, person: str, document: Document, exc: Exception) -> None:
+        Journal(self._site, person).refused("approval.refused", exc, _detail(document))
 
 
 def _policy_document(shelved: Shelved) -> Document:

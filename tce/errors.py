@@ -19,16 +19,20 @@ The tree::
     ├── Refused            any other request that must not be carried out
     └── Held               done in part: something waits for review
 
-The other packages raise exceptions of the same shape (``what``, ``next_step``) without importing this module.
+The other packages raise exceptions of the same shape (``what``, ``next_step``) from trees of their own.
 :data:`RULES` is the one table from an exception to exit status and audit outcome. No text here may contain an
 identifier or a secret.
 """
 
-# ruff: noqa: N818 (a refusal is what was asked for; the names are the words people use)
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+
+import media.errors
+import policies.errors
+import vault.errors
 
 
 class TceError(Exception):
@@ -126,14 +130,22 @@ class Rule:
     outcome: Outcome
 
 
-# The first row whose type matches decides; leaves stand before their bases.
+# The first row whose type matches decides; leaves stand before their bases. A key server that is away is worse
+# than a typing error; a mapping or an answer that cannot be trusted is the worst.
 RULES: tuple[tuple[type[BaseException], Rule], ...] = (
     (Held, Rule(Exit.HELD, Outcome.MINOR_FAILURE)),
+    (policies.errors.Held, Rule(Exit.HELD, Outcome.MINOR_FAILURE)),
     (NotApproved, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (NotAllowed, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (AuditError, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),
     (ReleaseError, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (TceError, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
+    (vault.errors.ServerFault, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
+    (vault.errors.BadAnswer, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),
+    (vault.errors.MappingFault, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),
+    (vault.errors.VaultRoomError, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
+    (policies.errors.PolicyRoomError, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
+    (media.errors.MediaError, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
     (KeyboardInterrupt, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
     (OSError, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (Exception, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),

@@ -72,8 +72,8 @@ class Logins:
         """
         try:
             client = self._person(name)
-        except VaultRoomError:
-            Journal(self._site, name).record("login", success=False)
+        except (VaultRoomError, NotAllowed) as exc:
+            Journal(self._site, name).refused("login", exc)
             raise
         Journal(self._site, name).record("login")
         return client

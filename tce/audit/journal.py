@@ -17,7 +17,7 @@ from tce.audit import messages
 from tce.audit.messages import Code, Medium, Participant, Study
 from tce.audit.trail import Trail
 from tce.config import Site
-from tce.errors import Outcome
+from tce.errors import Outcome, rule_of
 
 
 class Shape(Enum):
@@ -89,11 +89,15 @@ class Journal:
         An event that the table does not know is written too, as use of a restricted function: losing it would
         be worse than naming it poorly.
         """
-        outcome = Outcome.SUCCESS if success else Outcome.SERIOUS_FAILURE
-        detail = dict(detail or {})
+        self._write(event, Outcome.SUCCESS if success else Outcome.SERIOUS_FAILURE, detail or {})
+
+    def refused(self, event: str, exc: BaseException, detail: Mapping[str, str] | None = None) -> None:
+        """Write an event that ended with an exception; :data:`tce.errors.RULES` says how grave that is."""
+        self._write(event, rule_of(exc).outcome, {**(detail or {}), "refusal": type(exc).__name__})
+
+    def _write(self, event: str, outcome: Outcome, detail: Mapping[str, str]) -> None:
         row = EVENTS.get(event, EventRow(Shape.ALERT, _RESTRICTED, event))
-        message = self._message(row, event, outcome, detail)
-        self._append(event, outcome, detail, message)
+        self._append(event, outcome, detail, self._message(row, event, outcome, detail))
 
     def transferred(
         self,

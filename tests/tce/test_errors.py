@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import media.errors
+import policies.errors
+import vault.errors
 from tce.errors import (
     AuditError,
     Exit,
@@ -26,6 +29,10 @@ from tce.errors import (
         (TceError("x"), Exit.REFUSED),
         (OSError(28, "x"), Exit.REFUSED),
         (ValueError("x"), Exit.REFUSED),
+        (policies.errors.Held("at-risk", "x"), Exit.HELD),
+        (policies.errors.Refusal("malformed", "x"), Exit.REFUSED),
+        (vault.errors.Unreachable("x"), Exit.REFUSED),
+        (media.errors.UnreadableMedium("x"), Exit.REFUSED),
     ],
 )
 def test_every_exception_has_an_exit_status(exc: Exception, status: Exit) -> None:
@@ -36,6 +43,12 @@ def test_every_exception_has_an_exit_status(exc: Exception, status: Exit) -> Non
 def test_a_broken_trail_is_a_major_failure() -> None:
     """The auditor's system sees it as what it is."""
     assert rule_of(AuditError("x")).outcome == Outcome.MAJOR_FAILURE
+
+
+def test_a_mapping_that_cannot_be_trusted_is_worse_than_a_login() -> None:
+    """How grave a failure is, is decided by its kind, in one table."""
+    outcomes = [rule_of(exc("x")).outcome for exc in (vault.errors.LoginFailed, vault.errors.Collision)]
+    assert outcomes == [Outcome.SERIOUS_FAILURE, Outcome.MAJOR_FAILURE]
 
 
 def test_the_project_s_errors_speak_for_themselves() -> None:

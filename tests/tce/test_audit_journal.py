@@ -1,0 +1,120 @@
+"""Every event of the application becomes the audit message that the table says, and none is lost."""
+
+from __future__ import annotations
+
+import ast
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+import tce
+from tce.audit.journal import EVENTS, Journal, Shape
+from tce.audit.messages import Participant, Study
+from tce.audit.trail import Record, Trail
+from tce.config import Settings, Site, save
+from tce.errors import NotApproved, Outcome
+from tests.tce.test_audit_messages import SCHEMA
+
+STUDIES = {"P-1": [Study("2.25.1", {"1.2.3": 2})], "P-2": [Study("2.25.2", {"1.2.3": 5})]}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    save(Settings(), tmp_path / "tce.toml")
+    return Site(tmp_path)
+
+
+def records(site: Site) -> list[Record]:
+    Trail(site.audit_trail).verify()
+    return list(Trail(site.audit_trail).records())
+
+
+def _recorded_events() -> Iterator[tuple[str, str]]:
+    """Yield (module, event) of every call of ``record`` or ``refused`` with the event written out."""
+    root = Path(tce.__file__).parent
+    for path in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
+                continue
+            first = node.args[0]
+            if node.func.attr in ("record", "refused") and isinstance(first, ast.Constant):
+                yield path.name, str(first.value)
+
+
+def test_every_event_that_is_recorded_has_its_row() -> None:
+    """The table is the list of what is audited: no part of the program records anything else."""
+    found = set(_recorded_events())
+    assert len(found) > 8
+    assert sorted(event for _, event in found if event not in EVENTS) == []
+
+
+@pytest.mark.parametrize("event", [name for name, row in EVENTS.items() if row.shape is not Shape.TRANSFER])
+def test_an_event_becomes_a_valid_message_of_its_type(site: Site, event: str) -> None:
+    """Each row gives a message that follows the schema and carries the row's code."""
+    Journal(site, "ann").record(event, detail={"case": "lung-1", "digest": "sha256:00"})
+    [record] = records(site)
+    row = EVENTS[event]
+    assert (record.event, record.actor, record.outcome) == (event, "ann", 0)
+    if row.shape is Shape.NONE:
+        assert record.message == ""
+        return
+    root = etree.fromstring(record.message.encode())
+    assert SCHEMA.validate(root), SCHEMA.error_log
+    codes = {one.get("csd-code") for one in root.iter("EventTypeCode", "EventID")}
+    assert row.kind.value in codes
+
+
+def test_an_alert_says_what_it_is_about(site: Site) -> None:
+    """The alert's description holds the row's words and every detail; its subject is a URI."""
+    Journal(site, "ann").record("case.approved", detail={"case": "lung-1", "digest": "sha256:00"})
+    root = etree.fromstring(records(site)[0].message.encode())
+    [detail] = root.iter("ParticipantObjectDetail")
+    text = base64.b64decode(detail.get("value") or "").decode()
+    assert text == "a case was approved; case: lung-1; digest: sha256:00"
+    assert root.xpath("//@ParticipantObjectID") == ["urn:tce:case.approved:lung-1"]
+
+
+def test_an_event_without_a_row_is_not_lost(site: Site) -> None:
+    """What the table does not know is written as use of a restricted function."""
+    Journal(site, "ann").record("something new")
+    [record] = records(site)
+    assert SCHEMA.validate(etree.fromstring(record.message.encode()))
+    assert "110132" in record.message
+
+
+def test_a_refusal_carries_how_grave_it_is(site: Site) -> None:
+    """The outcome comes from the table of errors, and the text of the exception is left out."""
+    Journal(site, "ann").refused("approval.refused", NotApproved("Miller^Anna"), {"case": "lung-1"})
+    [record] = records(site)
+    assert record.outcome == Outcome.SERIOUS_FAILURE
+    assert record.detail == {"case": "lung-1", "refusal": "NotApproved"}
+    assert "Miller" not in record.message
+
+
+@pytest.mark.parametrize(("event", "code"), [("begin transfer", "110102"), ("export", "110104")])
+def test_a_transfer_is_one_message_a_patient(site: Site, event: str, code: str) -> None:
+    """ITI-20 wants one patient a message; studies and counts come with it."""
+    sender, receiver = Participant("m", ae_title="M"), Participant("r", ae_title="R")
+    Journal(site, "m").transferred(event, sender, receiver, STUDIES, {"export": "e"})
+    found = [etree.fromstring(record.message.encode()) for record in records(site)]
+    assert len(found) == 2
+    for root in found:
+        assert SCHEMA.validate(root), SCHEMA.error_log
+        assert root.find("EventIdentification/EventID").get("csd-code") == code
+        assert len(root.xpath("ParticipantObjectIdentification[@ParticipantObjectTypeCode='1']")) == 1
+
+
+def test_media_are_recorded_with_their_place(site: Site, tmp_path: Path) -> None:
+    """Writing a medium is an Export, reading one an Import, with counts in the trail."""
+    journal = Journal(site, "tce/1")
+    journal.exported("lung-1", tmp_path / "medium", "LUNG", "P-1", STUDIES["P-1"])
+    journal.imported("lung-1", tmp_path / "medium", "LUNG", "P-2", STUDIES["P-2"])
+    exported, imported = records(site)
+    assert exported.detail == {"case": "lung-1", "studies": "1", "instances": "2"}
+    for record, name in ((exported, "Export"), (imported, "Import")):
+        root = etree.fromstring(record.message.encode())
+        assert SCHEMA.validate(root), SCHEMA.error_log
+        assert root.find("EventIdentification/EventID").get("originalText") == name
