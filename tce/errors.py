@@ -24,7 +24,6 @@ The other packages raise exceptions of the same shape (``what``, ``next_step``) 
 identifier or a secret.
 """
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass
