@@ -32,6 +32,7 @@ from policies.errors import Held, Refusal
 from policies.known import search_for
 from policies.marks import marks_for
 from policies.model import Policy
+from policies.operations import DropKnown
 from policies.pieces import Changed, Copy, Facts, Piece
 from policies.plan import Plan
 from policies.pseudonyms import Identifier, Subject
@@ -45,6 +46,8 @@ from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _HEAD = 1 << 16
 _MOST_CONTEXTS = 256
+_WARY_FOR = 512
+"""For how many instances texts are searched one by one, after one of them named somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ class Engine:
     def __init__(self, policy: Policy, *, trial: Mapping[str, str] | None = None) -> None:
         self.policy = policy
         self._contexts: dict[object, object] = {}
-        self._wary_of: frozenset[str] = frozenset()
+        self._wary = 0
         self._plans: dict[tuple[str, bool, bool], Plan] = {}
         self._rules = Rules(policy)
         self._marks = marks_for(policy, self._rules, trial or {})
@@ -178,8 +181,8 @@ class Engine:
         encoding = encoding_of(meta.transfer_syntax_uid)
         explicit = encoding is not Encoding.IMPLICIT
         self._admit(meta.sop_class_uid)
-        # 2. One pass over its elements. Where the last instance named somebody, its neighbours will: search at once.
-        plan = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=bool(self._wary_of))
+        # 2. One pass over its elements. Where an instance named somebody, its neighbours will: search at once.
+        plan = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=self._wary > 0)
         facts = Facts(explicit=explicit)
         data, offset = _data_set(source, meta, encoding)
         pieces = scan(data, offset, plan.top, facts, self._marks, plan.memory)
@@ -201,8 +204,7 @@ class Engine:
                 "Content items that must go are counted by references inside the document.",
                 next_step="Have the document reviewed, or leave it out of the selection.",
             )
-        if facts.known_words != self._wary_of:
-            self._wary_of = frozenset()
+        self._wary = max(0, self._wary - 1)
         return Draft(source, data, offset, meta, pieces, facts, original, plan)
 
     def names(self, draft: Draft, pseudonyms: Mapping[Identifier, str]) -> Names:
@@ -245,7 +247,7 @@ class Engine:
         # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
         parts, kept = self._render(draft, draft._pieces, facts, answers)
         if not draft._plan.suspicious and search_for(facts.known_words).finds_in_any(kept):
-            self._wary_of = facts.known_words
+            self._wary = _WARY_FOR
             parts, kept = self._without_known_words(draft, answers)
         if search_for(facts.unmistakable).finds_in_any(kept):
             raise Held(
@@ -276,6 +278,8 @@ class Engine:
                 parts.append(rendered)
                 if rendered is piece.whole:
                     kept.append(rendered)
+                elif isinstance(piece.change, DropKnown):
+                    self._wary = _WARY_FOR
             elif isinstance(piece, Copy):
                 parts.append(piece)
             else:

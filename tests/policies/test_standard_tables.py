@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import json
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from pydicom.datadict import keyword_for_tag
 
-from policies.standard import tables
+from policies.standard import iods, tables
 from policies.standard.attributes import attribute_named, check_value
 from policies.standard.beyond import Risk, beyond, never_kept, risks, screen_types
 from policies.standard.tables import Option
@@ -261,3 +264,13 @@ def test_a_value_that_its_vr_does_not_allow_is_refused(keyword: str, value: str)
     """Only a value that is legal for the VR can replace one."""
     with pytest.raises(ValueError, match="value"):
         check_value(attribute_named(keyword), value)
+
+
+def test_modules_read_one_by_one_are_those_of_the_file() -> None:
+    """Reading only the modules that are asked for gives what reading the whole file gives."""
+    packed = resources.files("policies.standard").joinpath("iod_attribute_types.json.gz").read_bytes()
+    whole = json.loads(gzip.decompress(packed))
+    tables = iods._tables()
+    assert {name: iods._module_types(name) for name in tables.modules} == whole["modules"]
+    assert tables.ciods == whole["ciods"]
+    assert tables.sop_classes == whole["sop_classes"]
