@@ -7,6 +7,8 @@ unkeyed hash: originals are sealed (:mod:`vault.sealing`) and recognized by a ke
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,12 +186,25 @@ def _make_private(file: str | None) -> None:
             ) from None
 
 
+def _write_ahead(cursor: sa.engine.interfaces.DBAPICursor) -> None:
+    # Switching a new database to its log does not wait for others who are just doing the same, so we do.
+    deadline = time.monotonic() + _BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def _prepare_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
     # The driver's own transactions would let schema changes and reads slip out of ours.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous = FULL")  # a commit survives a power failure: nothing leaves before it
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(

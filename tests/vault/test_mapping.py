@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from vault import tables
-from vault.errors import Collision, NotSealed, StoreUnavailable
+from vault.errors import Collision, NotSealed, StoreUnavailable, VaultRoomError
 from vault.mapping import MappingRow, MappingStore, SubjectKey
 
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
@@ -166,6 +168,15 @@ def open_store(url: str, done: object) -> None:
     done.put(True)  # type: ignore[attr-defined]
 
 
+def open_together(url: str, together: Barrier, done: Queue[str]) -> None:
+    together.wait()
+    try:
+        MappingStore(url).close()
+        done.put("")
+    except VaultRoomError as fault:
+        done.put(fault.what)
+
+
 def test_a_new_database_can_be_opened_by_many_at_once(url: str) -> None:
     """Processes that come to an empty database at the same time all find it made."""
     processes = multiprocessing.get_context("spawn")
@@ -176,6 +187,21 @@ def test_a_new_database_can_be_opened_by_many_at_once(url: str) -> None:
     assert [done.get(timeout=60) for _ in workers] == [True] * 4
     for worker in workers:
         worker.join(60)
+
+
+def test_new_files_can_be_opened_at_the_same_instant(tmp_path: Path) -> None:
+    """Many new files, each opened by processes that start together: none is told that the file is locked."""
+    processes = multiprocessing.get_context("fork")
+    done = processes.Queue()
+    for number in range(15):
+        together = processes.Barrier(4)
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        workers = [processes.Process(target=open_together, args=(url, together, done)) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        assert [done.get(timeout=60) for _ in workers] == [""] * 4
+        for worker in workers:
+            worker.join(60)
 
 
 def test_a_database_of_the_future_is_left_alone(tmp_path: Path) -> None:
