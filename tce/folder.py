@@ -25,6 +25,7 @@ from policies.engine import Draft, Engine
 from policies.errors import Held, Refusal
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from tce.errors import TceError
+from tce.orphans import end_with_parent
 
 Bench = Callable[[], tuple[Engine, Pseudonyms]]
 """What a worker process calls once to get its engine and its pseudonyms."""
@@ -239,6 +240,7 @@ _worker: _Worker | None = None
 def _start(out: Path, scratch: Path, bench: Bench) -> None:
     global _job
     _job = out, scratch, bench
+    end_with_parent()
 
 
 def _carry(batch: list[Path]) -> FolderAccount:

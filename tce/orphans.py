@@ -11,18 +11,10 @@ import threading
 import time
 
 _EVERY = 0.5  # seconds
-_forbidden = False
 
 
-def forbid() -> None:
-    """Let every process that is forked from now on end with this one. A second call does nothing."""
-    global _forbidden
-    if not _forbidden and hasattr(os, "register_at_fork"):
-        _forbidden = True
-        os.register_at_fork(after_in_child=_watch)
-
-
-def _watch() -> None:
+def end_with_parent() -> None:
+    """Let the calling process end when its parent is gone."""
     parent = os.getppid()
 
     def wait() -> None:

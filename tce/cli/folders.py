@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tce import orphans, wiring
+from tce import wiring
 from tce.audit.journal import Journal
 from tce.cli.session import Session, session
 from tce.errors import Held
@@ -52,7 +52,6 @@ def anonymize(context: typer.Context, sources: Sources, case: CaseId, out: Out, 
 def _carry(
     run: Session, sources: list[Path], out: Path, bench: Bench, workers: int, case: str, event: str, done: str
 ) -> None:
-    orphans.forbid()
     journal = Journal(run.site, run.person)
     total = sum(1 for _ in files_under(sources))
     with run.progress() as progress:

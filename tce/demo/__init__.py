@@ -16,7 +16,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tce import orphans
 from tce.demo.folder import DemoFolder
 from tce.demo.road import POLICY, Road
 from tce.errors import Exit, Held, Refused
@@ -44,7 +43,6 @@ def run(root: Path, *, own: Path | None, out: Console, err: Console) -> Account:
         raise Refused("there is no folder to take studies from", next_step="name one: --from DIR")
     # Asked to end, the demo ends what it has started; killed, the next run in the folder does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.REFUSED))
-    orphans.forbid()
     with folder.made_anew():
         road = Road(folder, own)
         for number, (title, step) in enumerate(road.steps, 1):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -135,6 +137,40 @@ def test_a_worker_that_dies_is_told(sources: Path, tmp_path: Path) -> None:
         de_identify([sources], tmp_path / "out", lambda: (Engine(load_library("basic")), Killed()), workers=2)
     account = de_identify([sources], tmp_path / "out", bench, workers=2)
     assert account.written == sum(1 for path in sources.rglob("*") if path.is_file())
+
+
+def test_workers_end_with_a_killed_parent(sources: Path, tmp_path: Path) -> None:
+    """When the job is killed, its workers end too, what is written is whole, and a rerun completes it."""
+
+    class Slow(CountedPseudonyms):
+        def resolve(self, subjects: Collection[Subject]) -> Mapping[Identifier, str]:
+            (tmp_path / f"worker-{os.getpid()}").touch()
+            time.sleep(60)
+            raise AssertionError("the worker should be gone by now")
+
+    parent = multiprocessing.get_context("fork").Process(
+        target=de_identify,
+        args=([sources], tmp_path / "out", lambda: (Engine(load_library("basic")), Slow())),
+        kwargs={"workers": 2},
+    )
+    parent.start()
+    while not (seen := list(tmp_path.glob("worker-*"))):
+        time.sleep(0.05)
+    parent.kill()
+    parent.join()
+    workers = [int(path.name.removeprefix("worker-")) for path in seen]
+    while any(_lives(worker) for worker in workers):
+        time.sleep(0.05)
+    account = de_identify([sources], tmp_path / "out", bench, workers=2)
+    assert account.written == sum(1 for path in sources.rglob("*") if path.is_file())
+    assert not list((tmp_path / "out").glob(".partial-*"))
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_sources_and_target_must_lie_apart(sources: Path) -> None:
