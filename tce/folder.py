@@ -170,13 +170,24 @@ class _Worker:
             drafts = []
             for path in batch:
                 with self._setting_aside(path, account):
-                    drafts.append((path, open_drafts.enter_context(self._engine.read(path))))
+                    drafts.append((path, open_drafts.enter_context(self._read(path))))
             answers = self._pseudonyms.resolve(merged(draft.subject for _, draft in drafts)) if drafts else {}
             for path, draft in drafts:
                 with self._setting_aside(path, account):
                     self._write(draft, answers, account)
                 draft.close()
         return account
+
+    def _read(self, path: Path) -> Draft:
+        try:
+            return self._engine.read(path)
+        except OSError as fault:
+            # Only what concerns this one file: a target that cannot be written ends the job elsewhere.
+            raise Refusal(
+                "unreadable",
+                f"The file cannot be read ({os.strerror(fault.errno or 0)}).",
+                next_step="Check its permissions and its disk.",
+            ) from fault
 
     def _write(self, draft: Draft, answers: Mapping[Identifier, str], account: FolderAccount) -> None:
         names = self._engine.names(draft, answers)
@@ -216,8 +227,6 @@ class _Worker:
             account.set_aside.append(
                 SetAside(path, refusal.reason, refusal.what, refusal.next_step, isinstance(refusal, Held))
             )
-        except PermissionError:
-            account.set_aside.append(SetAside(path, "unreadable", "The file cannot be read.", "", held=False))
 
 
 def merged(subjects: Iterable[Subject]) -> list[Subject]:

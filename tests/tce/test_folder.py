@@ -11,7 +11,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from policies.engine import Engine
+from policies.engine import Draft, Engine
 from policies.loader import load_library
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from tce.errors import TceError
@@ -90,6 +90,29 @@ def test_bad_files_are_set_aside_and_the_others_go_on(sources: Path, tmp_path: P
     }
     assert account.written == len(contents(tmp_path / "out")) > 0
     assert all(aside.what for aside in account.set_aside)
+
+
+def test_what_vanishes_or_is_no_file_does_not_stop_the_others(sources: Path, tmp_path: Path) -> None:
+    """Links to nothing, pipes and loops are passed over; a file that cannot be opened is set aside by its reason."""
+    (sources / "gone.dcm").symlink_to(tmp_path / "nowhere")
+    (sources / "loop").symlink_to(sources)
+    os.mkfifo(sources / "pipe.dcm")
+    whole = sum(1 for path in sources.rglob("*") if path.is_file())
+
+    class Vanishing(Engine):
+        def read(self, path: Path) -> Draft:
+            if path.name.endswith("0001.dcm"):
+                raise FileNotFoundError(2, "gone")
+            return super().read(path)
+
+    account = de_identify(
+        [sources],
+        tmp_path / "out",
+        lambda: (Vanishing(load_library("basic")), CountedPseudonyms()),
+        workers=1,
+    )
+    assert {aside.reason for aside in account.set_aside} == {"unreadable"}
+    assert account.written == whole - len(account.set_aside) > 0
 
 
 def test_two_contents_under_one_uid_conflict(sources: Path, tmp_path: Path) -> None:
