@@ -24,6 +24,7 @@ check: $(READY)
 	$(RUN) -m pytest -q -m "not peer and not vault" $(ARGS)
 
 docs: $(READY)
+	$(RUN) -m tests.docs.generated
 	$(RUN) -m pytest -q tests/docs $(ARGS)
 
 bench: $(READY)
