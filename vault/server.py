@@ -45,10 +45,13 @@ _POLL_SECONDS = 0.03
 # A started server that nobody waits for would be reported as forgotten when its handle is collected.
 _started: list[subprocess.Popen[bytes]] = []
 
+# The path of the audit file becomes part of the server's data, and a server whose configuration names another
+# one does not open. All paths are therefore relative to the home, in which the server is started: the home can
+# be moved, copied and restored elsewhere.
 _CONFIGURATION = """\
 # Written by vault/server.py at every start; changes made here are lost.
 storage "raft" {{
-  path = {raft}
+  path = "raft"
   node_id = "site"
   performance_multiplier = 1
 }}
@@ -59,15 +62,15 @@ listener "tcp" {{
 }}
 seal "static" {{
   current_key_id = "site-1"
-  current_key = {seal_key}
+  current_key = "file://seal.key"
 }}
 audit "file" "trail" {{
   options {{
-    file_path = {audit}
+    file_path = "audit.log"
     mode = "0600"
   }}
 }}
-pid_file = {pid}
+pid_file = "server.pid"
 api_addr = "http://127.0.0.1:{port}"
 cluster_addr = "http://127.0.0.1:{cluster_port}"
 """
@@ -236,14 +239,7 @@ class EmbeddedServer:
 
     def _launch_at(self, binary: Path, ports: tuple[int, int]) -> Address | None:
         self._pid.unlink(missing_ok=True)
-        text = _CONFIGURATION.format(
-            port=ports[0],
-            cluster_port=ports[1],
-            raft=json.dumps(str(self._raft)),
-            seal_key=json.dumps(f"file://{self._seal_key}"),
-            audit=json.dumps(str(self.home / "audit.log")),
-            pid=json.dumps(str(self._pid)),
-        )
+        text = _CONFIGURATION.format(port=ports[0], cluster_port=ports[1])
         write_private(self._configuration, text.encode())
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         if not self._server_lock.acquire(wait_seconds=_STOP_SECONDS):
@@ -254,7 +250,7 @@ class EmbeddedServer:
         try:
             # Nothing of our environment goes along: it may hold tokens, proxies and passwords.
             process = subprocess.Popen(
-                [binary, "server", f"-config={self._configuration}"],
+                [binary, "server", f"-config={self._configuration.name}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

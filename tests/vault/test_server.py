@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -98,6 +99,24 @@ def test_killed_it_comes_back_with_its_data(home: Path) -> None:
     kill(home)
     assert not server.status().running
     assert (root_client(server).read("sys/policies/acl/kept") or {})["name"] == "kept"
+
+
+def test_a_moved_home_opens_with_its_data(home: Path, tmp_path: Path) -> None:
+    """A home that was restored at another place, under another name, has the same keys; the first one goes
+    on."""
+    server = EmbeddedServer(home)
+    root_client(server).write("sys/policies/acl/moved", {"policy": 'path "x" { capabilities = ["read"] }'})
+    server.stop()
+    elsewhere = tmp_path / "restored" / "key server"
+    shutil.copytree(home, elsewhere)
+    written = (elsewhere / "audit.log").stat().st_size
+    restored = EmbeddedServer(elsewhere)
+    try:
+        assert server.start().url != restored.start().url
+        assert (root_client(restored).read("sys/policies/acl/moved") or {})["name"] == "moved"
+        assert (elsewhere / "audit.log").stat().st_size > written
+    finally:
+        restored.stop()
 
 
 def test_it_outlives_its_starter(home: Path) -> None:
