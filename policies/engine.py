@@ -32,8 +32,7 @@ from policies.errors import Held, Refusal
 from policies.known import search_for
 from policies.marks import marks_for
 from policies.model import Policy
-from policies.operations import DropKnown
-from policies.pieces import Changed, Copy, Facts, Piece
+from policies.pieces import Block, Changed, Copy, Facts, Piece
 from policies.plan import Plan
 from policies.pseudonyms import Identifier, Subject
 from policies.rules import Rules
@@ -187,7 +186,7 @@ class Engine:
         data, offset = _data_set(source, meta, encoding)
         pieces = scan(data, offset, plan.top, facts, self._marks, plan.memory)
         # 3. Who is it about, and which identifiers wait for pseudonyms?
-        original = learn(pieces, facts, needs_study=_needs_study(meta.sop_class_uid))
+        original = learn(facts, needs_study=_needs_study(meta.sop_class_uid))
         if original.sop_class_uid != meta.sop_class_uid:
             raise Refusal(
                 "malformed", "The File Meta Information and the data set name different SOP Classes."
@@ -278,7 +277,13 @@ class Engine:
                 parts.append(rendered)
                 if rendered is piece.whole:
                     kept.append(rendered)
-                elif isinstance(piece.change, DropKnown):
+                elif piece.change.searches:
+                    self._wary = _WARY_FOR
+            elif isinstance(piece, Block):
+                together = piece.render_in(context, facts, answers)
+                parts.append(together.rendered)
+                kept.append(together.kept)
+                if together.named:
                     self._wary = _WARY_FOR
             elif isinstance(piece, Copy):
                 parts.append(piece)

@@ -65,18 +65,25 @@ DUMMIES: dict[bytes, bytes] = {
 """A legal value for each VR that says nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """Action D or Z with the same value everywhere; an empty one is action Z."""
+class _Operation:
+    """What most operations have in common: they need no answer, and depend on the raw value and the subject alone."""
 
-    vr: bytes
-    constant: bytes
+    __slots__ = ()
     asks: ClassVar[bool] = False
     lasting: ClassVar[bool] = True
+    searches: ClassVar[bool] = False
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(_Operation):
+    """Action D or Z with the same value everywhere; an empty one is action Z."""
+
+    vr: bytes
+    constant: bytes
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the constant."""
@@ -84,16 +91,10 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(_Operation):
     """Action K for a value that the engine must see."""
 
     vr: bytes
-    asks: ClassVar[bool] = False
-    lasting: ClassVar[bool] = True
-
-    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
-        """Need nothing."""
-        return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the value unchanged."""
@@ -101,16 +102,10 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(_Operation):
     """Action X for a value that the engine must see."""
 
     vr: bytes
-    asks: ClassVar[bool] = False
-    lasting: ClassVar[bool] = True
-
-    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
-        """Need nothing."""
-        return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return nothing."""
@@ -118,7 +113,7 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
-class MapUid:
+class MapUid(_Operation):
     """Action U: every UID of the value gets its pseudonym; UIDs of the DICOM root stay."""
 
     vr: bytes = b"UI"
@@ -138,7 +133,7 @@ class MapUid:
 
 
 @dataclass(frozen=True, slots=True)
-class MapIdentifier:
+class MapIdentifier(_Operation):
     """Action D (or Z with a value) for an identifier: its pseudonym; an empty one stays empty."""
 
     vr: bytes
@@ -170,6 +165,7 @@ class Marked:
     change: Change
 
     lasting: ClassVar[bool] = True
+    searches: ClassVar[bool] = False
 
     @property
     def asks(self) -> bool:
@@ -186,13 +182,12 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
-class ShiftDate:
+class ShiftDate(_Operation):
     """Action C of Modified Dates: DA and DT move by the patient's offset; illegal dates become ``otherwise``."""
 
     vr: bytes
     otherwise: bytes | None
     asks: ClassVar[bool] = True
-    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need the patient's date offset."""
@@ -209,18 +204,12 @@ class ShiftDate:
 
 
 @dataclass(frozen=True, slots=True)
-class CleanText:
+class CleanText(_Operation):
     """Action C of Clean Descriptors: safe words stay; when none is left, the value becomes ``otherwise``."""
 
     vr: bytes
     cleaner: Cleaner
     otherwise: bytes | None
-    asks: ClassVar[bool] = False
-    lasting: ClassVar[bool] = True
-
-    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
-        """Need nothing."""
-        return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the safe words."""
@@ -231,17 +220,11 @@ class CleanText:
 
 
 @dataclass(frozen=True, slots=True)
-class BandAge:
+class BandAge(_Operation):
     """Patient's Age wherever it occurs: the lower bound of its band, or nothing when it is no age."""
 
     bands: Bands
     vr: bytes = b"AS"
-    asks: ClassVar[bool] = False
-    lasting: ClassVar[bool] = True
-
-    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
-        """Need nothing."""
-        return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the band's lower bound."""
@@ -250,17 +233,12 @@ class BandAge:
 
 
 @dataclass(frozen=True, slots=True)
-class DropKnown:
+class DropKnown(_Operation):
     """A kept text that turned out to hold a value of the subject's: it becomes ``otherwise``."""
 
     vr: bytes
     otherwise: bytes | None
-    asks: ClassVar[bool] = False
-    lasting: ClassVar[bool] = True
-
-    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
-        """Need nothing."""
-        return ()
+    searches: ClassVar[bool] = True
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the value unchanged when it names nobody.
@@ -277,12 +255,11 @@ class DropKnown:
 
 
 @dataclass(frozen=True, slots=True)
-class NoteReference:
+class NoteReference(_Operation):
     """A by-reference content item is kept, and noted: its target's position may not move (PS3.3 C.17.3.2.4)."""
 
     vr: bytes = b"UL"
     asks: ClassVar[bool] = True
-    lasting: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Note that the document refers to its own items by position."""

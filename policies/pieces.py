@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from policies.elements import encode, encode_item, tag_bytes
 from policies.pseudonyms import Identifier
@@ -44,11 +44,14 @@ class Change(Protocol):
 
     ``vr`` is the VR to write where the file's own is hidden (implicit encoding, UN). ``asks`` is False for changes
     that never need an answer, so that nobody asks them. ``lasting`` is True when the value depends on nothing but the
-    raw value and the subject, not on pseudonyms.
+    raw value and the subject, not on pseudonyms. ``searches`` marks the change that looks for the subject in a text.
     """
 
     @property
     def lasting(self) -> bool: ...
+
+    @property
+    def searches(self) -> bool: ...
 
     @property
     def asks(self) -> bool: ...
@@ -114,6 +117,7 @@ class Facts:
     def __init__(self, *, explicit: bool) -> None:
         self.explicit = explicit
         self.pending: list[Changed] = []
+        self.top: dict[int, Changed] = {}
         self.dropped_items = 0
         self.by_reference = False
         self.shifts_dates = False
@@ -147,8 +151,8 @@ class Copy:
     length: int
 
 
-Inner = bytes | Rendered
-Piece = Inner | Copy
+Inner: TypeAlias = bytes | Rendered
+Piece: TypeAlias = "Inner | Block | Copy"
 
 
 class Changed:
@@ -184,6 +188,47 @@ class Changed:
             self._rendered = self.render(facts, answers)
             self._context = context if self.change.lasting else None
         return self._rendered
+
+
+class Together(NamedTuple):
+    """Rendered neighbours: their bytes, those of them that stayed as they were, and whether a search found somebody."""
+
+    rendered: bytes
+    kept: bytes
+    named: bool
+
+
+class Block:
+    """Neighbouring elements that were the same in several instances: rendered together, and remembered.
+
+    ``pieces`` are runs that stay and lasting changes. ``top`` are its changes by tag.
+    """
+
+    __slots__ = ("_context", "_together", "pieces", "tag", "top")
+
+    def __init__(self, tag: int, pieces: tuple[bytes | Changed, ...]) -> None:
+        self.tag = tag
+        self.pieces = pieces
+        self.top = {piece.tag: piece for piece in pieces if isinstance(piece, Changed)}
+        self._context: object = None
+        self._together = Together(b"", b"", named=False)
+
+    def render_in(self, context: object, facts: Facts, answers: Answers) -> Together:
+        """Return the elements, from memory where nothing that they depend on has changed."""
+        if self._context is not context:
+            rendered: list[bytes] = []
+            kept: list[bytes] = []
+            named = False
+            for piece in self.pieces:
+                part = piece if isinstance(piece, bytes) else piece.render(facts, answers)
+                rendered.append(part)
+                if isinstance(piece, bytes) or part is piece.whole:
+                    kept.append(part)
+                else:
+                    named = named or piece.change.searches
+            self._together = Together(b"".join(rendered), b"".join(kept), named)
+            self._context = context
+        return self._together
 
 
 class Nested:

@@ -8,7 +8,9 @@ taken over with one comparison (:class:`Memory`). Nothing here knows a rule. Enc
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from policies.elements import ITEM, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
 from policies.errors import Refusal
@@ -19,6 +21,7 @@ from policies.pieces import (
     KEEP_SHORT,
     REMOVE,
     REPLACE,
+    Block,
     Changed,
     Copy,
     Entry,
@@ -37,43 +40,101 @@ _BEYOND: Final = 1 << 32
 _AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
 _TRUNCATED: Final = "The file ends inside an element."
 
-Segment = tuple[bytes, int, Piece | None, tuple[Changed, ...], int]
-"""Source bytes of whole elements, the first tag, what became of them, what waits for answers, dropped items."""
+
+class Segment(NamedTuple):
+    """Neighbouring elements as they stood in an instance, and what became of them."""
+
+    source: bytes
+    tag: int
+    """The first one's."""
+    piece: Piece | None
+    changes: tuple[Changed, ...] = ()
+    """All changes, at every depth."""
+    dropped: int = 0
+    top: Mapping[int, Changed] = MappingProxyType({})
+    """The changes at the top level, by tag."""
 
 
 class Memory:
     """What the elements at the beginning of the last instance became, in their order.
 
     The same bytes at the boundary of an element are the same elements, and under the same table the same happens to
-    them. One memory belongs to one table without private elements, whose meaning depends on what stands before them.
+    them. What was the same twice becomes one segment. One memory belongs to one table without private elements, whose
+    meaning depends on what stands before them.
     """
 
     def __init__(self) -> None:
         self.before: list[Segment] = []
         self.now: list[Segment] = []
+        self.same: list[int] = []
+        """Places in ``now`` of segments that follow their forerunner and were the same, not separated by a mark."""
         self.at = 0
+        self.instances = 0
 
     @property
     def follows(self) -> bool:
         """Whether there was an instance to follow."""
         return bool(self.before)
 
-    def learn(
-        self, source: bytes, piece: Piece | None, changes: tuple[Changed, ...] = (), dropped: int = 0
-    ) -> None:
+    def learn(self, segment: Segment) -> None:
         """Remember what became of some elements, and go on behind them."""
-        tag = (source[0] | source[1] << 8) << 16 | source[2] | source[3] << 8
-        if piece is None and not self.before and self.now and self.now[-1][2] is None:
+        if segment.piece is None and not self.before and self.now and self.now[-1].piece is None:
             # Neighbours that all go are one segment, until an instance differs inside it.
-            source, tag = self.now[-1][0] + source, self.now.pop()[1]
-        self.now.append((source, tag, piece, changes, dropped))
+            last = self.now.pop()
+            segment = Segment(last.source + segment.source, last.tag, None)
+        self.now.append(segment)
         before = self.before
-        while self.at < len(before) and before[self.at][1] <= tag:
+        while self.at < len(before) and before[self.at].tag <= segment.tag:
             self.at += 1
 
     def close(self) -> None:
         """End one instance; the next one follows it."""
-        self.before, self.now, self.at = self.now, [], 0
+        self.instances += 1
+        # Joining costs a walk over all segments, so it is done ever more rarely: after 2, 4, 8 … instances.
+        join = self.instances & (self.instances - 1) == 0
+        self.before, self.now, self.same, self.at = self._merged() if join else self.now, [], [], 0
+
+    def _merged(self) -> list[Segment]:
+        merged: list[Segment] = []
+        joins = set(self.same)
+        group: list[Segment] = []
+        for place, segment in enumerate(self.now):
+            if group and (place not in joins or not _joinable(segment)):
+                merged.append(_joined(group))
+                group = []
+            if _joinable(segment):
+                group.append(segment)
+            else:
+                merged.append(segment)
+        if group:
+            merged.append(_joined(group))
+        return merged
+
+
+def _joinable(segment: Segment) -> bool:
+    piece = segment.piece
+    if piece is None or isinstance(piece, bytes | Block):
+        return True
+    return isinstance(piece, Changed) and piece.change.lasting
+
+
+def _joined(group: list[Segment]) -> Segment:
+    if len(group) == 1:
+        return group[0]
+    pieces: list[bytes | Changed] = []
+    for segment in group:
+        if isinstance(segment.piece, Block):
+            pieces.extend(segment.piece.pieces)
+        elif isinstance(segment.piece, bytes | Changed):
+            pieces.append(segment.piece)
+    block = Block(group[0].tag, tuple(pieces))
+    return Segment(
+        source=b"".join(segment.source for segment in group),
+        tag=group[0].tag,
+        piece=block if pieces else None,
+        changes=tuple(change for segment in group for change in segment.changes),
+        top=block.top,
+    )
 
 
 def scan(
@@ -96,6 +157,11 @@ def scan(
         if memory is not None:
             memory.close()
         raise
+
+
+def tag_at(element: bytes) -> int:
+    """Return the tag of an element from its first bytes."""
+    return (element[0] | element[1] << 8) << 16 | element[2] | element[3] << 8
 
 
 class _TopLevel:
@@ -193,23 +259,27 @@ class _TopLevel:
         """Take what stands where it stood in the instance before; return where that ends."""
         memory = self.memory
         assert memory is not None, "asked only while there is one"
-        pieces, pending, startswith = self.pieces, self.facts.pending, buf.startswith
-        segments, at = memory.before, memory.at
-        while at < len(segments):
-            segment = segments[at]
-            source, tag, piece, changes, dropped = segment
-            if not startswith(source, pos):
+        facts, before, at = self.facts, memory.before, memory.at
+        first = True
+        while at < len(before):
+            segment = before[at]
+            source, tag, piece, changes, dropped, top = segment
+            if not buf.startswith(source, pos):
                 break
             if tag >= self.next_mark:
                 self._place_marks(tag)
+            elif not first:
+                memory.same.append(len(memory.now))
             if piece is not None:
-                pieces.append(piece)
+                self.pieces.append(piece)
             if changes:
-                pending.extend(changes)
-                self.facts.dropped_items += dropped
+                facts.pending.extend(changes)
+                facts.top.update(top)
+                facts.dropped_items += dropped
             memory.now.append(segment)
             pos += len(source)
             at += 1
+            first = False
         memory.at = at
         return pos
 
@@ -219,7 +289,7 @@ class _TopLevel:
             kept = buf[run:pos]
             self.pieces.append(kept)
             if self.memory is not None:
-                self.memory.learn(kept, kept)
+                self.memory.learn(Segment(kept, tag_at(kept), kept))
 
     def _take(self, buf: bytes, pos: int, start: int, stop: int, raw: bytes, entry: Entry) -> None:
         """Take one element that lies in the window and is removed, replaced or changed as a whole."""
@@ -230,12 +300,14 @@ class _TopLevel:
             piece = changed = Changed(entry.tag, raw[4:], whole, buf[start:stop], entry.change)
             changes = (changed,)
             self.facts.pending.append(changed)
+            self.facts.top[entry.tag] = changed
         elif entry.kind == REPLACE:
             piece = entry.fixed
         if piece is not None:
             self.pieces.append(piece)
         if self.memory is not None:
-            self.memory.learn(whole, piece, changes)
+            top = {entry.tag: changes[0]} if changes else {}
+            self.memory.learn(Segment(whole, entry.tag, piece, changes, 0, top))
 
     def _slowly(self, buf: bytes, pos: int, start: int, length: int, raw: bytes, entry: Entry) -> int | None:
         """Take one element that has to be looked into, or reaches beyond the window; None asks for a larger one."""
@@ -247,11 +319,14 @@ class _TopLevel:
             del self.facts.pending[pending:]
             self.facts.dropped_items = dropped
             return None
+        top = {piece.tag: piece} if isinstance(piece, Changed) else {}
+        self.facts.top.update(top)
         if piece is not None:
             self.pieces.append(piece)
         if self.memory is not None and after <= len(buf) and not isinstance(piece, Copy):
             changes = tuple(self.facts.pending[pending:])
-            self.memory.learn(buf[pos:after], piece, changes, self.facts.dropped_items - dropped)
+            dropped = self.facts.dropped_items - dropped
+            self.memory.learn(Segment(buf[pos:after], entry.tag, piece, changes, dropped, top))
         return after
 
     def _place_marks(self, tag: int) -> None:

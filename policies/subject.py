@@ -18,7 +18,7 @@ from policies.errors import Refusal
 from policies.generalize import age_string, read_age
 from policies.known import telling_words
 from policies.operations import Marked
-from policies.pieces import Changed, Facts, Piece
+from policies.pieces import Changed, Facts
 from policies.pseudonyms import Identifier, Kind, Subject
 
 CHARACTER_SET = 0x00080005
@@ -70,13 +70,13 @@ class Original:
         return "Original(…)"
 
 
-def learn(pieces: list[Piece], facts: Facts, *, needs_study: bool) -> Original:
+def learn(facts: Facts, *, needs_study: bool) -> Original:
     """Return who the instance is about, and complete ``facts`` for rendering.
 
     Raises:
         Refusal: ``no-sop-instance-uid``, or ``malformed`` when it belongs to no study or series.
     """
-    found = {piece.tag: piece for piece in pieces if isinstance(piece, Changed)}
+    found = facts.top
     texts = {tag: text_of(found[tag].raw) for tag in _READ if tag in found}
     if not texts.get(SOP_INSTANCE_UID):
         raise Refusal("no-sop-instance-uid", "The data set has no SOP Instance UID.")
