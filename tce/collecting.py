@@ -13,7 +13,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from tce.documents.manifest import DocumentKind, ParsedManifest
-from tce.ledger import Change, Export, Transaction, dump
+from tce.ledger import Change, Export, Transaction, as_export, dump
 from tce.road import Reason
 from tce.spool import Spooled
 from tce.states import State, Verb, transition
@@ -68,6 +68,8 @@ def enter(
         complete(tx, number, settle)
     if kind is DocumentKind.MANIFEST:
         _enter_manifest(tx, spooled, parsed, faults, settle)
+    if kind is DocumentKind.INFORMATION:
+        _supersede_describing(tx, header.sop_instance_uid)
     return Intake.NEW
 
 
@@ -181,19 +183,55 @@ def _agrees(tx: Transaction, number: int, parsed: ParsedManifest, group: set[str
 
 
 def _supersede(tx: Transaction, export: Export) -> None:
-    """Cancel the delayed exports whose content an undelayed one of the same kind covers."""
-    delayed = tx.db.scalars(
-        sa.select(exports.c.number).where(
-            exports.c.state == State.DELAYED.value,
+    """Cancel the delayed exports whose place an undelayed one takes."""
+    for delayed in _like(tx, export, [State.DELAYED]):
+        _take_place(tx, export, delayed)
+
+
+def _supersede_describing(tx: Transaction, uid: str) -> None:
+    """Look again at the delayed exports that a document describes: until it was here, it was a reference that no
+    later selection covers."""
+    described = sa.select(members.c.export).where(members.c.sop_instance_uid == uid)
+    waiting = exports.c.number.in_(described) & (exports.c.state == State.DELAYED.value)
+    for number in tx.db.scalars(sa.select(exports.c.number).where(waiting)).all():
+        delayed = tx.export(exports.c.number == number)
+        for export in _like(tx, delayed, _ON_THE_WAY):
+            if export.number > number and _take_place(tx, export, delayed):
+                break
+
+
+_ON_THE_WAY = (State.COLLECTING, State.READY, State.WORKING, State.DELIVERING, State.DELIVERED)
+
+
+def _like(tx: Transaction, export: Export, states: Sequence[State]) -> list[Export]:
+    """Return the exports in these states with the same title, for the same case, by the same selector."""
+    rows = tx.db.execute(
+        sa.select(exports).where(
+            exports.c.state.in_([state.value for state in states]),
             exports.c.title == export.title,
+            exports.c.description == export.description,
             exports.c.calling_ae == export.calling_ae,
         )
-    ).all()
-    covered = _members(tx, export.number, Role.REFERENCE)
-    for number in delayed:
-        if _members(tx, number, Role.REFERENCE) <= covered:
-            reason = Reason("superseded", f"export {export.id} took its place")
-            tx.change(number, Verb.SUPERSEDE, reasons=dump([reason]))
+    )
+    return [as_export(row) for row in rows]
+
+
+def _take_place(tx: Transaction, export: Export, delayed: Export) -> bool:
+    """Cancel a delayed export if another one covers its content. Documents about a selection are no content:
+    each selection makes its own."""
+    documents = {DocumentKind.INFORMATION.value, DocumentKind.MANIFEST.value}
+    known = sa.select(instances.c.sop_instance_uid).where(
+        instances.c.kind.in_(documents),
+        instances.c.sop_instance_uid.in_(
+            sa.select(members.c.sop_instance_uid).where(members.c.export == delayed.number)
+        ),
+    )
+    content = _members(tx, delayed.number, Role.REFERENCE) - set(tx.db.scalars(known))
+    if not content or not content <= _members(tx, export.number, Role.REFERENCE):
+        return False
+    reason = Reason("superseded", f"export {export.id} took its place")
+    tx.change(delayed.number, Verb.SUPERSEDE, reasons=dump([reason]))
+    return True
 
 
 def _members(tx: Transaction, number: int, role: Role) -> set[str]:

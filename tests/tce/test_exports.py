@@ -29,6 +29,7 @@ from tce.spool import Header, Spooled
 from tce.states import State
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
+SR = "1.2.840.10008.5.1.4.1.1.88.11"
 KOS = "1.2.840.10008.5.1.4.1.1.88.59"
 INSTANCES = ("1.1", "1.2", "1.3")
 
@@ -74,6 +75,10 @@ def an_instance(index: Exports, uid: str, *, content: str = "", sop_class: str =
     return index.arrive(spooled(uid, sop_class, content=content), DocumentKind.INSTANCE)
 
 
+def an_information(index: Exports, uid: str) -> Intake:
+    return index.arrive(spooled(uid, SR), DocumentKind.INFORMATION)
+
+
 def a_manifest(
     index: Exports,
     uid: str = "9.1",
@@ -83,8 +88,9 @@ def a_manifest(
     delay: tuple[DelayReason, ...] = (),
     title: ExportTitle = ExportTitle.TRIAL,
     faults: tuple[Reason, ...] = (),
+    case: str = "",
 ) -> Intake:
-    said = Manifest(title, tuple(Reference("1", "1", CT, one) for one in of), delay)
+    said = Manifest(title, tuple(Reference("1", "1", CT, one) for one in of), delay, case)
     parsed = ParsedManifest(said, uid, frozenset(siblings), faults)
     return index.arrive(spooled(uid, KOS), DocumentKind.MANIFEST, parsed)
 
@@ -218,6 +224,41 @@ def test_a_new_manifest_supersedes_the_delayed_one_that_it_covers(
     a_manifest(index, "9.1", delay=(DelayReason.DISCHARGE,))
     a_manifest(index, "9.2", of=of, title=title)
     assert index.listing()[0].state is expected
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        order
+        for order in itertools.permutations(("8.1", "9.1", "8.2", "9.2"))
+        if order.index("9.1") < order.index("9.2")
+    ],
+    ids=",".join,
+)
+def test_each_selection_has_information_of_its_own(index: Exports, order: tuple[str, ...]) -> None:
+    """The documents that only describe a selection do not count when a later one takes its place."""
+    for uid in order:
+        if uid.startswith("8"):
+            an_information(index, uid)
+        else:
+            delay = (DelayReason.FINAL_REPORT,) if uid == "9.1" else ()
+            a_manifest(index, uid, of=(*INSTANCES, uid.replace("9", "8")), delay=delay)
+    assert [one.state for one in index.listing()] == [State.CANCELLED, State.COLLECTING]
+
+
+def test_a_selection_for_another_case_leaves_the_delayed_one(index: Exports) -> None:
+    """The same instances may be wanted by two cases; the manifests' descriptions tell them apart."""
+    a_manifest(index, "9.1", delay=(DelayReason.FINAL_REPORT,), case="lung-1")
+    a_manifest(index, "9.2", case="lung-2")
+    assert index.listing()[0].state is State.DELAYED
+
+
+def test_a_delayed_selection_of_documents_only_is_left(index: Exports) -> None:
+    """What is not known to hold any instance is not covered by everything."""
+    an_information(index, "8.1")
+    a_manifest(index, "9.1", of=("8.1",), delay=(DelayReason.FINAL_REPORT,))
+    a_manifest(index, "9.2")
+    assert index.listing()[0].state is State.DELAYED
 
 
 def test_a_complete_export_settles_before_it_is_taken(index: Exports, clock: Clock) -> None:
