@@ -69,7 +69,7 @@ class Memory:
         self.same: list[int] = []
         """Places in ``now`` of segments that follow their forerunner and were the same, not separated by a mark."""
         self.at = 0
-        self.instances = 0
+        self.pause = self.rest = 0
 
     @property
     def follows(self) -> bool:
@@ -89,10 +89,18 @@ class Memory:
 
     def close(self) -> None:
         """End one instance; the next one follows it."""
-        self.instances += 1
-        # Joining costs a walk over all segments, so it is done ever more rarely: after 2, 4, 8 … instances.
-        join = self.instances & (self.instances - 1) == 0
-        self.before, self.now, self.same, self.at = self._merged() if join else self.now, [], [], 0
+        now = self.now
+        if len(now) > 1.5 * len(self.before):
+            # Another series has begun: what it repeats can be joined after its second instance.
+            self.pause = self.rest = 1
+        elif self.rest:
+            self.rest -= 1
+        else:
+            # Joining walks over all segments, so where it gains little it is tried ever more rarely.
+            joined = self._merged()
+            self.pause = 1 if len(joined) < 0.75 * len(now) else min(2 * self.pause, 1024)
+            self.rest, now = self.pause, joined
+        self.before, self.now, self.same, self.at = now, [], [], 0
 
     def _merged(self) -> list[Segment]:
         merged: list[Segment] = []
