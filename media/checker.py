@@ -7,6 +7,7 @@ name records by their number and attributes by their names, never a value.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from media.record_types import PATIENT, SERIES, STUDY, RecordType, Source, recor
 from media.records import key_value
 
 _IDENTITY = {PATIENT: "PatientID", STUDY: "StudyInstanceUID", SERIES: "SeriesInstanceUID"}
+# What is looked at record by record, and of that, what needs the record's file.
+_BY_RECORD = ("records", "keys", "files", "instances", "agreement", "identity")
+_BY_FILE = ("instances", "agreement", "identity")
 CHECKS = {
     "dicomdir": "one DICOMDIR in the root, a Media Storage Directory in Explicit VR Little Endian",
     "records": "records of allowed types, linked as a tree, each patient, study, series and instance once",
@@ -38,7 +42,7 @@ CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. ``what`` says what was checked, or what was found wrong."""
+    """One check. ``what`` says what was checked, what was found wrong, or why the check was not made."""
 
     name: str
     passed: bool
@@ -63,11 +67,13 @@ def check_medium(medium: Path, *, profile: Profile = Profile.STD_GEN_CD) -> Chec
     path = files.names.get(("DICOMDIR",))
     if path is None:
         checking.fault("dicomdir", "there is none")
+        checking.cannot(_BY_RECORD, "there is no DICOMDIR")
     else:
         try:
             checking.check_directory(read_directory(path))
         except UnreadableMedium as fault:
             checking.fault("dicomdir", fault.what)
+            checking.cannot(_BY_RECORD, "the DICOMDIR cannot be read to its end")
         checking.check_unrecorded(path)
     return checking.report()
 
@@ -81,19 +87,34 @@ class _Checking:
     by_offset: dict[int, tuple[str, str]] = field(default_factory=dict)
     above: dict[int, dict[str, str]] = field(default_factory=dict)
     recorded: set[Path] = field(default_factory=set)
+    obstacles: dict[str, str] = field(default_factory=dict)
+    unread: int = 0
     read: int = 0
 
     def fault(self, check: str, what: str) -> None:
         self.faults[check][what] += 1
 
+    def cannot(self, checks: Sequence[str], why: str) -> None:
+        """Say why checks cannot be made, or not of everything: then they do not pass."""
+        for check in checks:
+            self.obstacles.setdefault(check, f"not made: {why}")
+
     def report(self) -> CheckReport:
+        if self.unread:
+            files = (
+                "1 file that a record names" if self.unread == 1 else f"{self.unread} files that records name"
+            )
+            self.cannot(_BY_FILE, f"{files} could not be read")
+        elif not self.read:
+            self.cannot(_BY_FILE, "no record names a file")
         checks = []
         for name, passed_text in CHECKS.items():
             found = self.faults[name]
             what = "; ".join(
                 text if count == 1 else f"{text} ({count} times)" for text, count in found.items()
             )
-            checks.append(Check(name, not found, what or passed_text))
+            obstacle = self.obstacles.get(name, "")
+            checks.append(Check(name, not found and not obstacle, what or obstacle or passed_text))
         return CheckReport(all(check.passed for check in checks), checks, self.read)
 
     def check_directory(self, directory: Directory) -> None:
@@ -154,6 +175,7 @@ class _Checking:
         path = self.files.names.get(record.file_id)
         if path is None:
             self.fault("files", f"the file of record {record.number} is not there")
+            self.unread += 1
             return
         if path in self.recorded:
             self.fault("files", f"the file of record {record.number} has another record as well")
@@ -162,6 +184,7 @@ class _Checking:
             instance = read_instance(path)
         except UnreadableInstance as fault:
             self.fault("instances", f"the file of record {record.number}: {fault.what}")
+            self.unread += 1
             return
         self.read += 1
         self._check_instance(record, instance)

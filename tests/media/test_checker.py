@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
-from media.checker import CHECKS, check_medium
+from media.checker import CHECKS, CheckReport, check_medium
 from media.errors import UnreadableMedium
 from tests.media.builders import a_medium, an_instance, one_of_each_kind
 
@@ -134,6 +134,43 @@ def test_each_way_of_being_wrong_fails_its_check(tmp_path: Path, way: str) -> No
     report = check_medium(medium.path)
     assert not report.passed
     assert check in [one.name for one in report.checks if not one.passed], report
+
+
+def not_made(report: CheckReport) -> dict[str, str]:
+    """The checks that say that they were not made; none of them passes."""
+    found = {one.name: one.what for one in report.checks if one.what.startswith("not made: ")}
+    assert not [one for one in report.checks if one.name in found and one.passed]
+    return found
+
+
+BY_THE_DIRECTORY = {"records", "keys", "files", "instances", "agreement", "identity"}
+
+
+def test_without_a_directory_nothing_is_passed_that_goes_by_it(tmp_path: Path) -> None:
+    """An empty folder passes no check that compares records with files."""
+    report = check_medium(tmp_path)
+    assert set(not_made(report)) == BY_THE_DIRECTORY
+    assert not report.passed
+
+
+def test_a_directory_that_breaks_off_passes_nothing(tmp_path: Path) -> None:
+    """Where the DICOMDIR cannot be read to its end, what was not looked at is not passed."""
+    medium = a_medium(tmp_path, an_instance()).path
+    path = medium / "DICOMDIR"
+    path.write_bytes(path.read_bytes()[:-40])
+    report = check_medium(medium)
+    assert not {one.name for one in report.checks if one.passed} & BY_THE_DIRECTORY
+
+
+@pytest.mark.parametrize("spoil", [without(IMAGE), with_file(IMAGE, b"x" * 200)], ids=["gone", "no DICOM"])
+def test_a_file_that_cannot_be_read_is_not_said_to_be_in_order(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    """That identity was removed is not said of a file that nobody could look into."""
+    medium = a_medium(tmp_path, an_instance(), an_instance(patient=2)).path
+    spoil(medium)
+    found = not_made(check_medium(medium))
+    assert found["identity"] == found["agreement"] == "not made: 1 file that a record names could not be read"
 
 
 def test_findings_hold_no_value(tmp_path: Path) -> None:
