@@ -18,7 +18,7 @@ from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import ReceiverSettings
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
-from tce.audit.messages import Participant
+from tce.audit.messages import Participant, Study
 from tce.cases import Case
 from tce.config import Site
 from tce.errors import NotApproved, TceError
@@ -27,6 +27,7 @@ from tce.logins import Logins
 from tce.releasing import SignedReleases
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Rooms, Workshop
 from tce.shelf import Shelf
+from tce.spool import Spool
 from tce.workshop import OpenDraft, workshop
 from vault.approvals import sign_release
 from vault.custody import Custody
@@ -134,12 +135,26 @@ class RoadAuditor:
 
     def record(self, event: str, *, success: bool, detail: Mapping[str, str]) -> None:
         """Write one event."""
+        studies: Mapping[str, Sequence[Study]] = {}
+        sender = receiver = self._self
         if success and event in ("begin transfer", "export") and "receiver" in detail:
-            peer = Participant(detail["receiver"], ae_title=detail["receiver"])
+            receiver = Participant(detail["receiver"], ae_title=detail["receiver"])
             studies = portable.by_patient(self._sealed(detail.get("export", "")))
-            self._journal.transferred(event, self._self, peer, studies, detail)
+        elif success and event == "import" and "sender" in detail:
+            sender = Participant(detail["sender"], ae_title=detail["sender"])
+            studies = portable.by_patient(self._received(detail.get("export", "")))
+        if studies:
+            self._journal.transferred(event, sender, receiver, studies, detail)
         else:
             self._journal.record(event, success=success, detail=detail)
+
+    def _received(self, export_id: str) -> list[Path]:
+        index, spool = Exports(self._site.receiver_url), Spool(self._site.receiver_spool_dir)
+        try:
+            arrived = index.arrived(index.get(export_id), spool.path)
+            return [one.received.path for one in arrived if one.received.path.exists()]
+        finally:
+            index.close()
 
     def _sealed(self, export_id: str) -> list[Path]:
         index = Exports(self._site.exports_url)

@@ -115,6 +115,7 @@ def _complete(
             exports.give_back(export, reason, wait=2.0**export.attempts)
         return
     exports.close_export(export)
-    detail = {"export": export.id, "medium": str(export.number), "instances": str(len(paths))}
+    detail = {"export": export.id, "sender": export.calling_ae}
+    detail |= {"medium": str(export.number), "instances": str(len(paths))}
     auditor.record("import", success=True, detail=detail)
     reported(MediumReport(medium, len(paths)))

@@ -8,7 +8,7 @@ de-identification, approval or re-identification: they are Security Alerts (A.5.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -108,7 +108,7 @@ class Journal:
         detail: Mapping[str, str],
     ) -> None:
         """Write a transfer of instances between two application entities, one message a patient."""
-        build = messages.begin_transferring if event == "begin transfer" else messages.instances_transferred
+        build = _transfer(EVENTS[event])
         for patient, of_patient in studies.items():
             message = build(self._source, sender, receiver, of_patient, patient)
             self._append(event, Outcome.SUCCESS, detail, message)
@@ -139,6 +139,9 @@ class Journal:
             return messages.application_activity(self._source, application, self.actor, kind=row.kind)
         if row.shape is Shape.LOG_USED:
             return messages.audit_log_used(self._source, self.actor, self._trail.path.absolute().as_uri())
+        if row.shape is Shape.TRANSFER:
+            sender, receiver = (_end(detail.get(end, "")) or self._by for end in ("sender", "receiver"))
+            return _transfer(row)(self._source, sender, receiver, (), "", outcome=outcome)
         about = "urn:tce:" + ":".join([event, *(v for k, v in sorted(detail.items()) if k in _NAMING)])
         words = "; ".join([row.words, *(f"{key}: {value}" for key, value in sorted(detail.items()))])
         return messages.security_alert(self._source, row.kind, self._by, about, words, outcome=outcome)
@@ -147,6 +150,15 @@ class Journal:
         self._trail.append(
             event, actor=self.actor, outcome=outcome, detail=detail, message=message.decode("utf-8")
         )
+
+
+def _transfer(row: EventRow) -> Callable[..., bytes]:
+    begins = row.kind is messages.BEGIN_TRANSFERRING
+    return messages.begin_transferring if begins else messages.instances_transferred
+
+
+def _end(ae_title: str) -> Participant | None:
+    return Participant(ae_title, ae_title=ae_title) if ae_title else None
 
 
 # Details that say which thing an alert is about.

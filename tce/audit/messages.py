@@ -145,10 +145,16 @@ def import_(
 
 
 def begin_transferring(
-    source: Source, sender: Participant, receiver: Participant, studies: Sequence[Study], patient: str
+    source: Source,
+    sender: Participant,
+    receiver: Participant,
+    studies: Sequence[Study],
+    patient: str,
+    *,
+    outcome: Outcome = Outcome.SUCCESS,
 ) -> bytes:
     """Begin Transferring DICOM Instances (A.5.3.3), written by the sender before the first C-STORE."""
-    return _transfer(BEGIN_TRANSFERRING, "E", source, sender, receiver, studies, patient, Outcome.SUCCESS)
+    return _transfer(BEGIN_TRANSFERRING, "E", source, sender, receiver, studies, patient, outcome)
 
 
 def instances_transferred(
@@ -160,7 +166,10 @@ def instances_transferred(
     *,
     outcome: Outcome = Outcome.SUCCESS,
 ) -> bytes:
-    """DICOM Instances Transferred (A.5.3.5), written when a transfer has ended."""
+    """DICOM Instances Transferred (A.5.3.5), written when a transfer has ended, well or not.
+
+    Without a patient, where nothing is known of what was to be transferred, it names the two ends only.
+    """
     return _transfer(INSTANCES_TRANSFERRED, "C", source, sender, receiver, studies, patient, outcome)
 
 
@@ -299,7 +308,8 @@ def _patient_and_studies(root: Element, studies: Sequence[Study], patient: str) 
         for sop_class, count in sorted(study.instances.items()):
             etree.SubElement(description, "SOPClass", UID=sop_class, NumberOfInstances=str(count))
         etree.SubElement(description, "Anonymized").text = str(study.anonymized).lower()
-    _object(root, patient, "1", "1", PATIENT_NUMBER, name=patient)
+    if patient:
+        _object(root, patient, "1", "1", PATIENT_NUMBER, name=patient)
 
 
 def _object(

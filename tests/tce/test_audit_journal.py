@@ -51,7 +51,7 @@ def test_every_event_that_is_recorded_has_its_row() -> None:
     assert sorted(event for _, event in found if event not in EVENTS) == []
 
 
-@pytest.mark.parametrize("event", [name for name, row in EVENTS.items() if row.shape is not Shape.TRANSFER])
+@pytest.mark.parametrize("event", EVENTS)
 def test_an_event_becomes_a_valid_message_of_its_type(site: Site, event: str) -> None:
     """Each row gives a message that follows the schema and carries the row's code."""
     Journal(site, "ann").record(event, detail={"case": "lung-1", "digest": "sha256:00"})
@@ -65,6 +65,22 @@ def test_an_event_becomes_a_valid_message_of_its_type(site: Site, event: str) ->
     assert SCHEMA.validate(root), SCHEMA.error_log
     codes = {one.get("csd-code") for one in root.iter("EventTypeCode", "EventID")}
     assert row.kind.value in codes
+
+
+@pytest.mark.parametrize(
+    ("detail", "source", "destination"),
+    [({"receiver": "R"}, "AETITLES=ME", "AETITLES=R"), ({"sender": "S"}, "AETITLES=S", "AETITLES=ME")],
+    ids=["sent", "received"],
+)
+def test_a_transfer_of_which_no_studies_are_known_is_a_transfer(
+    site: Site, detail: dict[str, str], source: str, destination: str
+) -> None:
+    """A transfer that failed, or whose files are gone, still says from where to where it went."""
+    Journal(site, "me", ae_title="ME").record("export", success=False, detail=detail)
+    [record] = records(site)
+    root = etree.fromstring(record.message.encode())
+    assert record.outcome == Outcome.SERIOUS_FAILURE
+    assert [one.get("AlternativeUserID") for one in root.iter("ActiveParticipant")] == [source, destination]
 
 
 def test_an_alert_says_what_it_is_about(site: Site) -> None:
