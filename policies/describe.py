@@ -25,7 +25,7 @@ _STAGES = {
 _OPTIONS = {
     Option.CLEAN_PIXEL_DATA: "text burned into the pixels is blacked out",
     Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: "features that a person is recognized by are distorted",
-    Option.CLEAN_GRAPHICS: "annotations and overlays stay, without what could identify",
+    Option.CLEAN_GRAPHICS: "graphic annotations stay, without what could identify",
     Option.CLEAN_STRUCTURED_CONTENT: "structured reports and manifests stay, cleaned item by item",
     Option.CLEAN_DESCRIPTORS: "descriptions and comments stay as far as their words are known to be safe",
     Option.RETAIN_LONGITUDINAL_FULL_DATES: "dates and times stay as they are",
@@ -38,7 +38,7 @@ _OPTIONS = {
 }
 
 _GOES = {
-    Option.CLEAN_GRAPHICS: "annotations and overlays",
+    Option.CLEAN_GRAPHICS: "graphic annotations",
     Option.CLEAN_STRUCTURED_CONTENT: "the content of structured reports and manifests",
     Option.CLEAN_DESCRIPTORS: "descriptions and comments",
     Option.RETAIN_PATIENT_CHARACTERISTICS: "age, sex, size, weight and the like",
@@ -105,6 +105,7 @@ def _what_goes(policy: Policy) -> Iterable[str]:
     for option, words in _GOES.items():
         if option not in policy.options:
             yield words
+    yield "overlay planes (60xx,eeee): nobody can say what their bitmaps show"
     yield "whatever neither the standard's dictionary nor this policy knows"
 
 

@@ -87,6 +87,14 @@ def test_age_and_dates_are_told_as_the_policy_has_them(name: str, age: str, date
     assert dates in words
 
 
+@pytest.mark.parametrize("name", library())
+def test_overlay_planes_are_said_to_go(name: str) -> None:
+    """No policy keeps overlay planes, and none says so, whatever it does with other graphics."""
+    goes, _, stays = flat(describe(load_library(name))).partition("What stays")
+    assert "overlay planes (60xx,eeee)" in goes
+    assert "overlay" not in stays
+
+
 def test_the_counts_add_up_to_the_table() -> None:
     """Removed, replaced, cleaned and kept attributes together are those of Table E.1-1."""
     words = flat(describe(load_library("basic")))
