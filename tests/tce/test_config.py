@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from media.profiles import Profile
 from tce.config import ManagerSettings, NetworkSettings, PeopleSettings, Settings, Site, dumps, loads, save
 from tce.errors import ConfigFault, SiteMissing
 
@@ -53,6 +54,12 @@ def test_a_fault_is_named_with_its_line_and_key(text: str, words: list[str]) -> 
     for word in words:
         assert word in caught.value.what
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_every_profile_of_media_can_be_set(profile: Profile) -> None:
+    """What the medium writer can write is what tce.toml takes."""
+    assert loads(f"[media]\nprofile = '{profile}'\n", "tce.toml").media.profile is profile
 
 
 def test_all_faults_are_named_at_once() -> None:
