@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from tce import cases, wiring
 from tce.actors import export_manager, export_selector, receiver
@@ -69,7 +69,7 @@ def select(
     info: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file with the additional information: author, abstract, keywords, history, …"
+            help="YAML file with the additional information: author, abstract, keywords, category, level, history, …"
         ),
     ] = None,
     policy: Annotated[
@@ -124,26 +124,52 @@ def request_for(run: Session, case_id: str, *, with_policy: bool) -> PolicyReque
     return PolicyRequest(name=ref.name, version=ref.version, digest=ref.digest, case=case_id)
 
 
+_TEXT = ("author", "abstract", "affiliation", "contact")
+_CHOICES: Mapping[str, type[Category | Level]] = {"category": Category, "level": Level}
+_KEYS = tuple(field.name for field in fields(TeachingFileInfo))
+
+
 def information(path: Path) -> TeachingFileInfo:
     """Read additional information from YAML. Raises Refused naming every key that is wrong."""
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
-        if not isinstance(content, dict):
-            raise Refused(
-                f"{path.name} holds no keys", next_step="write author: …, abstract: … and keywords: […]"
-            )
-        for key, table in (("category", Category), ("level", Level)):
-            if isinstance(content.get(key), str):
-                content[key] = table.__members__.get(content[key].upper().replace("-", "_"), content[key])
-        return TypeAdapter(TeachingFileInfo).validate_python(content)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         raise Refused(f"{path.name} cannot be read as YAML", next_step="check the file") from None
-    except ValidationError as exc:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+    if not isinstance(content, dict):
         raise Refused(
-            f"{path.name}: {faults}",
-            next_step="author and abstract are text; keywords, history, finding, diagnosis, … are lists of text",
-        ) from None
+            f"{path.name} holds no keys", next_step="write author: …, abstract: … and keywords: […]"
+        )
+    needed = [key for key in ("author", "abstract", "keywords") if not content.get(key)]
+    faults = [f"{key} is missing" for key in needed]
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in _KEYS:
+            faults.append(f"{key} is no key of it; the keys are {', '.join(_KEYS)}")
+        elif value is not None and key not in needed:
+            found[key] = _row_of_information(str(key), value)
+            if found[key] is None:
+                faults.append(f"{key} {_what_it_is(key)}")
+    if faults:
+        raise Refused(f"{path.name}: {'; '.join(faults)}", next_step=f"correct these keys in {path.name}")
+    return TeachingFileInfo(**found)
+
+
+def _row_of_information(key: str, value: object) -> object:
+    """Return a value of table H-1 as the document holds it, or None when it cannot be one."""
+    if key in _CHOICES:
+        wanted = re.sub(r"[-_ ]+", " ", str(value)).casefold()
+        choices = ((kind, {str(word).casefold() for word in kind.value}) for kind in _CHOICES[key])
+        return next((kind for kind, words in choices if wanted in words), None)
+    if key in _TEXT:
+        return value if isinstance(value, str) else None
+    listed = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return tuple(value) if isinstance(value, list) and listed else None
+
+
+def _what_it_is(key: str) -> str:
+    if key in _CHOICES:
+        return f"is one of {', '.join(kind.meaning for kind in _CHOICES[key])}"
+    return "is text" if key in _TEXT else "is a list of text"
 
 
 @manager.command("run")
