@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from tce.actors.export_manager import audit_states
 from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, Session, session
 from tce.errors import ExportError
 from tce.exports import Exports
-from tce.ledger import Change, Export
+from tce.ledger import Export
 from tce.road import Reason
 from tce.states import State
 
@@ -27,12 +28,7 @@ ExportId = Annotated[
 
 @contextmanager
 def _index(run: Session) -> Iterator[Exports]:
-    journal = Journal(run.site, run.person)
-
-    def observe(change: Change) -> None:
-        journal.record(f"export.{change.after}", detail={"export": change.export_id, "by": "a person"})
-
-    index = Exports(run.site.exports_url, observer=observe)
+    index = Exports(run.site.exports_url, observer=audit_states(Journal(run.site, run.person)))
     try:
         yield index
     finally:
@@ -95,7 +91,7 @@ def retry(context: typer.Context, export: ExportId) -> None:
     """
     run = session(context)
     with _index(run) as index:
-        _told(run, index.retry(export))
+        _done(run, "export.retried", index.retry(export))
 
 
 @app.command()
@@ -110,7 +106,7 @@ def hold(
     """
     run = session(context)
     with _index(run) as index:
-        _told(run, index.hold(export, [Reason("held-by-person", reason)]))
+        _done(run, "export.held", index.hold(export, [Reason("held-by-person", reason)]))
 
 
 @app.command()
@@ -126,18 +122,19 @@ def release(context: typer.Context, export: ExportId) -> None:
             raise ExportError(
                 f"export {export} is {found.state}, not held", next_step="see: tce exports list"
             )
-        _told(run, index.retry(export))
+        _done(run, "export.released", index.retry(export))
 
 
 @app.command()
 def cancel(context: typer.Context, export: ExportId) -> None:
-    """Give an export up. What it would have exported stays in the spool until its time is over.
+    """Give an export up. Nothing more of it is sent. What was received for it stays in the spool: this version removes
+    nothing from there.
 
     Example: tce exports cancel 3f9a0c11d2e4
     """
     run = session(context)
     with _index(run) as index:
-        _told(run, index.cancel(export))
+        _done(run, "export.cancelled", index.cancel(export))
 
 
 def _row(export: Export) -> dict[str, Any]:
@@ -153,7 +150,8 @@ def _row(export: Export) -> dict[str, Any]:
     }
 
 
-def _told(run: Session, export: Export) -> None:
+def _done(run: Session, event: str, export: Export) -> None:
+    Journal(run.site, run.person).record(event, detail={"export": export.id})
     run.say(f"export {export.id} is {export.state}; who must act: {export.who_acts}")
 
 
