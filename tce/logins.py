@@ -1,14 +1,17 @@
 """How the people and services of a site come to a session with its Vault.
 
-Embedded, passwords and role secrets lie in the site's own files and the server is started when it is needed.
-With a Vault of the site's own, people bring ``VAULT_TOKEN`` from their own login. Every login of a person is
+People may bring ``VAULT_TOKEN`` from a login of their own; with a Vault of the site's own they must. Embedded,
+role secrets and first passwords lie in the site's own files, and the server is started when it is needed; who has
+removed the own password's file gives ``TCE_PASSWORD`` or is asked at the terminal. Every login of a person is
 written to the audit trail, also one that failed. No secret leaves this module except inside a client.
 """
 
 from __future__ import annotations
 
+import getpass
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tce.audit.journal import Journal
@@ -22,14 +25,28 @@ from vault.secrecy import Secret
 from vault.server import EmbeddedServer
 
 TOKEN_VARIABLE = "VAULT_TOKEN"  # noqa: S105 (the name of a variable, no token)
+PASSWORD_VARIABLE = "TCE_PASSWORD"  # noqa: S105 (likewise)
+
+
+def ask_at_terminal(prompt: str) -> str:
+    """Ask for a password without showing it; empty where there is no terminal to ask at."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return ""
+    return getpass.getpass(prompt)
 
 
 class Logins:
     """Sessions with the Vault of one site."""
 
-    def __init__(self, site: Site, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        site: Site,
+        environment: Mapping[str, str] = os.environ,
+        ask: Callable[[str], str] = ask_at_terminal,
+    ) -> None:
         self._site = site
         self._environment = environment
+        self._ask = ask
         self._credentials = Credentials(site.vault_home)
 
     @property
@@ -78,18 +95,42 @@ class Logins:
         Journal(self._site, name).record("login")
         return client
 
+    def token_holder(self) -> str:
+        """Return the name of the person whose token was brought along, or nothing. Raises Forbidden."""
+        client = self._by_token()
+        return client.whoami() if client else ""
+
     def _person(self, name: str) -> Client:
-        if self.embedded:
-            return self._credentials.person(self.url(), name)
-        token = self._environment.get(TOKEN_VARIABLE, "")
-        if not token:
+        client = self._by_token()
+        if client is not None:
+            if client.whoami() != name:
+                raise NotAllowed(
+                    f"the token in {TOKEN_VARIABLE} is not {name}'s",
+                    next_step=f"log in as yourself, or unset {TOKEN_VARIABLE}",
+                )
+            return client
+        if not self.embedded:
             raise LoginFailed(
                 "you are not logged in", next_step=f"log in at your Vault and set {TOKEN_VARIABLE}"
             )
-        client = Client(self.url(), token=Secret(token), ca=self._ca, namespace=self._space)
-        if client.whoami() != name:
-            raise NotAllowed(f"the token in {TOKEN_VARIABLE} is not {name}'s", next_step="log in as yourself")
-        return client
+        return Client.login_userpass(self.url(), name, self._password(name))
+
+    def _by_token(self) -> Client | None:
+        token = self._environment.get(TOKEN_VARIABLE, "")
+        return Client(self.url(), token=Secret(token), ca=self._ca, namespace=self._space) if token else None
+
+    def _password(self, name: str) -> Secret[str]:
+        kept = self._credentials.password(name)
+        if kept is not None:
+            return kept
+        given = self._environment.get(PASSWORD_VARIABLE, "") or self._ask(f"Password of {name}: ")
+        if not given:
+            raise LoginFailed(
+                f"no password of {name} is kept in the site",
+                next_step=f"set {PASSWORD_VARIABLE} or {TOKEN_VARIABLE}, or work at a terminal; "
+                f"a new person is set up by tce vault provision",
+            )
+        return Secret(given)
 
     @property
     def _ca(self) -> Path | None:

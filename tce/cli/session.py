@@ -27,6 +27,7 @@ from rich.table import Table
 
 from tce.config import Site
 from tce.errors import NotAllowed
+from tce.logins import Logins
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON, for programs.")]
 
@@ -49,12 +50,13 @@ class Session:
         return site
 
     def acting(self, role: str, verb: str) -> str:
-        """Return the person given with ``--as``, who must have ``role`` here.
+        """Return the person given with ``--as``, or by a token, who must have ``role`` here.
 
         Raises NotAllowed, naming who could do it. The Vault refuses as well; this says it in better words.
         """
         people = self.site.settings.people
         able = [name for plural, name in people.everyone() if plural == f"{role}s"]
+        self.person = self.person or Logins(self.site).token_holder()
         if not self.person:
             raise NotAllowed(
                 f"{verb} needs {_a(role)}: say who you are",

@@ -7,6 +7,7 @@ ended. This module walks the steps and tells what they found.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -19,6 +20,7 @@ from rich.console import Console
 from tce.demo.folder import DemoFolder
 from tce.demo.road import POLICY, Road
 from tce.errors import Exit, Held, Refused
+from tce.logins import PASSWORD_VARIABLE, TOKEN_VARIABLE
 
 
 @dataclass
@@ -41,6 +43,9 @@ def run(root: Path, *, own: Path | None, out: Console, err: Console) -> Account:
     own = own.expanduser().absolute() if own else None
     if own is not None and not own.is_dir():
         raise Refused("there is no folder to take studies from", next_step="name one: --from DIR")
+    # The people of the demo have logins of its own.
+    for variable in (TOKEN_VARIABLE, PASSWORD_VARIABLE):
+        os.environ.pop(variable, None)
     # Asked to end, the demo ends what it has started; killed, the next run in the folder does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.REFUSED))
     with folder.made_anew():
