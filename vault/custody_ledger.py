@@ -41,7 +41,10 @@ ALLOWED: Mapping[State, tuple[State, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: whose patients (by pseudonym), which fields, why, by whom, until when, and its state."""
+    """One request: whose patients (by pseudonym), which fields, why, by whom, until when, and its state.
+
+    ``decided_by`` is who approved or denied it last; the use by its requester changes nothing of that.
+    """
 
     id: str
     case_id: str
@@ -102,11 +105,14 @@ class Ledger:
         Raises NotApproved when the request is not in a state that allows it, for instance because somebody
         else was quicker. If the change cannot be recorded it is not made.
         """
+        changes = {"state": str(state)}
+        if state is not State.USED:
+            changes |= {"decided_by": who, "decided": timestamp()}
         with self._database.writing() as connection:
             changed = connection.execute(
                 sa.update(requests)
                 .where(requests.c.id == request_id, requests.c.state.in_([str(s) for s in ALLOWED[state]]))
-                .values(state=str(state), decided_by=who, decided=timestamp())
+                .values(changes)
             )
             if changed.rowcount != 1:
                 raise NotApproved(

@@ -130,7 +130,7 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
             "purpose": one.purpose,
             "ticket": one.ticket,
             "requested_by": one.requester,
-            "last_step_by": one.decided_by,
+            "decided_by": one.decided_by,
             "until": one.expires,
         }
         for one in _custody(run, "listing requests").requests()

@@ -100,6 +100,16 @@ def test_two_custodians_reveal_one_patient(room: Room) -> None:
     assert opened.withheld == 0
 
 
+def test_who_approved_is_kept_after_the_use(room: Room) -> None:
+    """A used request still names both custodians: revealing does not look like an approval of one's own."""
+    request = room.ask("carol")
+    approved = room.of("dave").approve(request.id)
+    room.of("carol").reveal(request.id)
+    [used] = [one for one in room.of("erin").requests() if one.id == request.id]
+    assert (used.state, used.requester, used.decided_by) == (State.USED, "carol", "dave")
+    assert used.decided == approved.decided
+
+
 def test_any_two_of_three_can(room: Room) -> None:
     """Whichever two custodians come together, they can."""
     for requester, approver in [("carol", "dave"), ("erin", "carol"), ("dave", "erin")]:
