@@ -138,15 +138,18 @@ class Exports:
         order = [DocumentKind.INSTANCE, DocumentKind.INFORMATION, DocumentKind.MANIFEST]
         return sorted((_member(row, where) for row in rows), key=lambda member: order.index(member.kind))
 
-    def give_back(self, export: Export, reason: Reason, *, wait: float) -> None:
-        """End a lease without a result; the export is taken again after ``wait`` seconds."""
+    def give_back(self, export: Export, reason: Reason, *, wait: float, counted: bool = True) -> None:
+        """End a lease without a result; the export is taken again after ``wait`` seconds.
+
+        It counts as an attempt, unless nothing that was to be done could even be tried.
+        """
         with self._transaction() as tx:
             if export.state is State.WORKING:
                 tx.change(export.number, Verb.GIVE_BACK)
             tx.set(
                 export.number,
                 leased=False,
-                attempts=exports.c.attempts + 1,
+                attempts=exports.c.attempts + int(counted),
                 not_before=tx.now + wait,
                 reasons=dump([reason]),
             )

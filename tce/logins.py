@@ -141,6 +141,24 @@ class Logins:
         return self._site.settings.vault.namespace or None
 
 
+class ServiceSession:
+    """The session of a service for a process that runs for long: it follows an embedded server that was restarted
+    at another port, and never starts one. Raises LoginFailed, Unreachable or Sealed."""
+
+    def __init__(self, logins: Logins, service: Service) -> None:
+        self._logins = logins
+        self._service = service
+        self._client = logins.service(service)
+
+    def client(self) -> Client:
+        """Return a client of the server as it runs now, or of the one that ran last."""
+        if self._logins.embedded:
+            status = self._logins.server.status()
+            if status.running and not status.sealed and status.url != self._client.url:
+                self._client = self._logins.service(self._service)
+        return self._client
+
+
 def plan_of(site: Site) -> SitePlan:
     """Return who may be what at the Vault, from the site's settings. Raises BadPlan."""
     people: dict[str, frozenset[Role]] = {}

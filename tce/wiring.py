@@ -23,7 +23,7 @@ from tce.cases import Case
 from tce.config import Site
 from tce.errors import NotApproved, TceError
 from tce.exports import Exports
-from tce.logins import Logins
+from tce.logins import Logins, ServiceSession
 from tce.releasing import SignedReleases
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Rooms, Workshop
 from tce.shelf import Shelf
@@ -166,20 +166,20 @@ class RoadAuditor:
 
 def rooms(site: Site) -> Rooms:
     """Return what the Export Manager takes from the other rooms. Raises what a login at the Vault raises."""
-    client = Logins(site).service(Service.MANAGER)
+    session = ServiceSession(Logins(site), Service.MANAGER)
     shelf = Shelf(site.policies_dir)
 
     def for_case(terms: CaseTerms) -> Workshop[OpenDraft]:
         case = cases.load(site.cases_dir, terms.id)
         return workshop(
             shelf.exactly(case.stage2).policy,
-            CasePseudonyms(client, case=case.id, prefix=case.prefix),
+            CasePseudonyms(session.client(), case=case.id, prefix=case.prefix),
             trial=case.trial_attributes(),
             minimum_cohort=terms.minimum_cohort,
         )
 
     def sign(payload: bytes) -> str:
-        return sign_release(client, payload)
+        return sign_release(session.client(), payload)
 
     return Rooms(
         cases=ApprovedCases(site),

@@ -3,7 +3,7 @@
 One export at a time, leased; whatever happens to this process, the export is taken again, and since
 pseudonyms and policy are the same, the same bytes come out. Nothing is decided by guessing: what a check does
 not pass is held with its reasons, what a service could not do now is tried again with longer and longer
-pauses.
+pauses. Only a key server that is away is waited for without end.
 """
 
 from __future__ import annotations
@@ -42,9 +42,12 @@ from tce.road import (
 )
 from tce.spool import Spool
 from tce.states import State
+from vault.errors import Sealed as SealedVault
+from vault.errors import Unreachable, VaultRoomError
 
 ATTEMPTS = 8
 _LONGEST_WAIT = 300.0
+_LONGEST_ABSENCE = 60.0
 _CASE_ID = re.compile(r"[a-z][a-z0-9-]{0,30}")  # anything else is free text and no name of a case
 
 
@@ -56,6 +59,7 @@ class Worker:
         self._spool = spool
         self._rooms = rooms
         self._ae_title = ae_title
+        self._absences = 0  # times in a row that the key server was away
 
     def run(self, stop: threading.Event, poll_seconds: float, stale_seconds: float) -> None:
         """Work until ``stop`` is set."""
@@ -74,10 +78,14 @@ class Worker:
         except Hold as exc:
             with _unless_overtaken():
                 self._exports.hold(export.id, exc.reasons)
+        except (Unreachable, SealedVault) as exc:
+            self._wait_for_the_keys(self._exports.get(export.id), exc)
+            return True
         except Exception as exc:
             # Our own errors say what happened without a value; of a foreign one only the kind is kept.
             what = str(getattr(exc, "what", f"it failed with {type(exc).__name__}"))
             self._try_later(self._exports.get(export.id), [Reason("failed", what)])
+        self._absences = 0
         return True
 
     def _take_down_the_road(self, export: Export) -> None:
@@ -194,6 +202,14 @@ class Worker:
             else:
                 wait = min(_LONGEST_WAIT, 2.0**export.attempts)
                 self._exports.give_back(export, reasons[0], wait=wait)
+
+    def _wait_for_the_keys(self, export: Export, exc: VaultRoomError) -> None:
+        """Give the lease back without counting: nothing can be done for any export until the keys are back."""
+        wait = min(_LONGEST_ABSENCE, 2.0**self._absences)
+        self._absences += 1
+        reason = Reason("key-server-away", f"{exc.what}; it is asked again at least every minute")
+        with _unless_overtaken():
+            self._exports.give_back(export, reason, wait=wait, counted=False)
 
 
 def _unless_overtaken() -> contextlib.suppress:

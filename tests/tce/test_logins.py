@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from tce import site as sites
 from tce.audit.trail import Trail
 from tce.cli.session import Session
 from tce.config import PeopleSettings, Settings, Site, save
 from tce.errors import NotAllowed
-from tce.logins import Logins
+from tce.logins import Logins, ServiceSession
 from tests.conftest import SiteVault
-from vault.errors import LoginFailed
+from vault.errors import LoginFailed, Unreachable
+from vault.provision import Service
+from vault.server import EmbeddedServer
 
 pytestmark = pytest.mark.vault
 
@@ -98,6 +103,28 @@ def test_a_wrong_password_is_refused_on_record(site: Site, erin_s_password: str)
         Logins(site, {"TCE_PASSWORD": f"not {erin_s_password}"}, never).person("erin")
     assert erin_s_password not in caught.value.what + caught.value.next_step
     assert [one.detail["refusal"] for one in Trail(site.audit_trail).records()] == ["LoginFailed"]
+
+
+def test_a_service_follows_its_server_and_never_starts_it(tmp_path: Path) -> None:
+    """A process that runs for months finds the server again when it comes back at another port."""
+    site = sites.make(tmp_path)
+    server = EmbeddedServer(site.vault_home)
+    try:
+        session = ServiceSession(Logins(site), Service.MANAGER)
+        before = session.client()
+        assert session.client() is before
+        server.stop()
+        with pytest.raises(Unreachable):
+            session.client().read("auth/token/lookup-self")
+        assert not server.status().running
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stranger.bind(("127.0.0.1", urlsplit(before.url).port or 0))
+            stranger.listen()
+            assert server.start().url != before.url
+            assert session.client().read("auth/token/lookup-self") is not None
+    finally:
+        server.stop()
 
 
 def test_nobody_is_asked_where_there_is_no_terminal(

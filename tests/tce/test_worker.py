@@ -40,6 +40,7 @@ from tests.tce.parts import (
     rooms,
     terms,
 )
+from vault.errors import Sealed, Unreachable
 
 NOWHERE = Peer("RECEIVER", "127.0.0.1", 1)
 
@@ -263,6 +264,54 @@ def test_a_service_that_is_away_is_asked_again(bench: Bench, ct: list[Path]) -> 
     assert "secret" not in str(export.reasons)
     bench.clock.now += 10
     assert bench.work().state is State.DELIVERING
+
+
+def test_a_key_server_that_is_away_uses_up_no_attempt(bench: Bench, ct: list[Path]) -> None:
+    """However long it is away, the export waits, says so, and goes on when the key server is back."""
+    real = rooms(bench.cases, bench.log, bench.releases)
+    calls: list[float] = []
+    away = True
+
+    def workshop(case: CaseTerms) -> Workshop[Any]:
+        calls.append(bench.clock.now)
+        if away:
+            raise Unreachable("Vault at https://vault.example does not answer")
+        return real.workshop(case)
+
+    bench.worker = Worker(bench.exports, bench.spool, replace(real, workshop=workshop), MANAGER)
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    for _ in range(3 * ATTEMPTS * 100):
+        export = bench.work()
+        bench.clock.now += 1
+    assert (export.state, export.attempts) == (State.READY, 0)
+    assert [reason.code for reason in export.reasons] == ["key-server-away"]
+    assert "does not answer" in export.reasons[0].what
+    assert ATTEMPTS < len(calls) < 100, "it is asked with pauses, and not with endless ones"
+    away = False
+    bench.clock.now += 60
+    assert bench.work().state is State.DELIVERING
+
+
+def test_a_key_server_that_is_back_is_asked_soon_the_next_time(bench: Bench, ct: list[Path]) -> None:
+    """The pauses grow while it is away, and begin anew after it has served."""
+    real = rooms(bench.cases, bench.log, bench.releases)
+    answers = iter([Sealed("x")] * 6 + [None] + [Sealed("x")] * 2)
+
+    def workshop(case: CaseTerms) -> Workshop[Any]:
+        if (refusal := next(answers, None)) is not None:
+            raise refusal
+        return real.workshop(case)
+
+    bench.worker = Worker(bench.exports, bench.spool, replace(real, workshop=workshop), MANAGER)
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    while (export := bench.work()).state is not State.DELIVERING:
+        bench.clock.now += 60
+    bench.exports.hold(export.id, [Reason("held-by-person", "x")])
+    bench.exports.retry(export.id)
+    assert bench.work().state is State.READY
+    bench.clock.now += 2
+    bench.work()
+    assert next(answers, "none left") == "none left"
 
 
 def test_a_receiver_that_never_answers_fails_the_export_in_the_end(bench: Bench, ct: list[Path]) -> None:
