@@ -10,8 +10,10 @@ alone. It serves PS3.15 Annex E.1.1 (de-identifier).
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +47,7 @@ from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _HEAD = 1 << 16
 _MOST_CONTEXTS = 256
+_LOOK = 1 << 20
 _WARY_FOR = 512
 """For how many instances texts are searched one by one, after one of them named somebody."""
 
@@ -167,8 +170,13 @@ class Engine:
             Refusal: it cannot be de-identified; ``reason`` says why.
             OSError: it cannot be opened.
         """
-        descriptor = os.open(path, os.O_RDONLY)
+        # A pipe or a device would never end; opening must not wait for one.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Refusal(
+                    "not-dicom", "This is not a regular file.", next_step="Leave it out of the selection."
+                )
             return self._read(FileSource(descriptor))
         except BaseException:
             os.close(descriptor)
@@ -245,10 +253,14 @@ class Engine:
         transfer_syntax_uid = draft._meta.transfer_syntax_uid
         # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
         parts, kept = self._render(draft, draft._pieces, facts, answers)
-        if not draft._plan.suspicious and search_for(facts.known_words).finds_in_any(kept):
+        if not draft._plan.suspicious and search_for(facts.known.telling, facts.known.compact).finds_in_any(
+            kept
+        ):
             self._wary = _WARY_FOR
             parts, kept = self._without_known_words(draft, answers)
-        if search_for(facts.unmistakable).finds_in_any(kept):
+        if search_for(facts.known.unmistakable).finds_in_any(
+            itertools.chain(kept, _looked_at(parts, draft._data))
+        ):
             raise Held(
                 "names-the-patient",
                 "Binary data, or a term of the standard, contains a word that names somebody.",
@@ -295,7 +307,7 @@ class Engine:
 
     def _context(self, draft: Draft, facts: Facts, answers: _Answers) -> object:
         """Return one object for all instances whose values, pseudonyms apart, are rendered alike."""
-        context = (draft._original.subject.patient, facts.decode, facts.known_words, answers.date_offset)
+        context = (draft._original.subject.patient, facts.decode, facts.known, answers.date_offset)
         if len(self._contexts) > _MOST_CONTEXTS:
             self._contexts.clear()
         return self._contexts.setdefault(context, context)
@@ -364,6 +376,15 @@ def _data_set(source: FileSource, meta: FileMeta, encoding: Encoding) -> tuple[S
     return source, meta.data_set_offset
 
 
+def _looked_at(parts: list[bytes | Copy], data: Source) -> Iterator[bytes]:
+    """Yield what may hold text of the ranges that are copied unread, a part at a time, with some overlap."""
+    for part in parts:
+        if isinstance(part, Copy):
+            for offset, length in part.looked_at:
+                for at in range(offset, offset + length, _LOOK):
+                    yield data.read(at, min(_LOOK + 64, offset + length - at))
+
+
 def _write(
     out: Path,
     scratch: Path,
@@ -390,6 +411,7 @@ def _write(
                     run.clear()
                     copy_range(source.descriptor, part.offset, part.length, target)
             _write_all(target, b"".join(run))
+        source.require_unchanged()
         os.link(temporary, out)
     finally:
         os.close(target)

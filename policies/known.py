@@ -6,8 +6,11 @@ order (PS3.15 E.1.1: protecting an attribute protects its value wherever else it
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from policies.dates import read_date
@@ -23,19 +26,57 @@ def words_of(raw: bytes) -> frozenset[str]:
     return frozenset(word.decode("latin-1").lower() for word in _WORD.findall(raw))
 
 
-@lru_cache(maxsize=256)
-def telling_words(values: frozenset[bytes]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the words of identifying values that tell something on their own, and the unmistakable among them.
+@lru_cache(maxsize=1024)
+def respelled(value: str, encodings: tuple[str, ...]) -> frozenset[str]:
+    """Return the words of a decoded value as they look when they are written otherwise.
 
-    Words below three letters and numbers below four digits occur everywhere; they are left out. Unmistakable words can
-    hardly stand anywhere by chance: at least five letters and no safe word, or eight digits. Shorter numbers occur
-    inside UIDs, numbers that could be dates among dates, and safe words inside code strings.
+    A word with letters beyond ASCII may stand elsewhere in another case, in another character set than declared, or
+    without its accents. The words come in the form of :func:`words_of`.
     """
+    found: set[str] = set()
+    for word in re.findall(r"\w+", value):
+        if word.isascii():
+            continue
+        for form in {word, word.lower(), word.upper(), word.title()}:
+            for encoding in (*encodings, *_ENCODINGS):
+                with contextlib.suppress(LookupError, UnicodeError):
+                    found |= words_of(form.encode(encoding))
+            for plain in (form.translate(_LATIN), form):
+                bare = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore")
+                found |= words_of(bare)
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWords:
+    """What names the subject of an instance, or another person in it, in the form of :func:`words_of`.
+
+    ``telling`` are words that say something on their own. ``unmistakable`` are those that can hardly stand anywhere
+    by chance: at least five letters and no safe word, or eight digits. ``compact`` are whole identifiers and names
+    without spaces and punctuation, to be found in a text without its own.
+    """
+
+    telling: frozenset[str] = frozenset()
+    unmistakable: frozenset[str] = frozenset()
+    compact: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=256)
+def known_words(
+    names: frozenset[bytes], identifiers: frozenset[bytes], further: frozenset[str] = frozenset()
+) -> KnownWords:
+    """Return what to search for, from names of persons and from other identifying values.
+
+    ``further`` are words of names in other spellings (:func:`respelled`). Words below three letters and numbers below
+    four digits occur everywhere; alone they are left out. Shorter numbers occur inside UIDs, numbers that could be
+    dates among dates, and safe words inside code strings.
+    """
+    words = further.union(*map(words_of, names)) | (
+        frozenset[str]().union(*map(words_of, identifiers)) - _COMMON
+    )
+    words -= _PLACEHOLDERS
     telling = frozenset(
-        word
-        for value in values
-        for word in words_of(value)
-        if len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST_WORD) and word not in _COMMON
+        word for word in words if len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST_WORD)
     )
     unmistakable = frozenset(
         word
@@ -44,14 +85,43 @@ def telling_words(values: frozenset[bytes]) -> tuple[frozenset[str], frozenset[s
         and word not in shipped_vocabulary()
         and read_date(word.encode("latin-1")) is None
     )
-    return telling, unmistakable
+    compact = {compacted(value) for value in identifiers} | {
+        form for name in names for form in _joined_names(name)
+    }
+    compact |= {word.lstrip("0") for word in compact if word.isdigit()}
+    return KnownWords(
+        telling,
+        unmistakable,
+        frozenset(
+            word
+            for word in compact
+            if len(word) >= (5 if word.isdigit() else _SHORTEST_COMPACT) and word not in _PLACEHOLDERS
+        ),
+    )
+
+
+def compacted(raw: bytes) -> str:
+    """Return the letters and digits of a value in lower case."""
+    return raw.decode("latin-1").translate(_NO_PUNCTUATION).lower()
+
+
+def _joined_names(name: bytes) -> Iterator[str]:
+    for group in name.split(b"="):
+        family, _, given = (part.strip() for part in group.partition(b"^"))
+        given = given.split(b"^")[0].strip()
+        if family and given:
+            yield compacted(family + given)
+            yield compacted(given + family)
 
 
 @lru_cache(maxsize=8192)
-def words_found(raw: bytes, telling: frozenset[str], unmistakable: frozenset[str]) -> frozenset[str]:
-    """Return the telling words among the words of a value, and the unmistakable ones anywhere in it."""
-    text = raw.decode("latin-1").lower()
-    return (telling & words_of(raw)) | {word for word in unmistakable if word in text}
+def words_found(raw: bytes, known: KnownWords) -> frozenset[str]:
+    """Return the telling words among the words of a value, the unmistakable and the compact ones anywhere in it."""
+    text, compact = raw.decode("latin-1").lower(), compacted(raw)
+    found = {word for word in known.unmistakable if word in text} | {
+        word for word in known.compact if word in compact
+    }
+    return (known.telling & words_of(raw)) | found
 
 
 class WordSearch:
@@ -61,20 +131,26 @@ class WordSearch:
     searched again.
     """
 
-    def __init__(self, words: frozenset[str]) -> None:
-        self._words = [word.encode("latin-1") for word in words]
+    def __init__(self, words: frozenset[str], compact: frozenset[str] = frozenset()) -> None:
+        self._words = words
+        self._compact = compact
         self._clear: set[bytes] = set()
         self._remembered = 0
 
     def finds_in_any(self, chunks: Iterable[bytes]) -> bool:
         """Say whether any of the words stands in any of the chunks."""
         clear = self._clear
-        return any(chunk not in clear and self._finds(chunk) for chunk in chunks)
+        return any(chunk not in clear and self.finds(chunk) for chunk in chunks)
 
-    def _finds(self, chunk: bytes) -> bool:
-        lower = chunk.lower()
+    def finds(self, chunk: bytes) -> bool:
+        """Say whether any of the words stands in the chunk."""
+        lower = chunk.decode("latin-1").lower()
         if any(word in lower for word in self._words):
             return True
+        if self._compact:
+            compact = lower.translate(_NO_PUNCTUATION)
+            if any(word in compact for word in self._compact):
+                return True
         if self._remembered > _MOST_REMEMBERED:
             self._clear.clear()
             self._remembered = 0
@@ -83,14 +159,23 @@ class WordSearch:
         return False
 
 
-@lru_cache(maxsize=16)
-def search_for(words: frozenset[str]) -> WordSearch:
+@lru_cache(maxsize=32)
+def search_for(words: frozenset[str], compact: frozenset[str] = frozenset()) -> WordSearch:
     """Return the search for these words that this process has used before, with what it remembers."""
-    return WordSearch(words)
+    return WordSearch(words, compact)
 
 
-_MOST_REMEMBERED = 1 << 22
-_COMMON = frozenset(
-    {"street", "road", "avenue", "hospital", "clinic", "doctor", "prof", "none", "unknown", "removed"}
-    | {"anonymous", "anonymized", "patient", "subject"}
+_SHORTEST_COMPACT = 4
+_NO_PUNCTUATION = {code: None for code in range(0x80) if not chr(code).isalnum()}
+_ENCODINGS = (
+    *("utf-8", "latin-1", "iso8859-2", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8", "iso8859-9"),
+    *("gb18030", "shift_jis", "euc_jp", "euc_kr"),
 )
+_LATIN = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "å": "aa", "ø": "oe", "æ": "ae"}
+    | {"Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "Å": "Aa", "Ø": "Oe", "Æ": "Ae"}
+)
+_MOST_REMEMBERED = 1 << 22
+_COMMON = frozenset({"street", "road", "avenue", "hospital", "clinic", "doctor", "prof"})
+"""Words of addresses and institutions that name nobody."""
+_PLACEHOLDERS = frozenset({"none", "unknown", "removed", "anonymous", "anonymized", "patient", "subject"})

@@ -14,6 +14,7 @@ from typing import Final
 from policies.elements import ITEM, ITEM_END, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
 from policies.errors import Refusal
 from policies.pieces import (
+    KEEP_BULK,
     KEEP_LONG,
     KEEP_SHORT,
     PRIVATE,
@@ -173,7 +174,7 @@ def _sequence(
             _ran_out(undefined, tag)
         inner: Table | None = table
         if table.filters_items:
-            inner = table.for_item(buf[at:item_stop], facts.explicit)
+            inner = table.for_item(buf, at, item_stop, facts.explicit)
         if inner is None:
             facts.dropped_items += 1
             changed = True
@@ -241,7 +242,7 @@ def _level(
                 _out_of_item(may_grow or open_item)
             length = u32(buf, start)[0]
             start = pos + 12
-        if kind == KEEP_LONG and length != UNDEFINED_LENGTH:
+        if kind in (KEEP_LONG, KEEP_BULK) and length != UNDEFINED_LENGTH:
             pos = start + length
             continue
         if private is None:

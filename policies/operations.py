@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
+from pydicom._uid_dict import UID_dictionary
+
 from policies.dates import DUMMY_DATE, DUMMY_DATETIME, DUMMY_TIME, shift_date, shift_datetime
 from policies.elements import PADDING
 from policies.generalize import Bands, age_string, read_age
@@ -20,7 +22,7 @@ from policies.pseudonyms import Identifier, Kind
 from policies.text import Cleaner, shipped_vocabulary
 
 DICOM_ROOT = b"1.2.840.10008."
-"""UIDs of the standard itself are never replaced: they name classes and well-known instances."""
+"""The root of the standard's own UIDs."""
 
 _PADDING = PADDING.encode()
 
@@ -215,7 +217,7 @@ class CleanText(_Operation):
         """Return the safe words."""
         text = raw.decode("latin-1")
         parts = [text] if self.vr in (b"LT", b"ST", b"UT") else text.split("\\")
-        kept = "\\".join(self.cleaner.clean(part.strip(" \0"), facts.known_words) for part in parts)
+        kept = "\\".join(self.cleaner.clean(part.strip(" \0"), facts.known.telling) for part in parts)
         return kept.encode("ascii") if kept.strip("\\") else self.otherwise
 
 
@@ -247,7 +249,7 @@ class DropKnown(_Operation):
         """
         if self.vr == b"CS" and words_of(raw) <= shipped_vocabulary():
             return raw
-        found = words_found(raw, facts.known_words, facts.unmistakable)
+        found = words_found(raw, facts.known)
         if found and self.vr in _NUMBERS:
             # A number may equal somebody's number by chance; letters have no business here.
             found = frozenset(word for word in found if not word.isdigit())
@@ -275,9 +277,17 @@ class NoteReference(_Operation):
 def uid_parts(raw: bytes) -> tuple[Identifier | bytes, ...]:
     """Return the UIDs of a value: identifiers to be replaced, and as bytes those that stay as they are."""
     return tuple(
-        part if not part or part.startswith(DICOM_ROOT) else Identifier(Kind.UID, "", part.decode("latin-1"))
+        part if not part or _is_registered(part) else Identifier(Kind.UID, "", part.decode("latin-1"))
         for part in _parts(raw)
     )
+
+
+def _is_registered(uid: bytes) -> bool:
+    """Say whether a UID is one of the standard's own (PS3.6 annex A): those name classes and well-known instances.
+
+    That a UID begins like one of them is not enough: anybody can write that.
+    """
+    return uid.startswith(DICOM_ROOT) and uid.decode("latin-1") in UID_dictionary
 
 
 def _parts(raw: bytes) -> list[bytes]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from policies.elements import encode, encode_item, tag_bytes
+from policies.known import KnownWords
 from policies.pseudonyms import Identifier
 
 KEEP_SHORT: Final = 0
@@ -22,6 +23,8 @@ REMOVE: Final = 2
 CHANGE: Final = 3
 DESCEND: Final = 4
 PRIVATE: Final = 5
+KEEP_BULK: Final = 7
+"""KEEP_LONG for binary data that may be too large to read; the kernel copies it then."""
 REPLACE: Final = 6
 """The element becomes the same bytes in every instance (``Entry.fixed``)."""
 
@@ -88,8 +91,11 @@ class Table(Protocol):
         """Return (and remember) the entry for a head that is not yet in ``entries``."""
         ...
 
-    def for_item(self, item: bytes, explicit: bool) -> Table | None:
-        """Return the table for one item, or None to drop it; asked only when ``filters_items``."""
+    def for_item(self, buf: bytes, start: int, end: int, explicit: bool) -> Table | None:
+        """Return the table for the item that begins at ``start`` and ends not behind ``end``, or None to drop it.
+
+        Asked only when ``filters_items``.
+        """
         ...
 
     def implicit(self) -> Table:
@@ -126,8 +132,7 @@ class Facts:
         self.age_years: int | None = None
         self.age_value = b""
         self.carried: dict[int, Changed] = {}
-        self.known_words: frozenset[str] = frozenset()
-        self.unmistakable: frozenset[str] = frozenset()
+        self.known = KnownWords()
         self.decode: Callable[[bytes], str] = lambda raw: raw.decode("latin-1")
 
     def in_implicit(self) -> Facts:
@@ -140,15 +145,16 @@ class Facts:
         """Take over what was learnt of the subject in another pass over the same instance."""
         self.issuer, self.study, self.decode = other.issuer, other.study, other.decode
         self.age_years, self.age_value, self.carried = other.age_years, other.age_value, other.carried
-        self.known_words, self.unmistakable = other.known_words, other.unmistakable
+        self.known = other.known
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A range of the source, copied as it is."""
+    """A range of the source, copied as it is. ``looked_at`` are the parts (offset, length) that may hold text."""
 
     offset: int
     length: int
+    looked_at: tuple[tuple[int, int], ...] = ()
 
 
 Inner: TypeAlias = bytes | Rendered

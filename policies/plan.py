@@ -34,6 +34,7 @@ from policies.operations import (
 from policies.pieces import (
     CHANGE,
     DESCEND,
+    KEEP_BULK,
     KEEP_LONG,
     KEEP_SHORT,
     PRIVATE,
@@ -53,6 +54,7 @@ _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from
 
 TEXT_VRS = frozenset({b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"})
+BULK_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"})
 SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
 
 CONTENT_SEQUENCE = 0x0040A730
@@ -138,10 +140,10 @@ class LevelTable:
         self._implicit: LevelTable | None = None
         self.filters_items = bool(path) and path[-1] == CONTENT_SEQUENCE and not dummy
 
-    def for_item(self, item: bytes, explicit: bool) -> LevelTable | None:
+    def for_item(self, buf: bytes, start: int, end: int, explicit: bool) -> LevelTable | None:
         """Return this table for a content item that stays, None for one that goes."""
         rules = self.plan.rules
-        dropped = is_dropped(item, explicit, rules.options, ages_banded=rules.bands is not None)
+        dropped = is_dropped(buf, start, end, explicit, rules.options, ages_banded=rules.bands is not None)
         return None if dropped else self
 
     def implicit(self) -> LevelTable:
@@ -180,7 +182,11 @@ class LevelTable:
         entry = self._entry(tag, vr)
         if entry.kind in (KEEP_SHORT, KEEP_LONG):
             # How to step over a kept element depends on the file's VR, whatever the dictionary says.
-            entry = Entry(tag, KEEP_SHORT if self.plan.explicit and vr not in LONG_VRS else KEEP_LONG)
+            if self.plan.explicit and vr not in LONG_VRS:
+                entry = Entry(tag, KEEP_SHORT)
+            else:
+                bulk = (vr or (*_legal_vrs(tag), b"")[0]) in BULK_VRS
+                entry = Entry(tag, KEEP_BULK if bulk else KEEP_LONG)
         elif isinstance(entry.change, Constant) and vr != b"PN" and (self.path or tag not in CAPTURED):
             entry = self._fixed(tag, vr, entry.change)
         if len(self.entries) < _MOST_ENTRIES:

@@ -17,6 +17,7 @@ from policies.errors import Refusal
 from policies.nesting import PrivateBlocks, Short, head_explicit, head_implicit, item_head, touch, u32
 from policies.pieces import (
     CHANGE,
+    KEEP_BULK,
     KEEP_LONG,
     KEEP_SHORT,
     REMOVE,
@@ -33,10 +34,13 @@ from policies.pieces import (
 from policies.source import Source
 
 PIXEL_DATA: Final = 0x7FE00010
+_PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
+_FRAGMENT_HEAD: Final = 1 << 12
 
 _WINDOW: Final = 1 << 16
 _SEQUENCE_LIMIT: Final = 1 << 28
 _BEYOND: Final = 1 << 32
+_KEPT: Final = frozenset({KEEP_LONG, KEEP_BULK})
 _AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
 _TRUNCATED: Final = "The file ends inside an element."
 
@@ -239,7 +243,7 @@ class _TopLevel:
                 length = u32(buf, start)[0]
                 start = pos + 12
             stop = start + length
-            if kind == KEEP_SHORT or (kind == KEEP_LONG and length != UNDEFINED_LENGTH and stop <= end):
+            if kind == KEEP_SHORT or (kind in _KEPT and length != UNDEFINED_LENGTH and stop <= end):
                 if stop > end:
                     break
                 pos = stop
@@ -354,26 +358,36 @@ class _TopLevel:
         """Return where the element ends (relative to the window) and what becomes of it."""
         tag, kind = entry.tag, entry.kind
         vr = raw[4:] if self.facts.explicit else b""
-        if tag == PIXEL_DATA and length == UNDEFINED_LENGTH:
-            after = self._encapsulated_end(self.base + start) - self.base
-            return after, Copy(self.base + pos, after - pos) if kind == KEEP_LONG else None
+        if tag == PIXEL_DATA and length == UNDEFINED_LENGTH and kind == KEEP_BULK:
+            end, heads = self._fragments(self.base + start)
+            return end - self.base, Copy(self.base + pos, end - self.base - pos, heads)
         if length != UNDEFINED_LENGTH and self.base + start + length > self.source.size:
             raise Refusal("truncated", f"The file ends inside {tag_text(tag)}.")
+        if kind == KEEP_BULK and length != UNDEFINED_LENGTH:
+            looked_at = () if tag in _PIXELS else ((self.base + start, length),)
+            return start + length, Copy(self.base + pos, start + length - pos, looked_at)
         if kind == KEEP_LONG and length != UNDEFINED_LENGTH:
-            return start + length, Copy(self.base + pos, start + length - pos)
+            # Text is never copied unread: what stays of it is searched.
+            raise Short
         if kind == REMOVE and length != UNDEFINED_LENGTH:
             return start + length, None
         return touch(buf, pos, start, length, len(buf), vr, entry, self.table, self.facts, self.private, 0)
 
-    def _encapsulated_end(self, offset: int) -> int:
-        """Return the source offset after the last fragment's delimiter (PS3.5 A.4)."""
+    def _fragments(self, offset: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """Return the offset after the last fragment's delimiter (PS3.5 A.4), and where the fragments' heads are.
+
+        Comment and application segments of JPEG streams stand at the beginning of a fragment.
+        """
+        heads: list[tuple[int, int]] = []
         while True:
             header = self.source.read(offset, 8)
             if len(header) < 8:
                 raise Refusal("truncated", "The file ends inside its compressed pixel data.")
             group, element, length = item_head(header)
-            offset += 8 + length
+            offset += 8
             if (group << 16 | element) == SEQUENCE_END:
-                return offset - length
+                return offset, tuple(heads)
             if (group << 16 | element) != ITEM or length == UNDEFINED_LENGTH:
                 raise Refusal("malformed", "The compressed pixel data is not a series of fragments.")
+            heads.append((offset, min(length, _FRAGMENT_HEAD)))
+            offset += length

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
+from policies.errors import Refusal
+
 
 class Source(Protocol):
     """Random access to the bytes of one instance."""
@@ -19,11 +21,20 @@ class Source(Protocol):
 class FileSource:
     """An open file."""
 
-    __slots__ = ("descriptor", "size")
+    __slots__ = ("_seen", "descriptor", "size")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self.size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        self.size = status.st_size
+        self._seen = _version(status)
+
+    def require_unchanged(self) -> None:
+        """Raise Refusal when somebody wrote to the file since it was opened: what was read is no longer what it is."""
+        if _version(os.fstat(self.descriptor)) != self._seen:
+            raise Refusal(
+                "changed", "The file was changed while it was read.", next_step="Run the command again."
+            )
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to ``length`` bytes from ``offset``."""
@@ -42,3 +53,7 @@ class MemorySource:
     def read(self, offset: int, length: int) -> bytes:
         """Return up to ``length`` bytes from ``offset``."""
         return self.content[offset : offset + length]
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -27,13 +27,15 @@ _AGES = frozenset({("121033", "DCM"), ("424144002", "SCT"), ("397669002", "SCT")
 """Concepts whose value is an age in full years; they would undo an age band."""
 
 
-def is_dropped(item: bytes, explicit: bool, options: Collection[Option], *, ages_banded: bool) -> bool:
+def is_dropped(
+    buf: bytes, start: int, end: int, explicit: bool, options: Collection[Option], *, ages_banded: bool
+) -> bool:
     """Say whether a content item goes as a whole.
 
-    ``item`` begins with the item's first element; what lies behind the item is not looked at. An item whose value
+    The item's first element stands at ``start``; what lies behind the item is not looked at. An item whose value
     type cannot be read goes: it cannot be decided what it says.
     """
-    value_type, code, scheme = _read(item, explicit)
+    value_type, code, scheme = _read(buf, start, end, explicit)
     if not value_type:
         return True
     if ages_banded and (code, scheme) in _AGES:
@@ -42,10 +44,9 @@ def is_dropped(item: bytes, explicit: bool, options: Collection[Option], *, ages
     return action in ("X", "X/D")
 
 
-def _read(item: bytes, explicit: bool) -> tuple[str, str, str]:
+def _read(item: bytes, pos: int, end: int, explicit: bool) -> tuple[str, str, str]:
     """Return value type, concept code value and coding scheme of a content item, each empty when absent."""
     value_type = code = scheme = ""
-    pos, end = 0, len(item)
     while pos + 8 <= end:
         tag, start, length = _head(item, pos, explicit)
         if tag in (ITEM_END, SEQUENCE_END) or tag > CONCEPT_NAME:

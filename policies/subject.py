@@ -16,7 +16,7 @@ from policies.dates import read_date, years_between
 from policies.elements import PADDING, text_of
 from policies.errors import Refusal
 from policies.generalize import age_string, read_age
-from policies.known import telling_words
+from policies.known import known_words, respelled
 from policies.operations import Marked
 from policies.pieces import Changed, Facts
 from policies.pseudonyms import Identifier, Kind, Subject
@@ -48,8 +48,31 @@ _CUSTODY = {
 
 _READ = (CHARACTER_SET, IMAGE_TYPE, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, SERIES_UID, BURNED_IN)
 
-_NAMING = frozenset({0x00080050, PATIENT_ID, 0x00101000, 0x00101040, 0x00102154})
-"""Attributes beside names (VR PN) whose words are searched for in everything that stays."""
+NAMES = frozenset({PATIENT_NAME, 0x00080090, 0x00101001, 0x00101005, 0x00101060})
+"""Names of persons, also where a file gives them another VR than PN."""
+
+IDENTIFYING = frozenset(
+    {
+        0x00080050,  # Accession Number
+        0x00080092,  # Referring Physician's Address
+        0x00080094,  # Referring Physician's Telephone Numbers
+        PATIENT_ID,
+        0x00101000,  # Other Patient IDs
+        0x00101040,  # Patient's Address
+        0x00101050,  # Insurance Plan Identification
+        0x00101090,  # Medical Record Locator
+        0x00102154,  # Patient's Telephone Numbers
+        0x00102155,  # Patient's Telecom Information
+        0x00380010,  # Admission ID
+        0x00380060,  # Service Episode ID
+        0x00400009,  # Scheduled Procedure Step ID
+        0x00400253,  # Performed Procedure Step ID
+        0x00401001,  # Requested Procedure ID
+        0x00402016,  # Placer Order Number / Imaging Service Request
+        0x00402017,  # Filler Order Number / Imaging Service Request
+    }
+)
+"""Attributes beside names whose values are searched for in everything that stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +117,15 @@ def learn(facts: Facts, *, needs_study: bool) -> Original:
     if not patient_id:
         patient = Identifier(Kind.PATIENT_ID, "study", study)
     date_offset = Identifier(Kind.DATE_OFFSET, patient.issuer, patient.value)
-    naming = frozenset(piece.raw for piece in facts.pending if piece.vr == b"PN" or piece.tag in _NAMING)
-    facts.known_words, facts.unmistakable = telling_words(naming)
+    names = frozenset(piece.raw for piece in facts.pending if piece.vr == b"PN" or piece.tag in NAMES)
+    identifying = {piece.raw for piece in facts.pending if piece.tag in IDENTIFYING}
+    if BIRTH_DATE in found:
+        identifying |= _spelled_dates(found[BIRTH_DATE].raw)
+    encodings = _encodings(texts.get(CHARACTER_SET, ""))
+    respellings = (
+        respelled(facts.decode(raw), encodings) for raw in names if not raw.isascii() or b"\x1b" in raw
+    )
+    facts.known = known_words(names, frozenset(identifying), frozenset().union(*respellings))
     _learn_age(found, facts)
     identifiers = {
         name
@@ -126,6 +156,15 @@ def learn(facts: Facts, *, needs_study: bool) -> Original:
     )
 
 
+def _spelled_dates(value: bytes) -> set[bytes]:
+    """Return a date as people write it; the DICOM form alone is left to the rules for dates."""
+    day = read_date(value.strip(b" \0"))
+    if day is None:
+        return set()
+    forms = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y.%m.%d")
+    return {day.strftime(form).encode() for form in forms}
+
+
 def _learn_age(found: dict[int, Changed], facts: Facts) -> None:
     if PATIENT_AGE in found:
         years = read_age(found[PATIENT_AGE].raw)
@@ -140,13 +179,19 @@ def _learn_age(found: dict[int, Changed], facts: Facts) -> None:
 
 
 @lru_cache(maxsize=64)
+def _encodings(declared: str) -> tuple[str, ...]:
+    """Return Python's names of the declared character sets, none where they cannot be told."""
+    try:
+        return tuple(charset.convert_encodings(declared.split("\\"))) if declared else ()
+    except (LookupError, ValueError):
+        return ()
+
+
+@lru_cache(maxsize=64)
 def _decoder(declared: str) -> Callable[[bytes], str]:
     """Return a decoder for the declared character sets; what cannot be decoded stays distinct, never fails."""
-    if not declared:
-        return lambda raw: raw.decode("latin-1")
-    try:
-        encodings = charset.convert_encodings(declared.split("\\"))
-    except (LookupError, ValueError):
+    encodings = _encodings(declared)
+    if not encodings:
         return lambda raw: raw.decode("latin-1")
 
     @lru_cache(maxsize=4096)

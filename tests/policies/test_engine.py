@@ -254,6 +254,31 @@ def test_the_name_goes_wherever_it_is_written(carry: Carrier, keyword: str, poli
     assert "quirin" not in str(out.get(keyword, "")).lower()
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "MÜLLER".encode("latin-1"),
+        "müller".encode("latin-1"),
+        "MÜLLER".encode(),
+        b"Mueller",
+        b"MULLER",
+        "Бела".encode("iso8859-5"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["pseudonymization", "longitudinal-trial"])
+def test_a_name_in_another_spelling_goes(carry: Carrier, written: bytes, policy: str) -> None:
+    """A name with letters beyond ASCII does not stay in another case, without accents, or in a mis-declared set."""
+    ds = a_ct_image()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.PatientName = "Müller^Jürgen^Бела"
+    ds["FilterType"] = pydicom.DataElement(0x00181160, "SH", "PLACE-OF-THE-NAME"[:16])
+    path = carry.save(ds)
+    content = path.read_bytes()
+    assert content.count(b"PLACE-OF-THE-NAM") == 1
+    path.write_bytes(content.replace(b"PLACE-OF-THE-NAM", written.ljust(16)))
+    assert written not in carry.carry_file(path, load_library(policy)).read_bytes()
+
+
 @pytest.mark.parametrize("keyword", ["SliceThickness", "AcquisitionTime", "PatientAge"])
 def test_a_name_in_the_place_of_a_number_goes(carry: Carrier, keyword: str) -> None:
     """A number or a time that holds the patient's name does not stay."""

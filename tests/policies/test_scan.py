@@ -17,7 +17,7 @@ from pydicom.filewriter import write_dataset
 
 from policies.elements import LONG_VRS, read_file_meta
 from policies.errors import Refusal
-from policies.pieces import KEEP_LONG, KEEP_SHORT, Copy, Entry, Facts, render
+from policies.pieces import KEEP_BULK, KEEP_SHORT, Copy, Entry, Facts, render
 from policies.pseudonyms import Identifier
 from policies.scan import scan
 from policies.source import MemorySource
@@ -44,11 +44,11 @@ class KeepAll:
         if vr == b"SQ":
             entry = Entry(tag, 4, None, self)
         else:
-            entry = Entry(tag, KEEP_LONG if vr in LONG_VRS or not self.explicit else KEEP_SHORT)
+            entry = Entry(tag, KEEP_BULK if vr in LONG_VRS or not self.explicit else KEEP_SHORT)
         self.entries[head] = entry
         return entry
 
-    def for_item(self, item: bytes, explicit: bool) -> KeepAll:
+    def for_item(self, buf: bytes, start: int, end: int, explicit: bool) -> KeepAll:
         return self
 
     def implicit(self) -> KeepAll:
