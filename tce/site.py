@@ -63,5 +63,8 @@ def make(
 
 
 def export_trust(site: Site) -> None:
-    """Write the public keys of authors, approvers and the release key to ``trust.json``."""
-    read_trust(Logins(site).service(Service.MANAGER)).save(site.trust_path)
+    """Write the public keys of authors, approvers and the release key to ``trust.json``.
+
+    Public keys are for everyone; the operator's login is the one that is there when a site is provisioned.
+    """
+    read_trust(Logins(site).service(Service.OPERATOR)).save(site.trust_path)
