@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from policies.errors import Fault, PolicyFault, PolicyRoomError
 from policies.model import Policy
+from policies.standard.tables import Option
 
 _LARGEST = 1_000_000
 _NEXT = "mend these lines and load it again"
@@ -160,13 +161,18 @@ def _remaining(data: dict[str, Any], invalid: Iterable[tuple[Place, str]]) -> li
     """Return the contradictions among the parts that are right for themselves.
 
     A policy's parts are compared only when each is valid; so those that are not are left out, or where the
-    policy needs one, given a harmless one.
+    policy needs one, given a harmless one. Of the options those that are known are compared with each other; what
+    depends on an option that is not is left open.
     """
     wrong = {place[0] for place, _ in invalid if place}
     sound = {key: value for key, value in data.items() if key not in wrong}
     needed = {"name": "x", "version": "0", "stage": "anonymize", "title": "x", "description": "x"}
     if "options" in wrong:
         sound = {key: value for key, value in sound.items() if key not in ("dates", "ages", "private")}
+        written = data["options"]
+        known = {str(option) for option in Option}
+        if isinstance(written, list):
+            sound["options"] = [option for option in written if isinstance(option, str) and option in known]
     _, contradictions = _validated({**needed, **sound})
     return contradictions
 

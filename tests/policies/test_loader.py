@@ -89,6 +89,14 @@ def test_contradictions_are_reported_beside_other_faults() -> None:
     ]
 
 
+def test_an_unknown_option_does_not_hide_an_impossible_one() -> None:
+    """The options that are known are judged although another is misspelt."""
+    text = SOUND + "options: [clean-grafics, clean-pixel-data, retain-safe-private]\n"
+    unknown, impossible = faults_of(text)
+    assert unknown == "line 6: 'clean-grafics' is not possible for this entry; write clean-graphics"
+    assert impossible.startswith("line 6: options: clean-pixel-data cannot be promised")
+
+
 def test_a_contradiction_among_overrides_has_the_line_of_the_override() -> None:
     """The second of two overrides of one attribute is the one named."""
     text = (
