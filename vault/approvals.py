@@ -190,19 +190,18 @@ def verify(
     document = submission.document
     if not hmac.compare_digest(document.digest.encode(), digest.encode()):
         raise WrongDigest(
-            f"the {document.kind} {document.name} {document.version} is not the text that was approved",
+            "this is not the text that was approved",
             next_step="submit the changed text as a new version and have it approved",
         )
     if case is not None and document.case not in ("", case):
         raise WrongDigest(
-            f"the {document.kind} {document.name} {document.version} was approved for another case",
+            "the approval is for another case",
             next_step="have it approved for this case",
         )
     # 3. In force.
     if not _moment(approval.approved) - _CLOCKS_DIFFER <= now < _moment(approval.expires):
         raise ApprovalExpired(
-            f"the approval of the {document.kind} {document.name} {document.version} is not in force "
-            f"(from {approval.approved} until {approval.expires})",
+            f"the approval is in force from {approval.approved} until {approval.expires}, and not now",
             next_step="have it approved again",
         )
     for withdrawal in withdrawals:

@@ -23,6 +23,7 @@ from policies.loader import load_library
 from tce.actors import export_manager, receiver
 from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import MediumReport, ReceiverSettings
+from tce.config import PeopleSettings, Settings, Site, save
 from tce.documents import manifest as manifests
 from tce.documents import teaching_file_info
 from tce.documents.codes import ExportTitle
@@ -34,7 +35,9 @@ from tce.ledger import Export
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Release, Rooms
 from tce.workshop import workshop
 from tests.builders import a_ct_study
+from tests.conftest import SiteVault
 from tests.derivation import LocalPseudonyms
+from vault.provision import Role
 
 CASE = "lung-trial"
 SELECTOR = "SELECTOR"
@@ -225,6 +228,14 @@ def a_receiver(
         lambda stop, started: receiver.run(settings, copy_medium, log, stop, started, media.append)
     ) as found:
         yield Running(Peer(RECEIVER, "127.0.0.1", found), settings.exports_url, log)
+
+
+def a_site_of(vault: SiteVault, home: Path) -> Site:
+    """A site in ``home`` whose key server and people are the session's; settings, policies and trail are its own."""
+    people: dict[str, tuple[str, ...]] = {f"{role}s": vault.plan.holders(role) for role in Role}
+    save(Settings(people=PeopleSettings.model_validate(people)), home / "tce.toml")
+    (home / "vault").symlink_to(vault.home)
+    return Site(home)
 
 
 def copy_medium(instances: Sequence[Path], out: Path) -> None:

@@ -13,10 +13,11 @@ import requests
 from tce import site as sites
 from tce.audit.trail import Trail
 from tce.cli.session import Session
-from tce.config import PeopleSettings, Settings, Site, save
+from tce.config import Site
 from tce.errors import NotAllowed
 from tce.logins import Logins, ServiceSession
 from tests.conftest import SiteVault
+from tests.tce.parts import a_site_of
 from vault.errors import LoginFailed, Unreachable
 from vault.provision import Service
 from vault.server import EmbeddedServer
@@ -26,13 +27,8 @@ pytestmark = pytest.mark.vault
 
 @pytest.fixture
 def site(embedded_site_vault: SiteVault, tmp_path: Path) -> Site:
-    """A site whose key server is the session's; settings and trail are its own."""
-    people = PeopleSettings(
-        coordinators=("alice",), approvers=("bob",), custodians=("carol", "dave", "erin"), auditors=("grace",)
-    )
-    save(Settings(people=people), tmp_path / "tce.toml")
-    (tmp_path / "vault").symlink_to(embedded_site_vault.home)
-    return Site(tmp_path)
+    """A site whose key server is the session's."""
+    return a_site_of(embedded_site_vault, tmp_path)
 
 
 @pytest.fixture
