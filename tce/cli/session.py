@@ -90,7 +90,7 @@ class Session:
         self.out.print(table)
 
     def progress(self) -> Progress:
-        """Return a progress display on stderr, so that stdout stays what was asked for."""
+        """Return a progress display on stderr, so that stdout stays what was asked for; without a terminal, none."""
         return Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -99,6 +99,7 @@ class Session:
             TimeElapsedColumn(),
             console=self.err,
             transient=True,
+            disable=not self.err.is_terminal,
         )
 
 
