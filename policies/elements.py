@@ -60,7 +60,7 @@ EXPLICIT_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 IMPLEMENTATION_CLASS_UID: Final = "2.25.285714604921327836409826871146374127361"
 IMPLEMENTATION_VERSION: Final = "TCE_1"
 
-_INFLATE_LIMIT: Final = 1 << 30
+_INFLATE_LIMIT: Final = 1 << 28
 _META_LIMIT: Final = 1 << 20
 
 _u16 = struct.Struct("<H").unpack_from
@@ -157,7 +157,7 @@ def inflate(compressed: bytes) -> bytes:
     """Return the data set of a deflated file (PS3.5 A.5).
 
     Raises:
-        Refusal: ``malformed`` when the stream is broken or grows past one gibibyte.
+        Refusal: ``malformed`` when the stream is broken or grows past 256 MiB.
     """
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
@@ -165,7 +165,7 @@ def inflate(compressed: bytes) -> bytes:
     except zlib.error as broken:
         raise Refusal("malformed", "The deflated data set cannot be read.") from broken
     if not stream.eof:
-        raise Refusal("malformed", "The deflated data set is incomplete, or larger than one gibibyte.")
+        raise Refusal("malformed", "The deflated data set is incomplete, or larger than 256 MiB.")
     return inflated
 
 

@@ -131,6 +131,12 @@ class Draft:
         """The original Study Instance UID, empty where the IOD has none."""
         return self._original.study_uid
 
+    @property
+    def weight(self) -> int:
+        """How many bytes of the instance are held in memory."""
+        held = self._data.size if isinstance(self._data, MemorySource) else 0
+        return held + sum(len(piece) for piece in self._pieces if isinstance(piece, bytes))
+
     def close(self) -> None:
         """Let the source file go; closing twice is harmless."""
         if self._source.descriptor >= 0:

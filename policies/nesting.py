@@ -230,6 +230,8 @@ def _level(
             if raw[:4] == b"\xfe\xff\x0d\xe0" and open_item:
                 if run < pos:
                     pieces.append(buf[run:pos])
+                if length or raw[4:] not in (b"", b"\0\0"):
+                    raise Refusal("malformed", "The end of an item is not legal.")
                 return pos + 8, pieces, changed
             entry = decide(raw)
         kind = entry[1]
@@ -240,6 +242,8 @@ def _level(
         if explicit and raw[4:] in LONG_VRS:
             if pos + 12 > end:
                 _out_of_item(may_grow or open_item)
+            if buf[pos + 6 : start] != b"\0\0":
+                raise Refusal("malformed", f"The header of {tag_text(entry.tag)} is not legal.")
             length = u32(buf, start)[0]
             start = pos + 12
         if kind in (KEEP_LONG, KEEP_BULK) and length != UNDEFINED_LENGTH:

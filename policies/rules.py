@@ -7,6 +7,8 @@ The first that speaks decides. Nothing here depends on a SOP Class; :mod:`polici
 
 from __future__ import annotations
 
+from pydicom.datadict import keyword_for_tag
+
 from policies.generalize import Bands
 from policies.model import Dates, Policy
 from policies.profile import resolve, resolve_beyond
@@ -30,6 +32,9 @@ STRUCTURAL_UIDS = frozenset(
     }
 )
 """UIDs that name classes, syntaxes and code sets: never a person's, never replaced (standards: PS3.6 annex A)."""
+
+_WRITTEN_BY_PEOPLE = ("Comment", "Comments", "Description", "Label", "Note", "Notes", "Title")
+"""Endings of keywords whose values people write: what the table forgets of them is cleaned like other descriptors."""
 
 _DATES_BY_VR = {Dates.SHIFT: "C", Dates.KEEP: "K", Dates.REMOVE: "X/Z/D"}
 
@@ -69,4 +74,6 @@ class Rules:
             return _DATES_BY_VR[self.dates]
         if vr in (b"LT", b"ST", b"UT"):
             return "C" if Option.CLEAN_DESCRIPTORS in self.options else "X/Z/D"
+        if vr in (b"LO", b"SH", b"UC") and keyword_for_tag(tag).endswith(_WRITTEN_BY_PEOPLE):
+            return "C"
         return "X/Z/D" if vr in (b"PN", b"UR", b"AE") else "K"

@@ -240,6 +240,8 @@ class _TopLevel:
             if kind != KEEP_SHORT and explicit and raw[4:] in LONG_VRS:
                 if pos + 12 > end:
                     break
+                if buf[pos + 6 : start] != b"\0\0":
+                    raise Refusal("malformed", f"The header of {tag_text(entry.tag)} is not legal.")
                 length = u32(buf, start)[0]
                 start = pos + 12
             stop = start + length

@@ -13,6 +13,7 @@ import contextlib
 import filecmp
 import multiprocessing
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,6 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from policies.engine import Draft, Engine
 from policies.errors import Held, Refusal
@@ -32,6 +34,10 @@ Bench = Callable[[], tuple[Engine, Pseudonyms]]
 
 _BATCH = 128
 _AHEAD = 4
+_HEAVY = 1 << 26
+"""How many bytes of instances a worker holds before it writes them, whatever the batch."""
+_CONFLICT = "Another instance with the same SOP Instance UID and other content was written before."
+_CONFLICT_STEP = "Find out which of the two is right; leave the other out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,15 @@ class SetAside:
     held: bool
 
 
+class Place(NamedTuple):
+    """Where an instance lies, by its new SOP Instance UID; ``new`` when this job put it there."""
+
+    uid: str
+    target: Path
+    source: Path
+    new: bool
+
+
 @dataclass(slots=True)
 class FolderAccount:
     """What a job did. ``already`` counts instances that lay in ``out`` with the same bytes."""
@@ -55,6 +70,8 @@ class FolderAccount:
     studies: set[str] = field(default_factory=set)
     series: set[str] = field(default_factory=set)
     set_aside: list[SetAside] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list, repr=False)
+    """Of a batch: where its instances lie now."""
 
     def add(self, other: FolderAccount) -> None:
         """Take in the account of one batch."""
@@ -86,8 +103,10 @@ def de_identify(
     out.mkdir(parents=True, exist_ok=True)
     scratch = _scratch(out)
     account = FolderAccount()
+    places: dict[str, Path] = {}
     try:
         for done, batch in enumerate(_results(files_under(sources), out, scratch, bench, workers), start=1):
+            _refuse_doubles(batch, places)
             account.add(batch)
             progress(min(done * _BATCH, account.written + account.already + len(account.set_aside)))
     finally:
@@ -96,8 +115,26 @@ def de_identify(
     return account
 
 
+def _refuse_doubles(batch: FolderAccount, places: dict[str, Path]) -> None:
+    """Take back instances whose UID another one of the job has already, in another series or of another patient."""
+    for place in batch.places:
+        if places.setdefault(place.uid, place.target) != place.target:
+            if place.new:
+                place.target.unlink(missing_ok=True)
+                batch.written -= 1
+            else:
+                batch.already -= 1
+            batch.set_aside.append(_conflict(place.source))
+
+
+def _conflict(source: Path) -> SetAside:
+    return SetAside(source, "conflict", _CONFLICT, _CONFLICT_STEP, held=False)
+
+
 def files_under(sources: Iterable[Path]) -> Iterator[Path]:
-    """Yield every regular file under the sources, folder by folder; links to folders are not followed.
+    """Yield everything under the sources that is no folder, folder by folder; links to folders are not followed.
+
+    A folder that cannot be read is yielded itself.
 
     Raises:
         TceError: a source does not exist.
@@ -112,14 +149,26 @@ def files_under(sources: Iterable[Path]) -> Iterator[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError:
+        # Passed on like a file, so that it is set aside by its name: what lies in it is not lost silently.
+        yield folder
+        return
+    folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     for entry in entries:
-        if entry.is_file():
+        if entry not in folders and not _leads_to_folder(entry):
             yield Path(entry.path)
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
+    for entry in folders:
+        yield from _walk(Path(entry.path))
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _results(
@@ -161,22 +210,35 @@ class _Worker:
     def __init__(self, out: Path, scratch: Path, bench: Bench) -> None:
         self._out = out
         self._scratch = scratch
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a batch is open at one time
         self._engine, self._pseudonyms = bench()
         self._folders: set[Path] = set()
 
     def carry(self, batch: list[Path]) -> FolderAccount:
         account = FolderAccount()
         with contextlib.ExitStack() as open_drafts:
-            drafts = []
+            drafts: list[tuple[Path, Draft]] = []
+            weight = 0
             for path in batch:
                 with self._setting_aside(path, account):
-                    drafts.append((path, open_drafts.enter_context(self._read(path))))
-            answers = self._pseudonyms.resolve(merged(draft.subject for _, draft in drafts)) if drafts else {}
-            for path, draft in drafts:
-                with self._setting_aside(path, account):
-                    self._write(draft, answers, account)
-                draft.close()
+                    draft = open_drafts.enter_context(self._read(path))
+                    drafts.append((path, draft))
+                    weight += draft.weight
+                if weight > _HEAVY:
+                    self._finish(drafts, account)
+                    drafts, weight = [], 0
+            self._finish(drafts, account)
         return account
+
+    def _finish(self, drafts: list[tuple[Path, Draft]], account: FolderAccount) -> None:
+        if not drafts:
+            return
+        answers = self._pseudonyms.resolve(merged(draft.subject for _, draft in drafts))
+        for path, draft in drafts:
+            with self._setting_aside(path, account):
+                self._write(path, draft, answers, account)
+            draft.close()
 
     def _read(self, path: Path) -> Draft:
         try:
@@ -189,7 +251,9 @@ class _Worker:
                 next_step="Check its permissions and its disk.",
             ) from fault
 
-    def _write(self, draft: Draft, answers: Mapping[Identifier, str], account: FolderAccount) -> None:
+    def _write(
+        self, source: Path, draft: Draft, answers: Mapping[Identifier, str], account: FolderAccount
+    ) -> None:
         names = self._engine.names(draft, answers)
         folder = self._out / names.patient_id / names.study_uid / names.series_uid
         if folder not in self._folders:
@@ -198,10 +262,13 @@ class _Worker:
         target = folder / f"{names.sop_instance_uid}.dcm"
         try:
             self._engine.write(draft, answers, target, scratch=self._scratch)
-            account.written += 1
+            new = True
         except FileExistsError:
             self._compare(draft, answers, target)
-            account.already += 1
+            new = False
+        account.written += new
+        account.already += not new
+        account.places.append(Place(names.sop_instance_uid, target, source, new))
         account.patients.add(names.patient_id)
         account.studies.add(names.study_uid)
         account.series.add(names.series_uid)
@@ -211,11 +278,7 @@ class _Worker:
         try:
             self._engine.write(draft, answers, again, scratch=self._scratch)
             if not filecmp.cmp(again, target, shallow=False):
-                raise Refusal(
-                    "conflict",
-                    "Another instance with the same SOP Instance UID and other content was written before.",
-                    next_step="Find out which of the two is right; leave the other out.",
-                )
+                raise Refusal("conflict", _CONFLICT, next_step=_CONFLICT_STEP)
         finally:
             again.unlink(missing_ok=True)
 

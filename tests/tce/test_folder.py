@@ -93,11 +93,12 @@ def test_bad_files_are_set_aside_and_the_others_go_on(sources: Path, tmp_path: P
 
 
 def test_what_vanishes_or_is_no_file_does_not_stop_the_others(sources: Path, tmp_path: Path) -> None:
-    """Links to nothing, pipes and loops are passed over; a file that cannot be opened is set aside by its reason."""
+    """Links to nothing, pipes, loops and what vanishes are set aside by their reason; the others go on."""
     (sources / "gone.dcm").symlink_to(tmp_path / "nowhere")
     (sources / "loop").symlink_to(sources)
+    (sources / "self.dcm").symlink_to("self.dcm")
     os.mkfifo(sources / "pipe.dcm")
-    whole = sum(1 for path in sources.rglob("*") if path.is_file())
+    whole = sum(1 for path in sources.glob("*/**/*") if "loop" not in path.parts and path.is_file())
 
     class Vanishing(Engine):
         def read(self, path: Path) -> Draft:
@@ -111,8 +112,26 @@ def test_what_vanishes_or_is_no_file_does_not_stop_the_others(sources: Path, tmp
         lambda: (Vanishing(load_library("basic")), CountedPseudonyms()),
         workers=1,
     )
-    assert {aside.reason for aside in account.set_aside} == {"unreadable"}
-    assert account.written == whole - len(account.set_aside) > 0
+    reasons = {aside.path.name: aside.reason for aside in account.set_aside}
+    assert reasons.pop("gone.dcm") == reasons.pop("self.dcm") == "unreadable"
+    assert reasons.pop("pipe.dcm") == "not-dicom"
+    assert set(reasons.values()) == {"unreadable"}
+    vanished = [aside for aside in account.set_aside if aside.path.name in reasons]
+    assert account.written == whole - len(vanished) > 0
+
+
+def test_one_uid_is_one_instance_whatever_series_says_so(sources: Path, tmp_path: Path) -> None:
+    """The same UID again, in another series or of another patient, is a conflict: it is not written twice."""
+    first = next(path for path in sorted(sources.rglob("*")) if path.is_file())
+    for number, change in enumerate(({"PatientID": "OTHER"}, {"SeriesInstanceUID": "1.2.3"})):
+        ds = pydicom.dcmread(first)
+        for keyword, value in change.items():
+            setattr(ds, keyword, value)
+        ds.save_as(sources / f"zz-{number}.dcm")
+    account = de_identify([sources], tmp_path / "out", bench, workers=2)
+    assert [aside.reason for aside in account.set_aside] == ["conflict", "conflict"]
+    names = [path.name for path in (tmp_path / "out").rglob("*.dcm")]
+    assert len(names) == len(set(names)) == account.written
 
 
 def test_two_contents_under_one_uid_conflict(sources: Path, tmp_path: Path) -> None:
