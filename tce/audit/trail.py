@@ -2,7 +2,7 @@
 
 Beside the trail lies its head (number of records, size, last hash), replaced in one step after each append,
 so that a trail cut at the end does not pass for a shorter one. A release record anchors the head under a
-signature (:mod:`tce.release`), which is what stands against somebody who can rewrite both files. It holds job
+signature (:mod:`tce.audit.anchors`), which is what stands against somebody who can rewrite both files. It holds job
 ids, counts, digests and pseudonyms; originals have no field here.
 
 ::
@@ -16,7 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -123,21 +123,32 @@ class Trail:
 
         Raises AuditError at the first edit, removal, insertion or cut, naming the record.
         """
+        return self.walk(Head(), lambda record: None)
+
+    def walk(self, start: Head, look: Callable[[Record], None]) -> Head:
+        """Read on from where the trail once ended, prove it unbroken from there, and show each record.
+
+        Returns where the trail ends. Nobody can write meanwhile, so ``look`` must not. Raises AuditError as
+        :meth:`verify` does, also when the trail never ended at ``start``; records may have been shown by then.
+        """
         if not self.path.exists() and not self.head_path.exists():
             raise AuditError(
                 "there is no audit trail", next_step="a site writes its first record at tce init"
             )
         with self._locked():
-            head, expected = self._read_head(), Head()
+            head, expected = self._read_head(), start
             met = expected == head
             if not self.path.exists():
                 raise AuditError(f"the trail of {head.records} records is missing", next_step=_RESTORE)
             with self.path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
+                lines.seek(start.size)
+                for number, line in enumerate(lines, start.records + 1):
                     if not line.endswith(b"\n") and expected.size >= head.size:
                         break  # a record that a killed process left unfinished; the next append clears it
-                    expected = _step(expected, _parsed(line, number), len(line))
+                    record = _parsed(line, number)
+                    expected = _step(expected, record, len(line))
                     met = met or expected == head
+                    look(record)
         # One record may follow the head: its writer died in between.
         if (not met and expected.size >= head.size) or expected.records > head.records + 1:
             raise AuditError("the trail was rewritten: its head does not belong to it", next_step=_RESTORE)
@@ -147,12 +158,6 @@ class Trail:
                 next_step=_RESTORE,
             )
         return expected
-
-    def contains(self, anchor: Head) -> bool:
-        """Say whether the trail once ended as ``anchor`` says: what was signed then is still there."""
-        if anchor.records == 0:
-            return True
-        return any(r.n == anchor.records and r.hash == anchor.hash for r in self.records())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tce.audit.trail import Head, Trail
+from tce.audit.trail import Trail
 from tce.errors import AuditError
 
 
@@ -123,12 +124,22 @@ def test_several_processes_share_one_trail(tmp_path: Path) -> None:
     assert Trail(path).verify().records == 60
 
 
-def test_an_anchor_is_found_again(trail: Trail) -> None:
-    """What a release signed about the trail stays provable while the trail grows."""
-    anchor = trail.head()
+def test_reading_goes_on_where_it_ended(trail: Trail) -> None:
+    """Who knows an end of the trail is shown only what came after it."""
+    end, seen = trail.verify(), list[int]()
     trail.append("x", actor="a")
-    assert trail.contains(anchor)
-    assert not trail.contains(Head(anchor.records, anchor.size, "f" * 64))
+    trail.append("x", actor="a")
+    assert trail.walk(end, lambda record: seen.append(record.n)) == trail.head()
+    assert seen == [6, 7]
+
+
+def test_reading_does_not_go_on_from_an_end_that_never_was(trail: Trail) -> None:
+    """An end with another hash, or beyond the trail, is refused."""
+    end = trail.head()
+    trail.append("x", actor="a")
+    for never in (replace(end, hash="f" * 64), replace(end, size=end.size + 10**6), replace(end, size=1)):
+        with pytest.raises(AuditError):
+            trail.walk(never, lambda record: None)
 
 
 def test_a_line_is_plain_json(trail: Trail) -> None:
