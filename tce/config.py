@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from media.profiles import Profile
 from tce.errors import ConfigFault, SiteMissing
@@ -215,8 +216,7 @@ def checked(
     try:
         return Settings.model_validate(fields)
     except ValidationError as exc:
-        faults = [_fault(tuple(str(p) for p in e["loc"]), e["type"], e["msg"], lines) for e in exc.errors()]
-        what = f"{source}: " + "; ".join(faults)
+        what = f"{source}: " + "; ".join(_fault(error, lines) for error in exc.errors())
         raise ConfigFault(what, next_step=f"correct these keys in {source}") from None
 
 
@@ -227,7 +227,7 @@ def load(path: Path) -> Settings:
     except FileNotFoundError:
         raise SiteMissing(
             f"there is no site in {path.parent}",
-            next_step=f"make one: tce init --home {path.parent}   (or name another with --home or TCE_HOME)",
+            next_step=f"make one: tce --home {path.parent} init   (or name another with --home or TCE_HOME)",
         ) from None
     except UnicodeDecodeError:
         raise ConfigFault(f"{path.name} is not UTF-8 text", next_step="save it as UTF-8") from None
@@ -291,16 +291,34 @@ def _lines_of_keys(text: str) -> dict[tuple[str, ...], int]:
 _WORDS = {
     "extra_forbidden": "is not a setting; remove it or check its spelling",
     "missing": "is missing; add it",
+    "greater_than_equal": "is too small; write {ge:.15g} or more",
+    "greater_than": "is too small; write more than {gt:.15g}",
+    "less_than_equal": "is too large; write {le:.15g} or less",
+    "int_type": "is no whole number; write it without quotes",
+    "int_parsing": "is no whole number; write it without quotes",
+    "int_from_float": "is no whole number; write it without quotes",
+    "float_type": "is no number; write it without quotes",
+    "float_parsing": "is no number; write it without quotes",
+    "string_type": "is no text; write it in quotes",
+    "string_too_short": "is empty; write at least {min_length} character",
+    "string_too_long": "is too long; write at most {max_length} characters",
+    "string_pattern_mismatch": (
+        "is not legal (AE title: at most 16 characters; person: lower-case letters, digits, hyphen)"
+    ),
+    "enum": "is not possible; write {expected}",
+    "literal_error": "is not possible; write {expected}",
+    "tuple_type": "is no list; write ['…', '…']",
+    "model_type": "is no table; write its keys below [{key}]",
 }
 
 
-def _fault(loc: tuple[str, ...], kind: str, message: str, lines: Mapping[tuple[str, ...], int]) -> str:
-    reason = _WORDS.get(kind, message.removeprefix("Value error, "))
+def _fault(error: ErrorDetails, lines: Mapping[tuple[str, ...], int]) -> str:
+    loc, kind = tuple(str(part) for part in error["loc"]), error["type"]
+    context = {"key": ".".join(loc), **error.get("ctx", {})}
+    reason = _WORDS[kind].format(**context) if kind in _WORDS else error["msg"].removeprefix("Value error, ")
     if kind == "value_error" and ": " in reason:  # our own validators name the key in front
         key, reason = reason.split(": ", 1)
         loc = (*loc, key)
-    elif kind == "string_pattern_mismatch":
-        reason = "is not legal (AE title: at most 16 characters; person: lower-case letters, digits, hyphen)"
     for end in range(len(loc), 0, -1):
         if loc[:end] in lines:
             return f"line {lines[loc[:end]]}, {'.'.join(loc)}: {reason}"
