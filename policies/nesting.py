@@ -94,9 +94,9 @@ def touch(
     """Do what the entry says to one element that is not simply kept; return its end and its piece."""
     tag, kind, change, inner, fixed = entry
     if inner is not None:
-        if vr == b"UN":
-            return _unknown_sequence(buf, pos, start, length, end, tag, inner, facts, depth)
-        return _sequence(buf, pos, start, length, end, tag, inner, facts, depth)
+        scanned = _unknown_sequence if vr == b"UN" else _sequence
+        after, piece = scanned(buf, pos, start, length, end, tag, inner, facts, depth)
+        return after, None if kind == REMOVE else piece
     if length == UNDEFINED_LENGTH:
         after = _skip(buf, start, length, end, facts.explicit and vr != b"UN", depth)
         if change is not None:

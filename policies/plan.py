@@ -49,6 +49,7 @@ from policies.rules import STRUCTURAL_UIDS, Rules
 from policies.scan import Memory
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import is_dropped
+from policies.subject import IDENTIFYING, NAMES
 
 _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from
@@ -89,6 +90,17 @@ CAPTURED = frozenset(
 )
 """Top-level attributes whose original value the engine needs, whatever becomes of them."""
 
+_GATHERED = frozenset(
+    {
+        0x00080096,  # Referring Physician Identification Sequence
+        0x00081049,  # Physician(s) of Record Identification Sequence
+        0x00081052,  # Performing Physician Identification Sequence
+        0x00081062,  # Physician(s) Reading Study Identification Sequence
+        0x00081072,  # Operator Identification Sequence
+        0x00101002,  # Other Patient IDs Sequence
+        0x00400275,  # Request Attributes Sequence
+    }
+)
 _CONTENT_LABEL = 0x00700080
 _DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
 
@@ -132,13 +144,16 @@ class Plan:
 class LevelTable:
     """The entries of one nesting level (:class:`policies.pieces.Table`); ``path`` leads to it, empty for the top."""
 
-    def __init__(self, plan: Plan, path: tuple[int, ...], *, dummy: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, path: tuple[int, ...], *, dummy: bool = False, gathering: bool = False
+    ) -> None:
         self.plan = plan
         self.path = path
         self.dummy = dummy
+        self.gathering = gathering
         self.entries: dict[bytes, Entry] = {}
         self._implicit: LevelTable | None = None
-        self.filters_items = bool(path) and path[-1] == CONTENT_SEQUENCE and not dummy
+        self.filters_items = bool(path) and path[-1] == CONTENT_SEQUENCE and not (dummy or gathering)
 
     def for_item(self, buf: bytes, start: int, end: int, explicit: bool) -> LevelTable | None:
         """Return this table for a content item that stays, None for one that goes."""
@@ -149,7 +164,7 @@ class LevelTable:
     def implicit(self) -> LevelTable:
         """Return the same rules for items in implicit encoding."""
         if self._implicit is None:
-            self._implicit = LevelTable(self.plan.twin, self.path, dummy=self.dummy)
+            self._implicit = LevelTable(self.plan.twin, self.path, dummy=self.dummy, gathering=self.gathering)
         return self._implicit
 
     def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
@@ -206,6 +221,8 @@ class LevelTable:
         if not self.path and tag in self.plan.marked and tag not in CAPTURED:
             return Entry(tag, REMOVE)
         legal = _legal_vrs(tag)
+        if self.gathering:
+            return self._gathered(tag, file_vr if file_vr in legal else (*legal, b"UN")[0])
         if not legal:
             return Entry(tag, REMOVE)
         vr = file_vr if file_vr in legal else legal[0]
@@ -217,7 +234,7 @@ class LevelTable:
             entry = self._by_action(tag, vr)
         if not self.path and tag in CAPTURED:
             return _captured(entry, vr, marked=tag in self.plan.marked)
-        if entry.kind == REMOVE and vr == b"PN":
+        if entry.kind == REMOVE and _tells(tag, vr):
             return Entry(tag, CHANGE, Remove(vr))
         return entry
 
@@ -236,7 +253,9 @@ class LevelTable:
     def _sequence(self, path: tuple[int, ...], action: Action) -> Entry:
         tag = path[-1]
         if action is Action.X:
-            return Entry(tag, REMOVE)
+            # Before these go they are read: what identifies somebody there is searched for in what stays.
+            gathered = LevelTable(self.plan, path, gathering=True) if tag in _GATHERED else None
+            return Entry(tag, REMOVE, None, gathered)
         if action is Action.Z:
             return Entry(tag, CHANGE, Constant(b"SQ", b""))
         if action is Action.D:
@@ -246,6 +265,12 @@ class LevelTable:
                 return Entry(tag, REMOVE)
             return Entry(tag, DESCEND, None, LevelTable(self.plan, path, dummy=True))
         return Entry(tag, DESCEND, None, LevelTable(self.plan, path))
+
+    def _gathered(self, tag: int, vr: bytes) -> Entry:
+        """Return the entry inside a sequence that goes: nothing stays, and what identifies somebody is seen."""
+        if vr == b"SQ":
+            return Entry(tag, REMOVE, None, LevelTable(self.plan, (*self.path, tag), gathering=True))
+        return Entry(tag, CHANGE, Remove(vr)) if _tells(tag, vr) else Entry(tag, REMOVE)
 
     def _dummy(self, tag: int, vr: bytes) -> Entry:
         """Return the entry inside a sequence that is replaced by a dummy: the shape stays, the values go."""
@@ -333,6 +358,11 @@ def _captured(entry: Entry, vr: bytes, *, marked: bool) -> Entry:
     """
     change = entry.change or (Remove(vr) if entry.kind == REMOVE else Keep(vr))
     return Entry(entry.tag, CHANGE, Marked(vr, change) if marked else change)
+
+
+def _tells(tag: int, vr: bytes) -> bool:
+    """Say whether a value that goes is searched for in what stays."""
+    return vr == b"PN" or tag in NAMES or tag in IDENTIFYING
 
 
 def _dates(rule: Dates, tag: int, vr: bytes) -> Entry:

@@ -256,7 +256,7 @@ class _TopLevel:
             # From here on the element is touched, or too large for the window: the run ends before it.
             self._keep(buf, run, pos)
             run = pos
-            if length != UNDEFINED_LENGTH and stop <= end and kind in _AT_ONCE:
+            if length != UNDEFINED_LENGTH and stop <= end and kind in _AT_ONCE and entry.table is None:
                 self._take(buf, pos, start, stop, raw, entry)
                 pos = run = stop
                 continue
@@ -371,7 +371,7 @@ class _TopLevel:
         if kind == KEEP_LONG and length != UNDEFINED_LENGTH:
             # Text is never copied unread: what stays of it is searched.
             raise Short
-        if kind == REMOVE and length != UNDEFINED_LENGTH:
+        if kind == REMOVE and length != UNDEFINED_LENGTH and entry.table is None:
             return start + length, None
         return touch(buf, pos, start, length, len(buf), vr, entry, self.table, self.facts, self.private, 0)
 

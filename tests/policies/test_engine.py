@@ -626,3 +626,122 @@ def test_following_another_instance_changes_no_byte(carry: Carrier, tmp_path: Pa
                     engine.write(draft, CountedPseudonyms(-number - 1).resolve([draft.subject]), out)
                 results.append(out.read_bytes())
             assert results[0] == results[1], f"instance {number} under {policy.name}"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "written"),
+    [
+        ("PatientID", "123-45-6789", "123456789"),
+        ("PatientID", "MRN4455667", "MRN 4455667"),
+        ("PatientID", "4455667", "0004455667"),
+        ("PatientID", "AB-1234-X", "ab1234x"),
+        ("AccessionNumber", "ACC-99-88", "ACC9988"),
+        ("PatientTelephoneNumbers", "+49 30 555 12 34", "+49305551234"),
+        ("PatientName", "Lee^Anna", "LeeAnna"),
+        ("PatientName", "Li^Wu", "wu li"),
+        ("PatientName", "Street^Doctor", "Street"),
+        ("PatientBirthDate", "19620304", "04.03.1962"),
+        ("RequestedProcedureID", "RP-7781", "see RP7781"),
+        ("AdmissionID", "ADM-5519", "ADM 5519"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["pseudonymization", "basic"])
+def test_an_identifier_written_otherwise_goes(
+    carry: Carrier, keyword: str, value: str, written: str, policy: str
+) -> None:
+    """Without its punctuation, its spaces, its leading zeros, or in another order, an identifier does not stay."""
+    ds = a_ct_image()
+    setattr(ds, keyword, value)
+    ds.ManufacturerModelName = f"Model {written}"
+    assert written.lower() not in str(carry(ds, policy).get("ManufacturerModelName", "")).lower()
+
+
+def test_an_identifier_known_from_a_removed_sequence_goes(carry: Carrier) -> None:
+    """What a sequence says that is removed itself — another ID of the patient — is searched for in what stays."""
+    ds = a_ct_image()
+    other = Dataset()
+    other.PatientID, other.TypeOfPatientID = "OLD-665544", "TEXT"
+    ds.OtherPatientIDsSequence = Sequence([other])
+    ds.ManufacturerModelName = "Model OLD665544"
+    assert "665544" not in str(carry(ds, "basic").get("ManufacturerModelName", ""))
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "PlacerOrderNumberProcedure",
+        "FillerOrderNumberProcedure",
+        "ContentDescription",
+        "OwnerID",
+        "FrameOfInterestDescription",
+    ],
+)
+@pytest.mark.parametrize("policy", ["pseudonymization", "longitudinal-trial", "basic"])
+def test_what_the_table_forgets_goes(carry: Carrier, keyword: str, policy: str) -> None:
+    """Order numbers and what people write are not kept because Table E.1-1 has no row for them."""
+    ds = a_ct_image()
+    setattr(ds, keyword, "ZX-778899 Nowak")
+    content = carry.carry_file(carry.save(ds), load_library(policy)).read_bytes()
+    assert b"778899" not in content
+    assert b"Nowak" not in content
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_a_text_across_the_window_is_searched(carry: Carrier, syntax: str) -> None:
+    """A text that straddles the window, or is larger than it, is searched like any other."""
+    ds = a_ct_image()
+    ds.PatientName = "Quirin^Zoe"
+    ds.add_new("RedPaletteColorLookupTableData", "OW", bytes(65_200))
+    ds.ConvolutionKernel = "B30 QUIRIN"
+    ds.add_new("EncapsulatedDocument", "OB", b"\0\1")
+    for size in (65_000, 65_400, 65_536, 70_000):
+        ds.RedPaletteColorLookupTableData = bytes(size)
+        ds.SelectorUTValue = "x " * 40_000 + "Quirin"
+        out = carry.carry_file(carry.save(ds, syntax), load_library("basic"))
+        assert b"quirin" not in out.read_bytes().lower()
+
+
+@pytest.mark.parametrize("size", [16, 200_000])
+def test_large_binary_data_is_searched(carry: Carrier, size: int) -> None:
+    """Binary data that is copied unread is searched for names too."""
+    ds = a_ct_image()
+    ds.PatientName = "Quirin^Zoe"
+    ds.add_new("RedPaletteColorLookupTableData", "OW", bytes(size) + b"Quirin")
+    with pytest.raises(Held):
+        carry(ds, "basic")
+
+
+def test_a_comment_in_a_compressed_frame_is_searched(carry: Carrier) -> None:
+    """The head of each fragment, where JPEG streams keep their comments, is searched for names."""
+    ds = a_ct_image()
+    ds.PatientName = "Quirin^Zoe"
+    frame = b"\xff\xd8\xff\xfe\x00\x12Quirin^Zoe MRN7" + bytes(70_000) + b"\xff\xd9"
+    ds.PixelData = pydicom.encaps.encapsulate([frame])
+    ds["PixelData"].is_undefined_length = True
+    path = carry.folder / "compressed.dcm"
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.70"
+    ds.save_as(path, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    with pytest.raises(Held):
+        carry.carry_file(path, load_library("basic"))
+
+
+def test_a_uid_that_only_begins_like_the_standards_is_replaced(carry: Carrier) -> None:
+    """Only UIDs that the standard has registered stay; anybody can write one that begins like them."""
+    ds = a_ct_image()
+    ds.StudyInstanceUID = "1.2.840.10008.4455667"
+    ds.FrameOfReferenceUID = "1.2.840.10008.1.4.1.1"
+    out = carry(ds)
+    assert out.StudyInstanceUID.startswith("2.25.")
+    assert out.FrameOfReferenceUID == ds.FrameOfReferenceUID
+
+
+def test_a_source_that_changes_is_refused(carry: Carrier, tmp_path: Path) -> None:
+    """A file that somebody writes to between reading and writing is refused, and nothing is left."""
+    engine = Engine(load_library("basic"))
+    path = carry.save(a_ct_image())
+    with engine.read(path) as draft:
+        path.write_bytes(path.read_bytes()[:-4] + b"JOHN")
+        with pytest.raises(Refusal) as refusal:
+            engine.write(draft, CountedPseudonyms().resolve([draft.subject]), tmp_path / "never.dcm")
+    assert refusal.value.reason == "changed"
+    assert not (tmp_path / "never.dcm").exists()
