@@ -31,10 +31,11 @@ from vault.trust import Trust
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whether something may be used now, and in which words that is told."""
+    """Whether something may be used now, in which words that is told, and who has the next step."""
 
     approved: bool
     words: str
+    waits_for_approver: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,9 @@ class Desk:
         try:
             approval = self._verified(path, digest)
         except (NotApproved, ApprovalRefusal) as exc:
-            return Standing(False, "draft" if not _Records(path).submission.exists() else exc.what)
+            records = _Records(path)
+            words = exc.what if records.submission.exists() else "draft"
+            return Standing(False, words, _waits_for_approver(records))
         return Standing(True, f"approved by {approval.approver} until {approval.expires[:10]}")
 
     def policy_approval(self, shelved: Shelved) -> Mapping[str, Any]:
@@ -222,6 +225,17 @@ class Desk:
 
     def _refused(self, person: str, document: Document, exc: Exception) -> None:
         Journal(self._site, person).refused("approval.refused", exc, _detail(document))
+
+
+def _waits_for_approver(records: _Records) -> bool:
+    """Whether there is a submission that nobody has approved; an approval before it does not count."""
+    if not records.submission.exists() or not records.approval.exists():
+        return records.submission.exists()
+    try:
+        approval = Approval.from_json(records.approval.read_text("utf-8"))
+        return approval.submission != Submission.from_json(records.submission.read_text("utf-8"))
+    except ApprovalRefusal:
+        return False
 
 
 def _policy_document(shelved: Shelved) -> Document:

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from tce import site as sites
+from tce.approvals_desk import Desk
 from tce.cli.session import session
 from tce.config import Settings, Site, checked
+from tce.shelf import Shelf
 
 
 def init(
@@ -54,4 +56,19 @@ def init(
     run.say(f"settings: {site.settings_path}")
     for plural, person in site.settings.people.everyone():
         run.say(f"  {plural.removesuffix('s'):<12} {person}")
-    run.say("next: tce --as COORDINATOR policy submit pseudonymization   (see: tce policy --help)")
+    run.say(f"next: {_next(site)}")
+
+
+def _next(site: Site) -> str:
+    """Return the first step that is left until the site can work."""
+    people = site.settings.people
+    shelved = Shelf(site.policies_dir).find(sites.STAGE_ONE_POLICY)
+    standing = Desk(site).standing(shelved.path, shelved.policy.digest)
+    if standing.approved:
+        return "tce case new CASE   (see: tce case --help)"
+    who, verb = (
+        (people.approvers[0], "approve")
+        if standing.waits_for_approver
+        else (people.coordinators[0], "submit")
+    )
+    return f"tce --as {who} policy {verb} {sites.STAGE_ONE_POLICY}   (see: tce policy --help)"
