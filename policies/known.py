@@ -17,6 +17,7 @@ from policies.dates import read_date
 from policies.text import shipped_vocabulary
 
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff\x1b$()]+")
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _SHORTEST_WORD = 3
 _SHORTEST_NUMBER = 4
 
@@ -76,7 +77,9 @@ def known_words(
     )
     words -= _PLACEHOLDERS
     telling = frozenset(
-        word for word in words if len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST_WORD)
+        word
+        for word in words
+        if len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST_WORD) and not _YEAR.fullmatch(word)
     )
     unmistakable = frozenset(
         word
@@ -109,6 +112,9 @@ def _joined_names(name: bytes) -> Iterator[str]:
     for group in name.split(b"="):
         family, _, given = (part.strip() for part in group.partition(b"^"))
         given = given.split(b"^")[0].strip()
+        for part in (family, given):
+            if not part.isalnum():
+                yield compacted(part)  # a double name, written in one
         if family and given:
             yield compacted(family + given)
             yield compacted(given + family)

@@ -202,7 +202,9 @@ class LevelTable:
             else:
                 bulk = (vr or (*_legal_vrs(tag), b"")[0]) in BULK_VRS
                 entry = Entry(tag, KEEP_BULK if bulk else KEEP_LONG)
-        elif isinstance(entry.change, Constant) and vr != b"PN" and (self.path or tag not in CAPTURED):
+        elif (
+            isinstance(entry.change, Constant) and not _tells(tag, vr) and (self.path or tag not in CAPTURED)
+        ):
             entry = self._fixed(tag, vr, entry.change)
         if len(self.entries) < _MOST_ENTRIES:
             self.entries[head] = entry

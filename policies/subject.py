@@ -63,6 +63,7 @@ IDENTIFYING = frozenset(
         0x00101090,  # Medical Record Locator
         0x00102154,  # Patient's Telephone Numbers
         0x00102155,  # Patient's Telecom Information
+        0x00200010,  # Study ID
         0x00380010,  # Admission ID
         0x00380060,  # Service Episode ID
         0x00400009,  # Scheduled Procedure Step ID

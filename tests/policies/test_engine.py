@@ -643,6 +643,9 @@ def test_following_another_instance_changes_no_byte(carry: Carrier, tmp_path: Pa
         ("PatientBirthDate", "19620304", "04.03.1962"),
         ("RequestedProcedureID", "RP-7781", "see RP7781"),
         ("AdmissionID", "ADM-5519", "ADM 5519"),
+        ("StudyID", "ST-77665", "ST77665"),
+        ("PlacerOrderNumberImagingServiceRequest", "PLAC7766", "PLAC7766"),
+        ("PatientName", "Anna-Lena^X", "AnnaLena"),
     ],
 )
 @pytest.mark.parametrize("policy", ["pseudonymization", "basic"])
