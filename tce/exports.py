@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from tce import collecting
 from tce.collecting import Intake, Role
+from tce.counts import counted
 from tce.documents.manifest import DocumentKind, ParsedManifest
 from tce.errors import ExportError
 from tce.ledger import Change, Export, Transaction, as_export, dump, transaction
@@ -244,7 +245,10 @@ class Exports:
             stale = (exports.c.state == State.COLLECTING.value) & (exports.c.changed_at < tx.now - older_than)
             rows = tx.db.execute(sa.select(exports.c.number, exports.c.missing).where(stale)).all()
             for row in rows:
-                reason = Reason("incomplete", f"{row.missing} instances or manifests never arrived")
+                reason = Reason(
+                    "incomplete",
+                    f"{counted(row.missing, 'instance or manifest', 'instances or manifests')} never arrived",
+                )
                 tx.change(row.number, Verb.GIVE_UP, reasons=dump([reason]))
             return len(rows)
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tce import release
+from tce import counts, release
 from tce.errors import ReleaseError
 from tce.release import ReleaseRecord
 from vault.approvals import Approval, verify, verify_release
@@ -93,7 +93,9 @@ def _whole(record: ReleaseRecord) -> Answer:
     """A record without instances, or with one twice, accounts for nothing."""
     uids = [instance.sop_instance_uid for instance in record.instances]
     holds = bool(uids) and len(set(uids)) == len(uids)
-    return Answer("account of instances", holds, f"{len(uids)} instances" if holds else "empty or ambiguous")
+    return Answer(
+        "account of instances", holds, counts.instances(len(uids)) if holds else "empty or ambiguous"
+    )
 
 
 def _files(record: ReleaseRecord, folder: Path) -> Answer:
@@ -104,7 +106,7 @@ def _files(record: ReleaseRecord, folder: Path) -> Answer:
     if match.missing:
         what += f", {match.missing} missing"
     if match.others:
-        what += f"; {match.others} files that this release does not speak of"
+        what += f"; {counts.files(match.others)} that this release does not speak of"
     return Answer("files", not match.altered and not match.missing, what)
 
 

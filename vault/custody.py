@@ -118,7 +118,7 @@ class Custody:
         unknown = len(set(pseudonyms)) - len(known)
         if unknown:
             raise UnknownPseudonym(
-                f"{unknown} of the pseudonyms are not known in case {case}",
+                f"{unknown} of the pseudonyms {'is' if unknown == 1 else 'are'} not known in case {case}",
                 next_step="check the case and the spelling; the last character of a pseudonym is a check",
             )
         now = datetime.now(UTC)

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from tce import counts
 from tce.candidates import Candidate, SetAside, by_patient, examine
+from tce.counts import counted
 from tce.documents import manifest as manifests
 from tce.documents import teaching_file_info
 from tce.documents.codes import DelayReason, ExportTitle, Scheme
@@ -64,7 +66,7 @@ def select(
     candidates, set_aside = examine(sources)
     if not candidates:
         raise Refused(
-            f"nothing to select: {len(set_aside)} files were set aside",
+            f"nothing to select: {counted(len(set_aside), 'file was', 'files were')} set aside",
             next_step="name files or folders that hold DICOM instances",
         )
     # 2. Send the instances (RAD-50); what the Export Manager does not take is not referenced.
@@ -99,12 +101,12 @@ def _send_instances(
     account = send([one.path for one in candidates], to, calling, progress=count)
     if account.lost:
         raise PeerUnavailable(
-            f"{to.ae_title} went away after {len(account.sent)} of {len(candidates)} instances",
+            f"{to.ae_title} went away after {len(account.sent)} of {counts.instances(len(candidates))}",
             next_step="select again: what it has already is recognised",
         )
     if not account.sent:
         raise Refused(
-            f"{to.ae_title} took none of {len(candidates)} instances",
+            f"{to.ae_title} took none of {counts.instances(len(candidates))}",
             next_step=f"the first reason: {account.failed[0].why}",
         )
     refused = [SetAside(candidates[one.place].path, "not-accepted", one.why) for one in account.failed]

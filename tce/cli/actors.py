@@ -14,11 +14,12 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from tce import cases, wiring
+from tce import cases, counts, wiring
 from tce.actors import export_manager, export_selector, receiver
 from tce.actors.receiver import MediumReport
 from tce.audit.journal import Journal
 from tce.cli.session import Session, session
+from tce.counts import counted
 from tce.documents.codes import Category, DelayReason, ExportTitle, Level
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.errors import Held, Refused
@@ -97,13 +98,16 @@ def select(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     run.say(
-        f"sent {account.instances} instances of {account.patients} patients and {account.manifests} manifests "
-        f"to {peer.ae_title}"
+        f"sent {counts.instances(account.instances)} of {counts.patients(account.patients)} "
+        f"and {counted(account.manifests, 'manifest', 'manifests')} to {peer.ae_title}"
     )
     if account.set_aside:
         for one in account.set_aside:
             run.err.print(f"  {one.path}: {one.reason}: {one.what}", markup=False)
-        raise Held(f"{len(account.set_aside)} files were set aside", next_step="see the reasons above")
+        raise Held(
+            f"{counted(len(account.set_aside), 'file was', 'files were')} set aside",
+            next_step="see the reasons above",
+        )
 
 
 def peer_of(text: str) -> Peer:
@@ -202,7 +206,7 @@ def run_receiver(
     writer, auditor = wiring.medium_writer(run.site), wiring.receiver_auditor(run.site)
 
     def told(report: MediumReport) -> None:
-        run.say(f"medium with {report.instances} instances in {report.path}")
+        run.say(f"medium with {counts.instances(report.instances)} in {report.path}")
 
     def work(stop: threading.Event, started: Callable[[int], None]) -> None:
         receiver.run(settings, writer, auditor, stop, started, told)

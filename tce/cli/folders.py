@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tce import wiring
+from tce import counts, wiring
 from tce.audit.journal import Journal
 from tce.cli.session import Session, session
+from tce.counts import counted
 from tce.errors import Held
 from tce.folder import Bench, FolderAccount, SetAside, de_identify, files_under
 
@@ -65,10 +66,10 @@ def _carry(
         )
     journal.record(event, success=bool(account.written or account.already), detail=_detail(case, account))
     run.say(
-        f"{account.written} instances {done}"
-        + (f", {account.already} were there already" if account.already else "")
-        + f": {len(account.patients)} patients, {len(account.studies)} studies, {len(account.series)} series, "
-        f"in {out}"
+        f"{counts.instances(account.written)} {done}"
+        + (f", {counted(account.already, 'was', 'were')} there already" if account.already else "")
+        + f": {counts.patients(len(account.patients))}, {counts.studies(len(account.studies))}, "
+        f"{len(account.series)} series, in {out}"
     )
     _tell_set_aside(run, account.set_aside)
 
@@ -77,13 +78,14 @@ def _tell_set_aside(run: Session, set_aside: list[SetAside]) -> None:
     """List what was not passed on, by the paths of whoever gave them, and end with status 3."""
     if not set_aside:
         return
-    run.err.print(f"{len(set_aside)} files set aside:", markup=False)
+    run.err.print(f"{counts.files(len(set_aside))} set aside:", markup=False)
     for one in set_aside:
         run.err.print(f"  {one.path}: {one.reason}: {one.what}", markup=False)
     steps = dict.fromkeys(one.next_step for one in set_aside if one.next_step)
     held = sum(one.held for one in set_aside)
     raise Held(
-        f"{len(set_aside)} files were not passed on, {held} of them wait for review",
+        f"{counted(len(set_aside), 'file was', 'files were')} not passed on, "
+        f"{counted(held, 'of them waits', 'of them wait')} for review",
         next_step=" ".join(steps) or "see the reasons above",
     )
 

@@ -11,9 +11,10 @@ import typer
 
 from media.checker import check_medium
 from media.pdi import Profile
-from tce import portable
+from tce import counts, portable
 from tce.cli.session import JsonOption, session
 from tce.config import Site
+from tce.counts import counted
 from tce.errors import Held, Refused
 from tce.folder import files_under
 
@@ -41,11 +42,12 @@ def write(
         run.site, list(files_under(sources)), out, name=label, case=case, actor=run.person
     )
     run.say(
-        f"medium {medium.fileset_id} in {medium.path}: {medium.patients} patients, {medium.studies} studies, "
-        f"{medium.series} series, {medium.instances} instances"
+        f"medium {medium.fileset_id} in {medium.path}: {counts.patients(medium.patients)}, "
+        f"{counts.studies(medium.studies)}, {medium.series} series, {counts.instances(medium.instances)}"
     )
     if medium.rewritten:
-        run.say(f"{medium.rewritten} instances were rewritten in an encoding of {medium.profile}")
+        rewritten = counted(medium.rewritten, "instance was", "instances were")
+        run.say(f"{rewritten} rewritten in an encoding of {medium.profile}")
 
 
 @app.command()
@@ -61,13 +63,13 @@ def read(
     """
     run = session(context)
     taken = portable.take_in(run.site, medium, out, case=case, actor=run.person)
-    run.say(f"{len(taken.instances)} instances in {out}")
+    run.say(f"{counts.instances(len(taken.instances))} in {out}")
     for deviation in taken.deviations:
         run.say(f"not as it should be: {deviation}")
     if taken.refused:
         raise Held(
-            f"{taken.refused} instances stayed behind: they do not say that the patient's identity was removed",
-            next_step="they are identified material: return the medium to where it came from",
+            f"{counts.instances(taken.refused)} stayed behind, without a word that the patient's identity was removed",
+            next_step="this is identified material: return the medium to where it came from",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tce import wiring
+from tce import counts, wiring
 from tce.cli.session import JsonOption, Session, session
 from vault.custody import Custody, Purpose, Revealed
 
@@ -57,7 +57,7 @@ def request(
         window=timedelta(hours=hours),
     )
     run.say(
-        f"request {asked.id} for {len(asked.patients)} patients, until {asked.expires}\n"
+        f"request {asked.id} for {counts.patients(len(asked.patients))}, until {asked.expires}\n"
         f"next, by another custodian: tce --as CUSTODIAN reidentify approve {asked.id}"
     )
 

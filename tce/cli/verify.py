@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tce import counts
 from tce.cli.session import JsonOption, session
 from tce.config import Site
 from tce.proof import prove, require
@@ -39,7 +40,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps({**asdict(proof), "holds": proof.holds}, indent=1))
     else:
-        run.say(f"release {proof.release} of case {proof.case}, {proof.instances} instances")
+        run.say(f"release {proof.release} of case {proof.case}, {counts.instances(proof.instances)}")
         for answer in proof.answers:
             run.say(f"{'ok  ' if answer.holds else 'FAIL'} {answer.question}: {answer.what}")
     require(proof)

@@ -188,7 +188,7 @@ def test_what_the_manager_refuses_is_not_referenced(tmp_path: Path) -> None:
 def test_nothing_to_select_is_refused(tmp_path: Path) -> None:
     """A folder without instances sends nothing and says so."""
     not_dicom(tmp_path / "letter")
-    with pytest.raises(Refused, match="1 files were set aside"):
+    with pytest.raises(Refused, match="1 file was set aside"):
         select([tmp_path], REQUEST, Peer("MANAGER", "127.0.0.1", 1), SELECTOR)
 
 

@@ -357,6 +357,15 @@ def test_what_is_revealed_does_not_print(room: Room) -> None:
 
 
 @pytest.mark.parametrize(
+    ("unknown", "said"), [(["T-X"], "1 of the pseudonyms is"), (["T-X", "T-Y"], "2 of the pseudonyms are")]
+)
+def test_unknown_pseudonyms_are_counted(room: Room, unknown: list[str], said: str) -> None:
+    """How many are not known is said, and none of them repeated."""
+    with pytest.raises(UnknownPseudonym, match=said):
+        room.ask(pseudonyms=[room.names["patient 1"], *unknown])
+
+
+@pytest.mark.parametrize(
     ("change", "refusal"),
     [
         ({"pseudonyms": []}, BadRequest),
