@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -331,6 +331,14 @@ def seal(instances: Sequence[Anonymized], verifier: Verifier, manifests: Collect
         for instance in instances
     ]
     return sorted(sealed, key=lambda one: one.is_manifest)
+
+
+def manifest_mark(uids: Iterable[str]) -> str:
+    """Return twelve characters for the manifests of one export, the same at its sender and at its receiver.
+
+    They are made of the new SOP Instance UIDs: people can compare them, and they name no instance.
+    """
+    return hashlib.sha256("\n".join(sorted(uids)).encode()).hexdigest()[:12]
 
 
 def digest_of(path: Path, *, durable: bool = False) -> str:

@@ -38,6 +38,7 @@ from tce.road import (
     Sealed,
     anonymize,
     digest_of,
+    manifest_mark,
     seal,
 )
 from tce.spool import Spool
@@ -126,6 +127,7 @@ class Worker:
         for to in terms.receivers:
             detail = {"export": export.id, "case": terms.id, "receiver": to.ae_title}
             detail["instances"] = str(len(sealed))
+            detail["manifest"] = manifest_mark(one.sop_instance_uid for one in sealed if one.is_manifest)
             self._rooms.auditor.record("export", success=True, detail=detail)
         self._exports.close_export(export)
         self._spool.clear(export.id)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from tce.actors.export_manager import audit_states
 from tce.arrivals import ArrivalDesk
+from tce.documents.manifest import DocumentKind
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.storage_scp import StorageListener
-from tce.road import Auditor, Hold, MediumWriter, Reason
+from tce.road import Auditor, Hold, MediumWriter, Reason, manifest_mark
 from tce.spool import Spool
 
 _ATTEMPTS = 5
@@ -41,10 +42,11 @@ class ReceiverSettings:
 
 @dataclass(frozen=True, slots=True)
 class MediumReport:
-    """One medium that was written: where, and how many instances it holds."""
+    """One medium that was written: where, how many instances it holds, and the mark of its manifests."""
 
     path: Path
     instances: int
+    manifest: str
 
 
 def run(
@@ -96,7 +98,11 @@ def _complete(
 ) -> None:
     """Write the medium of one export as ``out/<number>``; a folder of that name is a complete medium."""
     try:
-        paths = [member.received.path for member in exports.arrived(export, spool.path)]
+        members = exports.arrived(export, spool.path)
+        paths = [member.received.path for member in members]
+        manifest = manifest_mark(
+            member.received.sop_instance_uid for member in members if member.kind is DocumentKind.MANIFEST
+        )
         medium = out / str(export.number)
         if not medium.exists():
             unfinished = out / f".unfinished-{export.number}"
@@ -116,6 +122,6 @@ def _complete(
         return
     exports.close_export(export)
     detail = {"export": export.id, "sender": export.calling_ae}
-    detail |= {"medium": str(export.number), "instances": str(len(paths))}
+    detail |= {"medium": str(export.number), "manifest": manifest, "instances": str(len(paths))}
     auditor.record("import", success=True, detail=detail)
-    reported(MediumReport(medium, len(paths)))
+    reported(MediumReport(medium, len(paths), manifest))

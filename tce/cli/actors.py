@@ -206,7 +206,9 @@ def run_receiver(
     writer, auditor = wiring.medium_writer(run.site), wiring.receiver_auditor(run.site)
 
     def told(report: MediumReport) -> None:
-        run.say(f"medium with {counts.instances(report.instances)} in {report.path}")
+        run.say(
+            f"medium with {counts.instances(report.instances)} in {report.path}, manifest {report.manifest}"
+        )
 
     def work(stop: threading.Event, started: Callable[[int], None]) -> None:
         receiver.run(settings, writer, auditor, stop, started, told)

@@ -16,7 +16,7 @@ from tce.cli.session import JsonOption, Session, session
 from tce.errors import ExportError
 from tce.exports import Exports
 from tce.ledger import Export
-from tce.road import Reason
+from tce.road import Reason, manifest_mark
 from tce.states import State
 
 app = typer.Typer(no_args_is_help=True, help="Exports: list, look at, stop and start again.")
@@ -71,6 +71,9 @@ def show(context: typer.Context, export: ExportId, as_json: JsonOption = False) 
         "missing": len(missing),
         "attempts": found.attempts,
         "sealed_instances": len(sealed),
+        "manifest": manifest_mark(one.sop_instance_uid for one in sealed if one.is_manifest)
+        if sealed
+        else "",
         "done": found.tally,
         "policy_digest": found.policy_digest,
         "release": str(record) if record.exists() else "",

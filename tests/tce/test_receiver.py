@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from tce.actors import receiver
 from tce.actors.receiver import MediumReport, ReceiverSettings
 from tce.errors import ExportError
 from tce.network.storage_scu import send
-from tce.road import MediumWriter, Peer
+from tce.road import MediumWriter, Peer, manifest_mark
 from tce.states import State
 from tests.builders import a_ct_study, written
 from tests.tce.parts import MANAGER, RECEIVER, Log, Running, a_receiver, copy_medium, documents
@@ -40,6 +41,22 @@ def test_a_medium_is_written_when_everything_is_there(tmp_path: Path, delivered:
         running.wait_for(done)
     assert [(report.path.name, report.instances) for report in media] == [("1", len(delivered))]
     assert len(list(media[0].path.iterdir())) == len(delivered)
+
+
+def test_a_medium_is_told_with_the_mark_of_its_manifest(tmp_path: Path, delivered: list[Path]) -> None:
+    """A number of the Receiver's leads to the export that it holds, without any identifier being told."""
+    media: list[MediumReport] = []
+    other = documents(delivered[:2], tmp_path / "other")
+    with a_receiver(tmp_path / "home", media) as running:
+        send([*delivered, *other], running.peer, MANAGER)
+        running.wait_for(lambda found: [one.state for one in found] == [State.DELIVERED] * 2)
+    recorded = {
+        detail["medium"]: detail["manifest"] for event, _, detail in running.log.events if event == "import"
+    }
+    uids = [str(dcmread(path).SOPInstanceUID) for path in (delivered[-1], other[-1])]
+    assert {report.path.name: report.manifest for report in media} == recorded
+    assert sorted(recorded.values()) == sorted(manifest_mark([uid]) for uid in uids)
+    assert not [mark for mark in recorded.values() if mark in "".join(uids)]
 
 
 def test_instances_without_a_manifest_are_kept_and_make_no_medium(

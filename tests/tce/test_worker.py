@@ -343,6 +343,8 @@ def test_delivery_resumes_with_what_is_missing(bench: Bench, ct: list[Path], tmp
     assert begun[-1]["instances"] == "3"
     assert [report.instances for report in media] == [7]
     assert len(bench.releases.releases[export.id].instances) == 7
+    [exported] = [detail for event, _, detail in bench.log.events if event == "export"]
+    assert exported["manifest"] == media[0].manifest
 
 
 def test_an_approval_withdrawn_before_delivery_stops_it(bench: Bench, ct: list[Path]) -> None:
