@@ -130,7 +130,7 @@ class Rule:
 
 
 # The first row whose type matches decides; leaves stand before their bases. A key server that is away is worse
-# than a typing error; a mapping or an answer that cannot be trusted is the worst.
+# than a typing error; a mapping, a signature or an answer that cannot be trusted is the worst.
 RULES: tuple[tuple[type[BaseException], Rule], ...] = (
     (Held, Rule(Exit.HELD, Outcome.MINOR_FAILURE)),
     (policies.errors.Held, Rule(Exit.HELD, Outcome.MINOR_FAILURE)),
@@ -139,9 +139,18 @@ RULES: tuple[tuple[type[BaseException], Rule], ...] = (
     (AuditError, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),
     (ReleaseError, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (TceError, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
+    (vault.errors.InitializationLost, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),
     (vault.errors.ServerFault, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
+    (vault.errors.Refused, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (vault.errors.BadAnswer, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),
+    (vault.errors.BadRequest, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
+    (vault.errors.StoreUnavailable, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (vault.errors.MappingFault, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),
+    (vault.errors.UnknownPseudonym, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
+    (vault.errors.UnknownRequest, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
+    (vault.errors.CustodyRefusal, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
+    (vault.errors.BadSignature, Rule(Exit.REFUSED, Outcome.MAJOR_FAILURE)),
+    (vault.errors.ApprovalRefusal, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (vault.errors.VaultRoomError, Rule(Exit.REFUSED, Outcome.SERIOUS_FAILURE)),
     (policies.errors.PolicyRoomError, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),
     (media.errors.MediaError, Rule(Exit.REFUSED, Outcome.MINOR_FAILURE)),

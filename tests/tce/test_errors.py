@@ -8,6 +8,7 @@ import media.errors
 import policies.errors
 import vault.errors
 from tce.errors import (
+    RULES,
     AuditError,
     Exit,
     Held,
@@ -43,6 +44,40 @@ def test_every_exception_has_an_exit_status(exc: Exception, status: Exit) -> Non
 def test_a_broken_trail_is_a_major_failure() -> None:
     """The auditor's system sees it as what it is."""
     assert rule_of(AuditError("x")).outcome == Outcome.MAJOR_FAILURE
+
+
+def leaves(kind: type[BaseException]) -> list[type[BaseException]]:
+    """The errors of a tree that have none below them."""
+    below = kind.__subclasses__()
+    return [leaf for one in below for leaf in leaves(one)] if below else [kind]
+
+
+@pytest.mark.parametrize("leaf", leaves(vault.errors.VaultRoomError), ids=lambda leaf: leaf.__name__)
+def test_every_error_of_the_key_room_has_a_row(leaf: type[BaseException]) -> None:
+    """How grave it is has been decided for each, by a row of its own or of its branch."""
+    row = next(kind for kind, _ in RULES if issubclass(leaf, kind))
+    assert row is not vault.errors.VaultRoomError
+    assert issubclass(row, vault.errors.VaultRoomError)
+
+
+@pytest.mark.parametrize(
+    ("exc", "outcome"),
+    [
+        (vault.errors.BadRequest, Outcome.MINOR_FAILURE),
+        (vault.errors.UnknownPseudonym, Outcome.MINOR_FAILURE),
+        (vault.errors.SamePerson, Outcome.SERIOUS_FAILURE),
+        (vault.errors.StoreUnavailable, Outcome.SERIOUS_FAILURE),
+        (vault.errors.Withdrawn, Outcome.SERIOUS_FAILURE),
+        (vault.errors.BadSignature, Outcome.MAJOR_FAILURE),
+        (vault.errors.Tampered, Outcome.MAJOR_FAILURE),
+        (vault.errors.InitializationLost, Outcome.MAJOR_FAILURE),
+    ],
+)
+def test_a_slip_is_less_than_an_attempt_and_that_less_than_a_forgery(
+    exc: type[vault.errors.VaultRoomError], outcome: Outcome
+) -> None:
+    """The auditor's system can tell mistyping, overstepping and tampering apart."""
+    assert rule_of(exc("x")).outcome == outcome
 
 
 def test_a_mapping_that_cannot_be_trusted_is_worse_than_a_login() -> None:
