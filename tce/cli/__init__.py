@@ -28,16 +28,14 @@ from tce.cli import (
     vault,
     verify,
 )
-from tce.cli.session import Session
+from tce.cli.session import Session, verbs
 from tce.config import default_home
 from tce.errors import Exit, rule_of, to_person
 
-app = typer.Typer(
+app = verbs(
+    "IHE TCE Export Manager with two-stage de-identification.",
     name="tce",
-    help="IHE TCE Export Manager with two-stage de-identification.",
-    no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 app.command()(demo.demo)

@@ -18,17 +18,15 @@ from tce import cases, counts, wiring
 from tce.actors import export_manager, export_selector, receiver
 from tce.actors.receiver import MediumReport
 from tce.audit.journal import Journal
-from tce.cli.session import Session, session
+from tce.cli.session import Session, session, verbs
 from tce.counts import counted
 from tce.documents.codes import Category, DelayReason, ExportTitle, Level
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.errors import Held, Refused
 from tce.road import Peer
 
-manager = typer.Typer(
-    no_args_is_help=True, help="The Export Manager: takes selections in, anonymizes, delivers."
-)
-receivers = typer.Typer(no_args_is_help=True, help="The Receiver: takes exports in, writes portable media.")
+manager = verbs("The Export Manager: takes selections in, anonymizes, delivers.")
+receivers = verbs("The Receiver: takes exports in, writes portable media.")
 
 
 class Title(StrEnum):

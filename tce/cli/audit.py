@@ -11,10 +11,10 @@ import typer
 from tce.audit.anchors import Anchored, prove
 from tce.audit.journal import Journal
 from tce.audit.trail import Trail
-from tce.cli.session import JsonOption, session
+from tce.cli.session import JsonOption, session, verbs
 from tce.errors import AuditError
 
-app = typer.Typer(no_args_is_help=True, help="The audit trail: what was done, by whom.")
+app = verbs("The audit trail: what was done, by whom.")
 
 
 @app.command("list")

@@ -12,12 +12,12 @@ from tce import cases
 from tce.approvals_desk import Desk
 from tce.cases import CaseReceiver, Trial
 from tce.cli.actors import peer_of
-from tce.cli.session import JsonOption, session
+from tce.cli.session import JsonOption, session, verbs
 from tce.errors import CaseError, Refused
 from tce.shelf import Shelf
 from tce.site import STAGE_ONE_POLICY
 
-app = typer.Typer(no_args_is_help=True, help="Cases: a trial or collection, its policies and its receivers.")
+app = verbs("Cases: a trial or collection, its policies and its receivers.")
 
 CaseId = Annotated[str, typer.Argument(metavar="CASE", help="Id of the case.")]
 

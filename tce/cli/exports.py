@@ -12,14 +12,14 @@ import typer
 
 from tce.actors.export_manager import audit_states
 from tce.audit.journal import Journal
-from tce.cli.session import JsonOption, Session, session
+from tce.cli.session import JsonOption, Session, session, verbs
 from tce.errors import ExportError
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.road import Reason, manifest_mark
 from tce.states import State
 
-app = typer.Typer(no_args_is_help=True, help="Exports: list, look at, stop and start again.")
+app = verbs("Exports: list, look at, stop and start again.")
 
 ExportId = Annotated[
     str, typer.Argument(metavar="EXPORT", help="The export's id, as tce exports list shows it.")

@@ -12,13 +12,13 @@ import typer
 from media.checker import check_medium
 from media.pdi import Profile
 from tce import counts, portable
-from tce.cli.session import JsonOption, session
+from tce.cli.session import JsonOption, session, verbs
 from tce.config import Site
 from tce.counts import counted
 from tce.errors import Held, Refused
 from tce.folder import files_under
 
-app = typer.Typer(no_args_is_help=True, help="Portable media (IHE PDI): a File-set with DICOMDIR and pages.")
+app = verbs("Portable media (IHE PDI): a File-set with DICOMDIR and pages.")
 
 Medium = Annotated[Path, typer.Argument(help="Folder of the medium.", metavar="MEDIUM")]
 

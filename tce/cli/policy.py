@@ -13,12 +13,12 @@ from policies import loader
 from policies.describe import describe as in_words
 from policies.model import Policy
 from tce.approvals_desk import Desk
-from tce.cli.session import JsonOption, Session, session
+from tce.cli.session import JsonOption, Session, session, verbs
 from tce.config import Site
 from tce.errors import Refused
 from tce.shelf import Shelf, Shelved, renamed
 
-app = typer.Typer(no_args_is_help=True, help="Policies: what is done to each attribute, and who approved it.")
+app = verbs("Policies: what is done to each attribute, and who approved it.")
 
 Wanted = Annotated[str, typer.Argument(metavar="POLICY", help="NAME (newest version), or NAME@VERSION.")]
 Days = Annotated[int, typer.Option(help="Days until the approval ends.", min=1, max=3650)]

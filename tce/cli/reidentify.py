@@ -9,12 +9,10 @@ from typing import Annotated
 import typer
 
 from tce import counts, wiring
-from tce.cli.session import JsonOption, Session, session
+from tce.cli.session import JsonOption, Session, session, verbs
 from vault.custody import Custody, Purpose, Revealed
 
-app = typer.Typer(
-    no_args_is_help=True, help="Re-identification: two custodians, a purpose, a window, a record."
-)
+app = verbs("Re-identification: two custodians, a purpose, a window, a record.")
 
 RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="Id of the request.")]
 DEFAULT_FIELDS = ("PatientName", "patient", "PatientBirthDate")

@@ -32,6 +32,20 @@ from tce.logins import Logins
 JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON, for programs.")]
 
 
+def verbs(words: str, **more: Any) -> typer.Typer:
+    """Return verbs of the command line, with their help in words.
+
+    Identifiers travel as plain tuples in local variables, so no traceback may show these.
+    """
+    return typer.Typer(
+        no_args_is_help=True,
+        help=words,
+        pretty_exceptions_enable=False,
+        pretty_exceptions_show_locals=False,
+        **more,
+    )
+
+
 @dataclass
 class Session:
     """The options in front of the verb, and the two streams."""

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from tce.audit.journal import Journal
-from tce.cli.session import JsonOption, session
+from tce.cli.session import JsonOption, session, verbs
 from tce.errors import Refused
 from tce.logins import Logins, plan_of
 from tce.site import export_trust
 from vault.provision import Service, provision, provision_embedded
 
-app = typer.Typer(no_args_is_help=True, help="The key server: an OpenBao of the site's own.")
+app = verbs("The key server: an OpenBao of the site's own.")
 
 
 @app.command()

@@ -5,9 +5,24 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import typer
 from rich.console import Console
 
+from tce.cli import app
 from tce.cli.session import Session
+
+
+def groups(group: typer.Typer) -> list[typer.Typer]:
+    """A group of verbs and all below it."""
+    below = [one.typer_instance for one in group.registered_groups if one.typer_instance]
+    return [group, *(deeper for one in below for deeper in groups(one))]
+
+
+def test_no_traceback_shows_local_variables() -> None:
+    """Identifiers are plain values in locals, so no group of verbs lets a library print them."""
+    found = groups(app)
+    assert len(found) > 8
+    assert not [one for one in found if one.pretty_exceptions_enable or one.pretty_exceptions_show_locals]
 
 
 def test_progress_says_nothing_where_there_is_no_terminal(tmp_path: Path) -> None:
