@@ -227,7 +227,7 @@ def load(path: Path) -> Settings:
     except FileNotFoundError:
         raise SiteMissing(
             f"there is no site in {path.parent}",
-            next_step=f"make one: tce --home {path.parent} init   (or name another with --home or TCE_HOME)",
+            next_step=f"make one: tce --home {path.parent} init (see: tce init --help), or name another site: --home",
         ) from None
     except UnicodeDecodeError:
         raise ConfigFault(f"{path.name} is not UTF-8 text", next_step="save it as UTF-8") from None
