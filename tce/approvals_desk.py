@@ -2,8 +2,9 @@
 
 The records lie beside what they are about: ``x.yaml``, ``x.submission.json``, ``x.approval.json``,
 ``x.withdrawal.json``. They are signatures of people (:mod:`vault.approvals`) and are verified offline against
-``trust.json`` at every use: a file that was altered, put there by hand, or has run out is refused. Refusals are
-written to the audit trail.
+``trust.json`` at every use: a file that was altered, put there by hand, or has run out is refused. A withdrawal
+counts also when only the audit trail tells of it, because its file can be deleted. Refusals are written to the
+audit trail.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from typing import Any
 
 from tce import cases
 from tce.audit.journal import Journal
+from tce.audit.trail import Trail
+from tce.audit.withdrawals import EVENT_OF, told_by
 from tce.cases import Case
 from tce.config import Site
-from tce.errors import NotApproved
+from tce.errors import AuditError, NotApproved
 from tce.logins import Logins
 from tce.shelf import Shelved
 from vault import approvals
 from vault.approvals import Approval, Document, Submission, Withdrawal
-from vault.errors import ApprovalRefusal
+from vault.errors import ApprovalRefusal, Withdrawn
 from vault.keys import create_case_key
 from vault.trust import Trust
 
@@ -63,6 +66,7 @@ class Desk:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._logins = Logins(site)
+        self._trail = Trail(site.audit_trail)
 
     # --- policies
 
@@ -76,7 +80,7 @@ class Desk:
 
     def withdraw_policy(self, shelved: Shelved, person: str, *, reason: str) -> None:
         """Sign that the approval of a policy no longer holds. Raises NotApproved when there is none."""
-        self._withdraw(shelved.path, _policy_document(shelved), person, reason, "policy.withdrawn")
+        self._withdraw(shelved.path, _policy_document(shelved), person, reason)
 
     def require_policy(self, shelved: Shelved) -> None:
         """Return if a policy may be used now. Raises NotApproved, which is written to the trail."""
@@ -86,7 +90,7 @@ class Desk:
         """Say how it stands with the text in a file."""
         try:
             approval = self._verified(path, digest)
-        except (NotApproved, ApprovalRefusal) as exc:
+        except (NotApproved, ApprovalRefusal, AuditError) as exc:
             records = _Records(path)
             words = exc.what if records.submission.exists() else "draft"
             return Standing(False, words, _waits_for_approver(records))
@@ -111,15 +115,19 @@ class Desk:
 
     def close_case(self, case: Case, person: str, *, reason: str) -> None:
         """Sign that a case is closed. Raises NotApproved when it was never approved."""
-        self._withdraw(self._case_file(case), _case_document(case), person, reason, "case.closed")
+        self._withdraw(self._case_file(case), _case_document(case), person, reason)
 
     def require_case(self, case: Case) -> None:
         """Return if a case is open and approved now. Raises NotApproved, which is written to the trail."""
         self._require(self._case_file(case), _case_document(case))
 
     def require_open(self, case: Case) -> None:
-        """Return unless a case was closed; it may still be a draft. Raises NotApproved."""
-        if _Records(self._case_file(case)).withdrawal.exists():
+        """Return unless a case of this id was closed; it may still be a draft. Raises NotApproved.
+
+        A case that was closed is open again when it is approved again.
+        """
+        closed = any((told.kind, told.name) == ("case", case.id) for told in told_by(self._trail))
+        if closed or _Records(self._case_file(case)).withdrawal.exists():
             self.require_case(case)
 
     def case_standing(self, case: Case) -> Standing:
@@ -175,7 +183,7 @@ class Desk:
             )
         return submission
 
-    def _withdraw(self, text: Path, document: Document, person: str, reason: str, event: str) -> None:
+    def _withdraw(self, text: Path, document: Document, person: str, reason: str) -> None:
         path = _Records(text).approval
         if not path.exists():
             raise NotApproved(
@@ -184,7 +192,8 @@ class Desk:
         approval = Approval.from_json(path.read_text("utf-8"))
         withdrawal = approvals.withdraw(self._logins.person(person), approval, reason)
         _write(_Records(text).withdrawal, withdrawal.to_json())
-        self._journal(person, event, document)
+        detail = {**_detail(document), "approval": approval.digest()}
+        Journal(self._site, person).record(EVENT_OF[document.kind], detail=detail)
 
     def _require(self, text: Path, document: Document) -> None:
         try:
@@ -197,7 +206,10 @@ class Desk:
             ) from None
 
     def _verified(self, text: Path, digest: str) -> Approval:
-        """Return the approval of a text after verifying it. Raises NotApproved or ApprovalRefusal."""
+        """Return the approval of a text after verifying it.
+
+        Raises NotApproved or ApprovalRefusal, and AuditError when the trail cannot tell what was withdrawn.
+        """
         records = _Records(text)
         if not records.approval.exists():
             waits = "submitted, waits for an approver" if records.submission.exists() else "never submitted"
@@ -210,7 +222,19 @@ class Desk:
         )
         trust = Trust.load(self._site.trust_path)
         approvals.verify(approval, digest, trust, datetime.now(UTC), withdrawals=withdrawals)
+        self._not_withdrawn(records, approval)
         return approval
+
+    def _not_withdrawn(self, records: _Records, approval: Approval) -> None:
+        """Return unless the trail says that an approval was withdrawn, whatever files are there."""
+        for told in told_by(self._trail):
+            if told.ends(approval):
+                file = "is that of another one" if records.withdrawal.exists() else "is gone"
+                raise Withdrawn(
+                    f"the approval was withdrawn by {told.actor} at {told.time[:19]}Z, as record {told.n} of the "
+                    f"audit trail says, although the file of that withdrawal {file}",
+                    next_step="ask who changed the site's folder; then have it approved again",
+                )
 
     def _as_signed(self, text: Path, digest: str) -> Mapping[str, Any]:
         try:

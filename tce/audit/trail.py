@@ -18,7 +18,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,9 +44,8 @@ class Record:
 
     def sealed(self) -> Record:
         """Return this record with its hash, which covers every other field and the hash before it."""
-        content = {key: value for key, value in asdict(self).items() if key != "hash"}
-        digest = hashlib.sha256(_canonical(content)).hexdigest()
-        return Record(**{**content, "hash": digest})
+        content = {name: getattr(self, name) for name in self.__slots__ if name != "hash"}
+        return replace(self, hash=hashlib.sha256(_canonical(content)).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +139,8 @@ class Trail:
             met = expected == head
             if not self.path.exists():
                 raise AuditError(f"the trail of {head.records} records is missing", next_step=_RESTORE)
+            if self.path.stat().st_size < start.size:
+                raise AuditError("the trail was cut at its end", next_step=_RESTORE)
             with self.path.open("rb") as lines:
                 lines.seek(start.size)
                 for number, line in enumerate(lines, start.records + 1):

@@ -155,6 +155,8 @@ def test_nothing_is_anonymized_without_two_approvals(
     # 6. Withdrawn.
     assert tce("--home", home, "--as", "ann", "policy", "withdraw", "bands", "--reason", "r").status == 0
     assert (said := anonymize("an2")).status == 1 and "withdrawn" in said.err
+    (home / "policies" / "bands-1.withdrawal.json").unlink()
+    assert (said := anonymize("an2")).status == 1 and "the file of that withdrawal is gone" in said.err
     assert not (tmp_path / "an2").exists()
     # Approved anew, it holds again.
     assert tce("--home", home, "--as", "carla", "policy", "submit", "bands").status == 0
@@ -266,7 +268,8 @@ def test_a_vault_that_does_not_answer_is_named(home: Path, tmp_path: Path, tce: 
     [port] = free_ports(1)
     for name in ("policies", "cases", "vault/roles"):
         (dead / name).mkdir(parents=True)
-    for path in [*home.glob("policies/*"), *home.glob("cases/*/*"), home / "trust.json", home / "tce.toml"]:
+    kept = [path for kind in ("policies/*", "cases/*/*", "audit/trail.*") for path in home.glob(kind)]
+    for path in [*kept, home / "trust.json", home / "tce.toml"]:
         copy = dead / path.relative_to(home)
         copy.parent.mkdir(exist_ok=True)
         copy.write_bytes(path.read_bytes())
