@@ -36,8 +36,8 @@ _BATCH = 128
 _AHEAD = 4
 _HEAVY = 1 << 26
 """How many bytes of instances a worker holds before it writes them, whatever the batch."""
-_CONFLICT = "Another instance with the same SOP Instance UID and other content was written before."
-_CONFLICT_STEP = "Find out which of the two is right; leave the other out."
+_CONFLICT = "Another instance has the same SOP Instance UID and other content, or another series or patient."
+_CONFLICT_STEP = "Find out which of them is right; leave the others out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ class FolderAccount:
     set_aside: list[SetAside] = field(default_factory=list)
     places: list[Place] = field(default_factory=list, repr=False)
     """Of a batch: where its instances lie now."""
+    disputed: list[str] = field(default_factory=list, repr=False)
+    """Of a batch: SOP Instance UIDs under which another content lay already."""
 
     def add(self, other: FolderAccount) -> None:
         """Take in the account of one batch."""
@@ -103,32 +105,54 @@ def de_identify(
     out.mkdir(parents=True, exist_ok=True)
     scratch = _scratch(out)
     account = FolderAccount()
-    places: dict[str, Path] = {}
+    doubles = _Doubles()
     try:
         for done, batch in enumerate(_results(files_under(sources), out, scratch, bench, workers), start=1):
-            _refuse_doubles(batch, places)
+            doubles.take_in(batch)
             account.add(batch)
             progress(min(done * _BATCH, account.written + account.already + len(account.set_aside)))
+        doubles.settle(account)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if not (account.written or account.already or account.set_aside):
+        raise TceError("There is no file under the sources.", next_step="Check the path.")
     account.set_aside.sort(key=lambda aside: aside.path)
     return account
 
 
-def _refuse_doubles(batch: FolderAccount, places: dict[str, Path]) -> None:
-    """Take back instances whose UID another one of the job has already, in another series or of another patient."""
-    for place in batch.places:
-        if places.setdefault(place.uid, place.target) != place.target:
-            if place.new:
-                place.target.unlink(missing_ok=True)
-                batch.written -= 1
-            else:
-                batch.already -= 1
-            batch.set_aside.append(_conflict(place.source))
+class _Doubles:
+    """Where the instances of a job lie, and which SOP Instance UIDs two of them claim.
 
+    Which of the two is right cannot be decided, and must not depend on who came first: neither is passed on.
+    """
 
-def _conflict(source: Path) -> SetAside:
-    return SetAside(source, "conflict", _CONFLICT, _CONFLICT_STEP, held=False)
+    def __init__(self) -> None:
+        self._places: dict[str, Place] = {}
+        self._disputed: set[str] = set()
+
+    def take_in(self, batch: FolderAccount) -> None:
+        """Note a batch; take back what another series or patient already claims."""
+        for place in batch.places:
+            first = self._places.setdefault(place.uid, place)
+            if first.target != place.target:
+                self._disputed.add(place.uid)
+                self._take_back(place, batch)
+        self._disputed.update(batch.disputed)
+
+    def settle(self, account: FolderAccount) -> None:
+        """Take back the first of each that are disputed, when the job is done."""
+        for uid in sorted(self._disputed):
+            if uid in self._places:
+                self._take_back(self._places[uid], account)
+
+    def _take_back(self, place: Place, account: FolderAccount) -> None:
+        if place.new:
+            place.target.unlink(missing_ok=True)
+            account.written -= 1
+        else:
+            # It lay there before this job: that is for a person to judge.
+            account.already -= 1
+        account.set_aside.append(SetAside(place.source, "conflict", _CONFLICT, _CONFLICT_STEP, held=False))
 
 
 def files_under(sources: Iterable[Path]) -> Iterator[Path]:
@@ -264,7 +288,9 @@ class _Worker:
             self._engine.write(draft, answers, target, scratch=self._scratch)
             new = True
         except FileExistsError:
-            self._compare(draft, answers, target)
+            if not self._is_same(draft, answers, target):
+                account.disputed.append(names.sop_instance_uid)
+                raise Refusal("conflict", _CONFLICT, next_step=_CONFLICT_STEP) from None
             new = False
         account.written += new
         account.already += not new
@@ -273,12 +299,11 @@ class _Worker:
         account.studies.add(names.study_uid)
         account.series.add(names.series_uid)
 
-    def _compare(self, draft: Draft, answers: Mapping[Identifier, str], target: Path) -> None:
+    def _is_same(self, draft: Draft, answers: Mapping[Identifier, str], target: Path) -> bool:
         again = self._scratch / f"{os.getpid()}-again.dcm"
         try:
             self._engine.write(draft, answers, again, scratch=self._scratch)
-            if not filecmp.cmp(again, target, shallow=False):
-                raise Refusal("conflict", _CONFLICT, next_step=_CONFLICT_STEP)
+            return filecmp.cmp(again, target, shallow=False)
         finally:
             again.unlink(missing_ok=True)
 

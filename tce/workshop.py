@@ -151,7 +151,9 @@ class SetVerifier:
         sought = ALL - {trait for option, trait in _RETAINED_BY.items() if option in self._policy.options}
         values = set(originals_of(sources, sought - _THINGS))
         # A hospital whose name is written as the maker's, which stays, cannot be told from the maker.
-        values |= set(originals_of(sources, sought & _THINGS)) - _makers(sources)
+        makers = [maker.casefold() for maker in _makers(sources)]
+        things = originals_of(sources, sought & _THINGS)
+        values |= {value for value in things if not any(value.casefold() in maker for maker in makers)}
         if not values:
             return []
         search = Residue(sorted(values))

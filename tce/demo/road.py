@@ -143,13 +143,18 @@ class Road:
         instances = [path for path in files_under([self._folder.pseudonymized]) if path.suffix == ".dcm"]
         name = portable.name_for("DEMO", [path.name for path in instances])
         unfit: set[Path] = set()
-        try:
-            medium = portable.write(self.site, instances, self._folder.medium, name=name, case=CASE)
-        except InstancesUnfit as exc:
-            # Files of a user's own may be compressed in ways that one profile does not allow together.
-            unfit = {fault.path for fault in exc.faults}
+        while True:
             fit = [path for path in instances if path not in unfit]
-            medium = portable.write(self.site, fit, self._folder.medium, name=name, case=CASE)
+            try:
+                medium = portable.write(self.site, fit, self._folder.medium, name=name, case=CASE)
+                break
+            except InstancesUnfit as exc:
+                # Files of a user's own may be compressed in ways that one profile does not allow together, and
+                # some show only while they are rewritten that they cannot be.
+                found = {fault.path for fault in exc.faults} - unfit
+                if self._own is None or not found:
+                    raise
+                unfit |= found
         return {
             "medium": medium.fileset_id,
             "profile": str(medium.profile),
@@ -225,7 +230,8 @@ class Road:
         """Wait until every export has ended and the Receiver has written its media."""
         sent = self._await(self.site.exports_url, self._selected)
         delivered = [one for one in sent if one.state is State.DELIVERED]
-        if len(delivered) < len(sent):
+        self._held = len(sent) - len(delivered)
+        if self._held and (self._own is None or not delivered):
             reasons = sorted({reason.what for one in sent for reason in one.reasons})
             raise Held(
                 f"{len(sent) - len(delivered)} of {len(sent)} exports are held: " + "; ".join(reasons),
@@ -245,6 +251,8 @@ class Road:
         instances = sum(one.tally.get("instances", 0) for one in delivered)
         return {
             "exports_delivered": len(delivered),
+            "exports_held": self._held,
+            "held_because": dict(Counter(reason.code for one in sent for reason in one.reasons)),
             "exported_instances": instances,
             "receiver_media": len(media),
         }

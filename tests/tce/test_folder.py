@@ -15,7 +15,7 @@ from policies.engine import Draft, Engine
 from policies.loader import load_library
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from tce.errors import TceError
-from tce.folder import FolderAccount, de_identify
+from tce.folder import de_identify
 from tests.builders import a_ct_study, an_mr_study, written
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
 
@@ -121,7 +121,7 @@ def test_what_vanishes_or_is_no_file_does_not_stop_the_others(sources: Path, tmp
 
 
 def test_one_uid_is_one_instance_whatever_series_says_so(sources: Path, tmp_path: Path) -> None:
-    """The same UID again, in another series or of another patient, is a conflict: it is not written twice."""
+    """The same UID again, in another series or of another patient, is a conflict: none of them is written."""
     first = next(path for path in sorted(sources.rglob("*")) if path.is_file())
     for number, change in enumerate(({"PatientID": "OTHER"}, {"SeriesInstanceUID": "1.2.3"})):
         ds = pydicom.dcmread(first)
@@ -129,19 +129,25 @@ def test_one_uid_is_one_instance_whatever_series_says_so(sources: Path, tmp_path
             setattr(ds, keyword, value)
         ds.save_as(sources / f"zz-{number}.dcm")
     account = de_identify([sources], tmp_path / "out", bench, workers=2)
-    assert [aside.reason for aside in account.set_aside] == ["conflict", "conflict"]
+    assert [aside.reason for aside in account.set_aside] == ["conflict"] * 3
     names = [path.name for path in (tmp_path / "out").rglob("*.dcm")]
     assert len(names) == len(set(names)) == account.written
 
 
 def test_two_contents_under_one_uid_conflict(sources: Path, tmp_path: Path) -> None:
-    """A second instance with the same UID and other content is set aside, and the first stays."""
+    """Two instances with the same UID and other content are both set aside: which is right cannot be decided."""
     first = next(path for path in sorted(sources.rglob("*")) if path.is_file())
     ds = pydicom.dcmread(first)
     ds.WindowCenter = "12345"
     ds.save_as(sources / "zz-later.dcm")
-    account = de_identify([sources], tmp_path / "out", bench, workers=1)
-    assert [aside.reason for aside in account.set_aside] == ["conflict"]
+    trees = []
+    for workers in (1, 2):
+        account = de_identify([sources], tmp_path / f"out-{workers}", bench, workers=workers)
+        assert {aside.path for aside in account.set_aside} == {first, sources / "zz-later.dcm"}
+        assert {aside.reason for aside in account.set_aside} == {"conflict"}
+        trees.append(contents(tmp_path / f"out-{workers}"))
+        assert account.written == len(trees[-1])
+    assert trees[0] == trees[1]
 
 
 def test_one_batch_is_one_request(sources: Path, tmp_path: Path) -> None:
@@ -228,7 +234,8 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
         de_identify([tmp_path / "nothing"], tmp_path / "out", bench, workers=1)
 
 
-def test_an_empty_folder_gives_an_empty_account(tmp_path: Path) -> None:
-    """Nothing in, nothing out."""
+def test_an_empty_folder_is_no_success(tmp_path: Path) -> None:
+    """Nothing to do is told, not counted as done."""
     (tmp_path / "empty").mkdir()
-    assert de_identify([tmp_path / "empty"], tmp_path / "out", bench, workers=2) == FolderAccount()
+    with pytest.raises(TceError, match="no file"):
+        de_identify([tmp_path / "empty"], tmp_path / "out", bench, workers=2)
