@@ -7,6 +7,7 @@ values, which is the part of :mod:`policies.residue`, and it is no validator of 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,9 +230,15 @@ def _types(ds: Dataset, source: Path | None) -> Iterator[Finding]:
         None if source is None else dict(_filled(pydicom.dcmread(source, stop_before_pixels=True), (), ""))
     )
     after = dict(_filled(ds, (), ""))
+    # Counted, not compared place by place: where items of a content tree went, the places behind them moved.
+    empty_before = Counter(
+        (path, where.endswith("]")) for where, (path, filled) in (before or {}).items() if not filled
+    )
     for where, (path, filled) in after.items():
-        had_value = before is None or before.get(where, (path, True))[1]
-        if filled or not had_value:
+        if filled:
+            continue
+        if empty_before[path, where.endswith("]")] > 0:
+            empty_before[path, where.endswith("]")] -= 1
             continue
         if where.endswith("]"):
             yield Finding("empty-item", where, "data set", "an item of a sequence without any attribute")

@@ -18,7 +18,6 @@ from policies.verify import check_instance, check_references, unresolved_referen
 from tests.builders import a_ct_study, written
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
 
 def derived_uid(number: int) -> str:
@@ -212,6 +211,25 @@ def test_private_elements_of_the_policy_may_stay(tmp_path: Path) -> None:
     assert codes_found(ds, policy, tmp_path) == set()
     block.add_new(0x51, "LO", "anything")
     assert codes_found(ds, policy, tmp_path) == {"private-element"}
+
+
+def test_what_the_source_left_empty_is_not_held_against_the_result(tmp_path: Path) -> None:
+    """A value that the source lacks may be empty in the result, also where an item before it has gone."""
+    policy = a_policy()
+    whole, empty = code("1"), code("2")
+    empty.CodeMeaning = ""
+    source, result = a_result(policy), a_result(policy)
+    source.ProcedureCodeSequence, result.ProcedureCodeSequence = [whole, empty], [empty]
+    given = saved(source, tmp_path / "source.dcm")
+    assert "empty-type-1" not in {
+        finding.code
+        for finding in check_instance(saved(result, tmp_path / "result.dcm"), policy, source=given)
+    }
+    result.ProcedureCodeSequence = [empty, empty]
+    assert "empty-type-1" in {
+        finding.code
+        for finding in check_instance(saved(result, tmp_path / "worse.dcm"), policy, source=given)
+    }
 
 
 def test_what_the_source_had_and_the_iod_demands_is_missed(tmp_path: Path) -> None:
