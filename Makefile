@@ -9,19 +9,22 @@ READY := $(VENV)/ready-$(KEY)
 DEMO ?= demo
 ARGS ?=
 
-.PHONY: demo test check bench docs setup clean
+.PHONY: demo test check lint bench docs setup clean
 
 demo: $(READY)
 	$(RUN) -m tce demo $(DEMO) $(ARGS)
 
+# One worker a core; the tests of a file stay together, because they share what took long to start.
 test: $(READY)
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
-check: $(READY)
+lint: $(READY)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest -q -m "not peer and not vault" $(ARGS)
+
+check: lint
+	$(RUN) -m pytest -n auto --dist loadfile -q -m "not peer and not vault" $(ARGS)
 
 docs: $(READY)
 	$(RUN) -m tests.docs.generated
