@@ -147,8 +147,11 @@ def test_keys_and_rows_are_written_together_or_not(url: str) -> None:
     assert "no-such-key" not in str(fault.value)
 
 
-def test_the_steps_lead_to_the_tables(url: str) -> None:
-    """A database that went through all steps is the one that the code is written for."""
+@pytest.mark.parametrize("made", ["by the steps", "at once"])
+def test_the_steps_lead_to_the_tables(url: str, monkeypatch: pytest.MonkeyPatch, made: str) -> None:
+    """A new database is the one that all steps lead to, and the one that the code is written for."""
+    if made == "by the steps":
+        monkeypatch.setattr(tables, "_make", tables._migrate)
     store = MappingStore(url)
     options = {"version_table": tables.VERSION_TABLE}
     with store.database.reading() as connection:
