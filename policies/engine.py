@@ -168,7 +168,7 @@ class Engine:
         self._marks = marks_for(policy, self._rules, trial or {})
         self._marked = frozenset(mark.tag for mark in self._marks)
 
-    def read(self, path: Path) -> Draft:
+    def read(self, path: str | Path) -> Draft:
         """Read one instance and decide what happens to it; the file is not changed.
 
         Raises:
@@ -241,7 +241,12 @@ class Engine:
         )
 
     def write(
-        self, draft: Draft, pseudonyms: Mapping[Identifier, str], out: Path, *, scratch: Path | None = None
+        self,
+        draft: Draft,
+        pseudonyms: Mapping[Identifier, str],
+        out: str | Path,
+        *,
+        scratch: str | Path | None = None,
     ) -> Written:
         """Write the instance to ``out``, which must not exist; on any failure nothing is left there.
 
@@ -276,8 +281,8 @@ class Engine:
         head = file_head(names.sop_class_uid, names.sop_instance_uid, transfer_syntax_uid)
         # 3. Write under the final name only when every byte is there.
         inflated = draft._data if isinstance(draft._data, MemorySource) else None
-        _write(out, scratch or out.parent, head, parts, draft._source, inflated)
-        return Written(out, names, transfer_syntax_uid, changed=len(facts.pending))
+        _write(out, scratch or Path(out).parent, head, parts, draft._source, inflated)
+        return Written(Path(out), names, transfer_syntax_uid, changed=len(facts.pending))
 
     def _render(
         self, draft: Draft, pieces: list[Piece], facts: Facts, answers: _Answers
@@ -392,8 +397,8 @@ def _looked_at(parts: list[bytes | Copy], data: Source) -> Iterator[bytes]:
 
 
 def _write(
-    out: Path,
-    scratch: Path,
+    out: str | Path,
+    scratch: str | Path,
     head: bytes,
     parts: list[bytes | Copy],
     source: FileSource,

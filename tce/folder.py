@@ -2,26 +2,28 @@
 
     sources ──walk──▶ batches ──workers: read, resolve once, write──▶ out/<patient>/<study>/<series>/<instance>.dcm
 
-Each worker has its own engine and its own way to pseudonyms. One batch is one request for pseudonyms. Nothing of the
-source's file names is kept; what cannot be passed on is set aside with its reason and the others go on. An instance
-appears under its name only when it is complete, so a job that died is simply run again.
+The engine is made once, before the workers, so that they share what it has read of the standard's tables; each worker
+has its own way to pseudonyms. One batch is one request for pseudonyms. Nothing of the source's file names is kept; what
+cannot be passed on is set aside with its reason and the others go on. An instance appears under its name only when it
+is complete, so a job that died is simply run again. Paths are plain text here: this runs for every file.
 """
 
 from __future__ import annotations
 
 import contextlib
 import filecmp
+import gc
 import multiprocessing
 import os
 import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from policies.engine import Draft, Engine
 from policies.errors import Held, Refusal
@@ -29,10 +31,12 @@ from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from tce.errors import TceError
 from tce.orphans import end_with_parent
 
-Bench = Callable[[], tuple[Engine, Pseudonyms]]
-"""What a worker process calls once to get its engine and its pseudonyms."""
+Bench = Callable[[], tuple[Engine, Callable[[], Pseudonyms]]]
+"""Called once for the engine, and for what each worker then calls for its own way to pseudonyms."""
 
 _BATCH = 128
+_BATCH_OCTETS = 1 << 25
+"""A batch ends when its files hold as much, so that the workers share few large files alike."""
 _AHEAD = 4
 _HEAVY = 1 << 26
 """How many bytes of instances a worker holds before it writes them, whatever the batch."""
@@ -55,8 +59,8 @@ class Place(NamedTuple):
     """Where an instance lies, by its new SOP Instance UID; ``new`` when this job put it there."""
 
     uid: str
-    target: Path
-    source: Path
+    target: str
+    source: str
     new: bool
 
 
@@ -107,10 +111,10 @@ def de_identify(
     account = FolderAccount()
     doubles = _Doubles()
     try:
-        for done, batch in enumerate(_results(files_under(sources), out, scratch, bench, workers), start=1):
+        for batch in _results(_batches(sources), out, scratch, bench, workers):
             doubles.take_in(batch)
             account.add(batch)
-            progress(min(done * _BATCH, account.written + account.already + len(account.set_aside)))
+            progress(account.written + account.already + len(account.set_aside))
         doubles.settle(account)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -147,12 +151,14 @@ class _Doubles:
 
     def _take_back(self, place: Place, account: FolderAccount) -> None:
         if place.new:
-            place.target.unlink(missing_ok=True)
+            Path(place.target).unlink(missing_ok=True)
             account.written -= 1
         else:
             # It lay there before this job: that is for a person to judge.
             account.already -= 1
-        account.set_aside.append(SetAside(place.source, "conflict", _CONFLICT, _CONFLICT_STEP, held=False))
+        account.set_aside.append(
+            SetAside(Path(place.source), "conflict", _CONFLICT, _CONFLICT_STEP, held=False)
+        )
 
 
 def files_under(sources: Iterable[Path]) -> Iterator[Path]:
@@ -163,29 +169,49 @@ def files_under(sources: Iterable[Path]) -> Iterator[Path]:
     Raises:
         TceError: a source does not exist.
     """
+    return (Path(entry.path) for entry in _entries_under(sources))
+
+
+class _Found(NamedTuple):
+    path: str
+    octets: int
+
+
+def _entries_under(sources: Iterable[Path]) -> Iterator[_Found]:
     for source in sources:
         if source.is_file():
-            yield source
+            yield _Found(str(source), source.stat().st_size)
         elif source.is_dir():
-            yield from _walk(source)
+            yield from _walk(str(source))
         else:
             raise TceError(f"There is no file or folder {source}.", next_step="Check the path.")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: str) -> Iterator[_Found]:
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError:
         # Passed on like a file, so that it is set aside by its name: what lies in it is not lost silently.
-        yield folder
+        yield _Found(folder, 0)
         return
-    folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    folders: list[str] = []
     for entry in entries:
-        if entry not in folders and not _leads_to_folder(entry):
-            yield Path(entry.path)
-    for entry in folders:
-        yield from _walk(Path(entry.path))
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.path)
+        elif entry.is_file(follow_symlinks=False):
+            yield _Found(entry.path, _octets(entry))
+        elif not _leads_to_folder(entry):
+            yield _Found(entry.path, 0)
+    for inner in folders:
+        yield from _walk(inner)
+
+
+def _octets(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except OSError:
+        return 0
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -195,54 +221,90 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _batches(sources: Iterable[Path]) -> Iterator[list[str]]:
+    """Cut what lies under the sources into batches of bounded number and size."""
+    batch: list[str] = []
+    octets = 0
+    for found in _entries_under(sources):
+        batch.append(found.path)
+        octets += found.octets
+        if len(batch) == _BATCH or octets >= _BATCH_OCTETS:
+            yield batch
+            batch, octets = [], 0
+    if batch:
+        yield batch
+
+
 def _results(
-    files: Iterator[Path], out: Path, scratch: Path, bench: Bench, workers: int | None
+    batches: Iterator[list[str]], out: Path, scratch: Path, bench: Bench, workers: int | None
 ) -> Iterator[FolderAccount]:
-    batches = iter(lambda: list(islice(files, _BATCH)), [])
     count = (
         workers or os.process_cpu_count()
         if hasattr(os, "process_cpu_count")
         else workers or os.cpu_count() or 1
     )
     if count == 1:
-        worker = _Worker(out, scratch, bench)
-        yield from map(worker.carry, batches)
+        with _Worker(out, scratch, *bench()) as worker:
+            yield from map(worker.carry, batches)
         return
-    context = multiprocessing.get_context(
-        "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    )
-    with ProcessPoolExecutor(count, context, _start, (out, scratch, bench)) as pool:
-        waiting: set[Future[FolderAccount]] = set()
-        try:
-            for batch in batches:
-                waiting.add(pool.submit(_carry, batch))
-                if len(waiting) >= count * _AHEAD:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            yield from (future.result() for future in waiting)
-        except BrokenProcessPool as broken:
-            raise TceError(
-                "A worker process died.", next_step="Run the same command again; it continues."
-            ) from broken
-        finally:
-            pool.shutdown(cancel_futures=True)
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    made = bench() if forks else None
+    context = multiprocessing.get_context("fork" if forks else "spawn")
+    # What exists now lives on in every worker: looking for garbage in it would copy all of it for each of them.
+    gc.freeze()
+    try:
+        with ProcessPoolExecutor(count, context, _start, (out, scratch, bench, made)) as pool:
+            yield from _carried(pool, batches, count)
+    finally:
+        gc.unfreeze()
+
+
+def _carried(pool: ProcessPoolExecutor, batches: Iterator[list[str]], count: int) -> Iterator[FolderAccount]:
+    waiting: set[Future[FolderAccount]] = set()
+    try:
+        for batch in batches:
+            waiting.add(pool.submit(_carry, batch))
+            if len(waiting) >= count * _AHEAD:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in waiting)
+    except BrokenProcessPool as broken:
+        raise TceError(
+            "A worker process died.", next_step="Run the same command again; it continues."
+        ) from broken
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Worker:
-    """One process's share: it reads a batch, resolves its identifiers in one request, and writes."""
+    """One process's share: it reads a batch, resolves its identifiers in one request, and writes.
 
-    def __init__(self, out: Path, scratch: Path, bench: Bench) -> None:
-        self._out = out
-        self._scratch = scratch
+    Pseudonyms are asked for in a thread of their own, in which the login at the Vault goes on while the first
+    instances are read.
+    """
+
+    def __init__(self, out: Path, scratch: Path, engine: Engine, way: Callable[[], Pseudonyms]) -> None:
+        self._out = str(out)
+        self._scratch = str(scratch)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a batch is open at one time
-        self._engine, self._pseudonyms = bench()
-        self._folders: set[Path] = set()
+        self._engine = engine
+        self._asking = ThreadPoolExecutor(1)
+        self._pseudonyms = self._asking.submit(way)
+        self._folders: set[str] = set()
 
-    def carry(self, batch: list[Path]) -> FolderAccount:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._asking.shutdown(cancel_futures=True)
+
+    def carry(self, batch: list[str]) -> FolderAccount:
         account = FolderAccount()
         with contextlib.ExitStack() as open_drafts:
-            drafts: list[tuple[Path, Draft]] = []
+            drafts: list[tuple[str, Draft]] = []
             weight = 0
             for path in batch:
                 with self._setting_aside(path, account):
@@ -255,16 +317,16 @@ class _Worker:
             self._finish(drafts, account)
         return account
 
-    def _finish(self, drafts: list[tuple[Path, Draft]], account: FolderAccount) -> None:
+    def _finish(self, drafts: list[tuple[str, Draft]], account: FolderAccount) -> None:
         if not drafts:
             return
-        answers = self._pseudonyms.resolve(merged(draft.subject for _, draft in drafts))
+        answers = self._pseudonyms.result().resolve(merged(draft.subject for _, draft in drafts))
         for path, draft in drafts:
             with self._setting_aside(path, account):
                 self._write(path, draft, answers, account)
             draft.close()
 
-    def _read(self, path: Path) -> Draft:
+    def _read(self, path: str) -> Draft:
         try:
             return self._engine.read(path)
         except OSError as fault:
@@ -276,14 +338,14 @@ class _Worker:
             ) from fault
 
     def _write(
-        self, source: Path, draft: Draft, answers: Mapping[Identifier, str], account: FolderAccount
+        self, source: str, draft: Draft, answers: Mapping[Identifier, str], account: FolderAccount
     ) -> None:
         names = self._engine.names(draft, answers)
-        folder = self._out / names.patient_id / names.study_uid / names.series_uid
+        folder = f"{self._out}/{names.patient_id}/{names.study_uid}/{names.series_uid}"
         if folder not in self._folders:
-            folder.mkdir(parents=True, exist_ok=True)
+            Path(folder).mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
-        target = folder / f"{names.sop_instance_uid}.dcm"
+        target = f"{folder}/{names.sop_instance_uid}.dcm"
         try:
             self._engine.write(draft, answers, target, scratch=self._scratch)
             new = True
@@ -299,21 +361,23 @@ class _Worker:
         account.studies.add(names.study_uid)
         account.series.add(names.series_uid)
 
-    def _is_same(self, draft: Draft, answers: Mapping[Identifier, str], target: Path) -> bool:
-        again = self._scratch / f"{os.getpid()}-again.dcm"
+    def _is_same(self, draft: Draft, answers: Mapping[Identifier, str], target: str) -> bool:
+        again = f"{self._scratch}/{os.getpid()}-again.dcm"
         try:
             self._engine.write(draft, answers, again, scratch=self._scratch)
             return filecmp.cmp(again, target, shallow=False)
         finally:
-            again.unlink(missing_ok=True)
+            Path(again).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _setting_aside(self, path: Path, account: FolderAccount) -> Iterator[None]:
+    def _setting_aside(self, path: str, account: FolderAccount) -> Iterator[None]:
         try:
             yield
         except Refusal as refusal:
             account.set_aside.append(
-                SetAside(path, refusal.reason, refusal.what, refusal.next_step, isinstance(refusal, Held))
+                SetAside(
+                    Path(path), refusal.reason, refusal.what, refusal.next_step, isinstance(refusal, Held)
+                )
             )
 
 
@@ -330,17 +394,19 @@ def merged(subjects: Iterable[Subject]) -> list[Subject]:
     ]
 
 
-_job: tuple[Path, Path, Bench]
+_job: tuple[Path, Path, Engine, Callable[[], Pseudonyms]]
 _worker: _Worker | None = None
 
 
-def _start(out: Path, scratch: Path, bench: Bench) -> None:
+def _start(
+    out: Path, scratch: Path, bench: Bench, made: tuple[Engine, Callable[[], Pseudonyms]] | None
+) -> None:
     global _job
-    _job = out, scratch, bench
+    _job = out, scratch, *(made or bench())
     end_with_parent()
 
 
-def _carry(batch: list[Path]) -> FolderAccount:
+def _carry(batch: list[str]) -> FolderAccount:
     # The worker is made at the first batch, not at the start: what fails then reaches the caller by its name.
     global _worker
     if _worker is None:

@@ -7,7 +7,7 @@ travel between them as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,37 +41,41 @@ RECEIVER = "receiver"
 
 @dataclass(frozen=True, slots=True)
 class StageOne:
-    """A worker's bench for stage 1: the site's policy, the site's keys, the sealed mapping."""
+    """The bench of stage 1: the site's policy, the site's keys, the sealed mapping."""
 
     home: Path
     case: Case
 
-    def __call__(self) -> tuple[Engine, Pseudonyms]:
-        """Return an engine and pseudonyms that belong to the calling process."""
+    def __call__(self) -> tuple[Engine, Callable[[], Pseudonyms]]:
+        """Return the engine, and what each worker calls for pseudonyms of its own."""
+        return Engine(Shelf(Site(self.home).policies_dir).exactly(self.case.stage1).policy), self._pseudonyms
+
+    def _pseudonyms(self) -> Pseudonyms:
         site = Site(self.home)
-        policy = Shelf(site.policies_dir).exactly(self.case.stage1).policy
-        pseudonyms = IdentityPseudonyms(
+        return IdentityPseudonyms(
             Logins(site).service(Service.PSEUDONYMIZER),
             MappingStore(site.mapping_url),
             case=self.case.id,
             custodians=site.settings.people.custodians,
             prefix=self.case.prefix,
         )
-        return Engine(policy), pseudonyms
 
 
 @dataclass(frozen=True, slots=True)
 class StageTwo:
-    """A worker's bench for stage 2: the case's policy and the case's own key."""
+    """The bench of stage 2: the case's policy and the case's own key."""
 
     home: Path
     case: Case
 
-    def __call__(self) -> tuple[Engine, Pseudonyms]:
-        """Return an engine and pseudonyms that belong to the calling process."""
-        site = Site(self.home)
-        policy = Shelf(site.policies_dir).exactly(self.case.stage2).policy
-        return Engine(policy, trial=self.case.trial_attributes()), _case_pseudonyms(site, self.case)
+    def __call__(self) -> tuple[Engine, Callable[[], Pseudonyms]]:
+        """Return the engine, and what each worker calls for pseudonyms of its own."""
+        policy = Shelf(Site(self.home).policies_dir).exactly(self.case.stage2).policy
+        return Engine(policy, trial=self.case.trial_attributes()), self._pseudonyms
+
+    def _pseudonyms(self) -> Pseudonyms:
+        client = Logins(Site(self.home)).service(Service.MANAGER)
+        return CasePseudonyms(client, case=self.case.id, prefix=self.case.prefix)
 
 
 def stage_one(site: Site, case_id: str) -> folder.Bench:
@@ -92,11 +96,6 @@ def stage_two(site: Site, case_id: str) -> folder.Bench:
     desk.require_case(case)
     Logins(site).url()
     return StageTwo(site.home, case)
-
-
-def _case_pseudonyms(site: Site, case: Case) -> CasePseudonyms:
-    client = Logins(site).service(Service.MANAGER)
-    return CasePseudonyms(client, case=case.id, prefix=case.prefix)
 
 
 class ApprovedCases:

@@ -12,6 +12,7 @@ _BEGAN = time.perf_counter()
 
 import json  # noqa: E402 (starting is measured)
 import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -29,21 +30,24 @@ CUSTODIANS = ("carol", "dave", "erin")
 TRIAL = {"ClinicalTrialSponsorName": "Bench", "ClinicalTrialProtocolID": "B-1"}
 
 
-def stage_one(site: Path, url: str, mapping: str) -> tuple[Engine, Pseudonyms]:
-    """Engine and pseudonyms of one worker: the site's keys, the mapping sealed."""
-    client = Credentials(site).service(url, Service.PSEUDONYMIZER)
-    pseudonyms = IdentityPseudonyms(
-        client, MappingStore(mapping), case=CASE, custodians=CUSTODIANS, prefix="BEN"
-    )
+def stage_one(site: Path, url: str, mapping: str) -> tuple[Engine, Callable[[], Pseudonyms]]:
+    """The engine, and the way to pseudonyms: the site's keys, the mapping sealed."""
+
+    def pseudonyms() -> Pseudonyms:
+        client = Credentials(site).service(url, Service.PSEUDONYMIZER)
+        store = MappingStore(mapping)
+        return IdentityPseudonyms(client, store, case=CASE, custodians=CUSTODIANS, prefix="BEN")
+
     return Engine(load_library("pseudonymization")), pseudonyms
 
 
-def stage_two(site: Path, url: str) -> tuple[Engine, Pseudonyms]:
-    """Engine and pseudonyms of one worker: the case's own key."""
-    client = Credentials(site).service(url, Service.MANAGER)
-    return Engine(load_library("longitudinal-trial"), trial=TRIAL), CasePseudonyms(
-        client, case=CASE, prefix="B"
-    )
+def stage_two(site: Path, url: str) -> tuple[Engine, Callable[[], Pseudonyms]]:
+    """The engine, and the way to pseudonyms: the case's own key."""
+
+    def pseudonyms() -> Pseudonyms:
+        return CasePseudonyms(Credentials(site).service(url, Service.MANAGER), case=CASE, prefix="B")
+
+    return Engine(load_library("longitudinal-trial"), trial=TRIAL), pseudonyms
 
 
 def main(stage: str, site: str, url: str, source: str, out: str, mapping: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,19 +44,23 @@ class Journey:
         return self.pseudonymized if stage == "pseudonymization" else self.anonymized[stage]
 
 
-def stage_one(site: SiteVault, mapping: Path) -> tuple[Engine, Pseudonyms]:
-    pseudonyms = IdentityPseudonyms(
-        site.service("pseudonymizer"),
-        MappingStore(f"sqlite:///{mapping}"),
-        case=CASE,
-        custodians=site.custodians,
-        prefix="HOS",
-    )
+def stage_one(site: SiteVault, mapping: Path) -> tuple[Engine, Callable[[], Pseudonyms]]:
+    def pseudonyms() -> Pseudonyms:
+        return IdentityPseudonyms(
+            site.service("pseudonymizer"),
+            MappingStore(f"sqlite:///{mapping}"),
+            case=CASE,
+            custodians=site.custodians,
+            prefix="HOS",
+        )
+
     return Engine(load_library("pseudonymization")), pseudonyms
 
 
-def stage_two(site: SiteVault, policy: str) -> tuple[Engine, Pseudonyms]:
-    pseudonyms = CasePseudonyms(site.service("manager"), case=CASE, prefix="TRI")
+def stage_two(site: SiteVault, policy: str) -> tuple[Engine, Callable[[], Pseudonyms]]:
+    def pseudonyms() -> Pseudonyms:
+        return CasePseudonyms(site.service("manager"), case=CASE, prefix="TRI")
+
     return Engine(load_library(policy), trial=TRIAL), pseudonyms
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import pydicom
@@ -20,8 +20,8 @@ from tests.builders import a_ct_study, an_mr_study, written
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
 
 
-def bench() -> tuple[Engine, Pseudonyms]:
-    return Engine(load_library("pseudonymization")), CountedPseudonyms()
+def bench() -> tuple[Engine, Callable[[], Pseudonyms]]:
+    return Engine(load_library("pseudonymization")), CountedPseudonyms
 
 
 @pytest.fixture
@@ -101,15 +101,15 @@ def test_what_vanishes_or_is_no_file_does_not_stop_the_others(sources: Path, tmp
     whole = sum(1 for path in sources.glob("*/**/*") if "loop" not in path.parts and path.is_file())
 
     class Vanishing(Engine):
-        def read(self, path: Path) -> Draft:
-            if path.name.endswith("0001.dcm"):
+        def read(self, path: str | Path) -> Draft:
+            if str(path).endswith("0001.dcm"):
                 raise FileNotFoundError(2, "gone")
             return super().read(path)
 
     account = de_identify(
         [sources],
         tmp_path / "out",
-        lambda: (Vanishing(load_library("basic")), CountedPseudonyms()),
+        lambda: (Vanishing(load_library("basic")), CountedPseudonyms),
         workers=1,
     )
     reasons = {aside.path.name: aside.reason for aside in account.set_aside}
@@ -153,7 +153,9 @@ def test_two_contents_under_one_uid_conflict(sources: Path, tmp_path: Path) -> N
 def test_one_batch_is_one_request(sources: Path, tmp_path: Path) -> None:
     """The identifiers of a batch are resolved in one request."""
     pseudonyms = CountedPseudonyms()
-    de_identify([sources], tmp_path / "out", lambda: (Engine(load_library("basic")), pseudonyms), workers=1)
+    de_identify(
+        [sources], tmp_path / "out", lambda: (Engine(load_library("basic")), lambda: pseudonyms), workers=1
+    )
     assert pseudonyms.requests == 1
 
 
@@ -169,7 +171,7 @@ def test_without_pseudonyms_nothing_is_written(sources: Path, tmp_path: Path, wo
     """When pseudonyms cannot be had the job stops by name, and no file is left."""
     with pytest.raises(TceError, match="does not answer"):
         de_identify(
-            [sources], tmp_path / "out", lambda: (Engine(load_library("basic")), Dying()), workers=workers
+            [sources], tmp_path / "out", lambda: (Engine(load_library("basic")), Dying), workers=workers
         )
     assert contents(tmp_path / "out") == {}
 
@@ -182,7 +184,7 @@ def test_a_worker_that_dies_is_told(sources: Path, tmp_path: Path) -> None:
             os._exit(9)
 
     with pytest.raises(TceError, match="died"):
-        de_identify([sources], tmp_path / "out", lambda: (Engine(load_library("basic")), Killed()), workers=2)
+        de_identify([sources], tmp_path / "out", lambda: (Engine(load_library("basic")), Killed), workers=2)
     account = de_identify([sources], tmp_path / "out", bench, workers=2)
     assert account.written == sum(1 for path in sources.rglob("*") if path.is_file())
 
@@ -198,7 +200,7 @@ def test_workers_end_with_a_killed_parent(sources: Path, tmp_path: Path) -> None
 
     parent = multiprocessing.get_context("fork").Process(
         target=de_identify,
-        args=([sources], tmp_path / "out", lambda: (Engine(load_library("basic")), Slow())),
+        args=([sources], tmp_path / "out", lambda: (Engine(load_library("basic")), Slow)),
         kwargs={"workers": 2},
     )
     parent.start()
