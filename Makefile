@@ -9,7 +9,7 @@ READY := $(VENV)/ready-$(KEY)
 DEMO ?= demo
 ARGS ?=
 
-.PHONY: demo test check lint bench docs setup clean
+.PHONY: demo test check lint bench docs tables setup clean
 
 demo: $(READY)
 	$(RUN) -m tce demo $(DEMO) $(ARGS)
@@ -32,6 +32,12 @@ docs: $(READY)
 
 bench: $(READY)
 	$(RUN) -m tests.bench $(ARGS)
+
+# What a new edition of the standard changes: DOCBOOK is a folder with its part15.xml, part16.xml and part06.xml.
+# ARGS=--write takes it over.
+tables: $(READY)
+	@test -n "$(DOCBOOK)" || { echo "Say where the standard lies: make tables DOCBOOK=folder" >&2; exit 2; }
+	$(RUN) -m policies.standard.generate $(ARGS) $(DOCBOOK)
 
 setup: $(READY)
 
