@@ -66,6 +66,16 @@ DUMMIES: dict[bytes, bytes] = {
 }
 """A legal value for each VR that says nothing."""
 
+_OWN_DUMMIES: dict[int, bytes] = {
+    0x00080201: b"+0000",  # Timezone Offset From UTC
+}
+"""Attributes whose values have a form that their VR does not tell."""
+
+
+def dummy(tag: int, vr: bytes) -> bytes:
+    """Return a value that is legal for the attribute and says nothing."""
+    return _OWN_DUMMIES.get(tag) or DUMMIES[vr]
+
 
 class _Operation:
     """What most operations have in common: they need no answer, and depend on the raw value and the subject alone."""

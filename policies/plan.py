@@ -18,7 +18,6 @@ from policies.elements import KNOWN_VRS, LONG_VRS, encode, tag_text
 from policies.errors import Refusal
 from policies.model import Dates
 from policies.operations import (
-    DUMMIES,
     BandAge,
     CleanText,
     Constant,
@@ -30,6 +29,7 @@ from policies.operations import (
     NoteReference,
     Remove,
     ShiftDate,
+    dummy,
 )
 from policies.pieces import (
     CHANGE,
@@ -283,7 +283,7 @@ class LevelTable:
             return Entry(tag, KEEP_SHORT) if tag in STRUCTURAL_UIDS else Entry(tag, CHANGE, MapUid())
         if tag == CODING_SCHEME:
             return Entry(tag, CHANGE, Constant(vr, b"99TCE"))
-        return Entry(tag, CHANGE, Constant(vr, DUMMIES[vr]))
+        return Entry(tag, CHANGE, Constant(vr, dummy(tag, vr)))
 
     def _keep(self, path: tuple[int, ...], vr: bytes) -> Entry:
         tag = path[-1]
@@ -319,7 +319,7 @@ class LevelTable:
             return Entry(tag, CHANGE, MapIdentifier(vr, Kind.DEVICE))
         if tag == TEXT_VALUE and Option.CLEAN_STRUCTURED_CONTENT in self.plan.rules.options:
             return self._clean(path, vr)
-        return Entry(tag, CHANGE, Constant(vr, DUMMIES[vr]))
+        return Entry(tag, CHANGE, Constant(vr, dummy(tag, vr)))
 
     def _clean(self, path: tuple[int, ...], vr: bytes) -> Entry:
         tag = path[-1]
@@ -339,8 +339,10 @@ class LevelTable:
     def _otherwise(self, path: tuple[int, ...], vr: bytes) -> bytes | None:
         """Return what stands where nothing of a value may stay: by Type a dummy, an empty value, or nothing."""
         if path[-1] == TEXT_VALUE:
-            return DUMMIES[vr]
-        return {Action.D: DUMMIES[vr], Action.Z: b"", Action.X: None}[compound("X/Z/D", self.plan.use(path))]
+            return dummy(path[-1], vr)
+        return {Action.D: dummy(path[-1], vr), Action.Z: b"", Action.X: None}[
+            compound("X/Z/D", self.plan.use(path))
+        ]
 
 
 _ACTIONS: dict[Action, Callable[[LevelTable, tuple[int, ...], bytes], Entry]] = {
