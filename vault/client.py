@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import http
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,7 @@ import requests
 from hvac.adapters import RawAdapter
 
 from vault.errors import BadAnswer, BadRequest, Forbidden, LoginFailed, NotFound, Sealed, Unreachable
+from vault.patience import Patience
 from vault.secrecy import Secret, safe_name
 
 T = TypeVar("T")
@@ -38,6 +41,9 @@ _HMAC_BATCH = 490
 _CIPHER_BATCH = 240
 _AT_ONCE = 3
 _DIGEST_BYTES = 32
+
+# Too many requests; an internal error, a proxy without a server behind it, sealed or standby, a timeout behind a proxy.
+_PASSING = frozenset({429, 500, 502, 503, 504})
 
 
 class Sealable(NamedTuple):
@@ -67,7 +73,13 @@ class Client:
     """
 
     def __init__(
-        self, url: str, *, token: Secret[str], ca: Path | None = None, namespace: str | None = None
+        self,
+        url: str,
+        *,
+        token: Secret[str],
+        ca: Path | None = None,
+        namespace: str | None = None,
+        patience: Patience = Patience(),
     ) -> None:
         where = urlsplit(url)
         if where.scheme != "https" and where.hostname not in ("127.0.0.1", "::1", "localhost"):
@@ -86,9 +98,11 @@ class Client:
             timeout=_TIMEOUT_SECONDS,
             allow_redirects=False,  # requests would carry the token to wherever it is sent
         )
+        self._patience = patience
         self._threads = ThreadPoolExecutor(_AT_ONCE)
         self._login: Callable[[], _Token] | None = None
         self._renew_after = float("inf")
+        self._renewable = False
 
     @classmethod
     def login_approle(
@@ -121,10 +135,11 @@ class Client:
         ca: Path | None = None,
         namespace: str | None = None,
     ) -> Client:
-        """A client of a person, until the token ends; the password is not kept."""
+        """A client of a person, its token renewed for as long as the server allows; the password is not kept."""
         client = cls(url, token=Secret(""), ca=ca, namespace=namespace)
         path = f"auth/userpass/login/{safe_name(name, 'person')}"
         client._use(client._logged_in(path, {"password": password.reveal()}, "person"))
+        client._renewable = True
         return client
 
     # Plain paths, for provisioning
@@ -264,25 +279,40 @@ class Client:
 
     def _logged_in(self, path: str, body: Mapping[str, object], what: str) -> _Token:
         try:
-            auth = self._answer("post", path, body).get("auth")
+            answer = self._answer("post", path, body)
         except (BadAnswer, Forbidden, NotFound):
             raise LoginFailed(
                 f"Vault at {self.url} does not accept the login of this {what}",
                 next_step=f"check the name and the password or secret of the {what}",
             ) from None
-        if not isinstance(auth, dict) or not isinstance(auth.get("client_token"), str):
-            raise _unusable(path)
-        return _Token(Secret(auth["client_token"]), float(auth.get("lease_duration", 0)))
+        return _token_of(answer, path)
 
     def _stay_logged_in(self) -> None:
-        if self._login is not None and time.monotonic() > self._renew_after:
-            self._adapter.token = None
-            self._use(self._login())
+        if time.monotonic() <= self._renew_after:
+            return
+        if self._login is not None:
+            self._log_in_again(self._login)
+        elif self._renewable:
+            self._renew_after = float(
+                "inf"
+            )  # a token that is refused once is at its end, and is not asked for again
+            with contextlib.suppress(Forbidden, BadAnswer):
+                self._use(
+                    _token_of(self._answer("post", "auth/token/renew-self", {}), "auth/token/renew-self")
+                )
+
+    def _log_in_again(self, login: Callable[[], _Token]) -> None:
+        self._adapter.token = None
+        self._use(login())
 
     def _use(self, token: _Token) -> None:
         self._adapter.token = token.value.reveal()
-        if self._login is not None and token.lifetime > 0:
+        if token.lifetime > 0:
             self._renew_after = time.monotonic() + token.lifetime * _RENEW_AT
+
+    def _token_ended(self) -> bool:
+        """Whether the server no longer knows the token, rather than forbids what was asked."""
+        return self._response("get", "auth/token/lookup-self", None).status_code == http.HTTPStatus.FORBIDDEN
 
     def _batch(self, path: str, body: Mapping[str, object], length: int) -> list[dict[str, Any]]:
         results = self.write(path, body).get("batch_results")
@@ -296,7 +326,15 @@ class Client:
 
     def _data(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         self._stay_logged_in()
-        data = self._answer(method, path, body).get("data")
+        try:
+            answer = self._answer(method, path, body)
+        except Forbidden:
+            # A token may be revoked, or forgotten by a server that was restored: a service then logs in anew, once.
+            if self._login is None or not self._token_ended():
+                raise
+            self._log_in_again(self._login)
+            answer = self._answer(method, path, body)
+        data = answer.get("data")
         return data if isinstance(data, dict) else {}
 
     def _answer(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
@@ -315,23 +353,49 @@ class Client:
         return answer
 
     def _response(self, method: str, path: str, body: Mapping[str, object] | None) -> requests.Response:
-        # A connection kept alive may have been closed by a restart; asking once more finds that out. Every
-        # request made here may be repeated.
-        for last_try in (False, True):
-            try:
-                response = self._adapter.request(method, f"/v1/{path}", raise_exception=False, json=body)
-                assert isinstance(response, requests.Response)
+        # Every request made here may be repeated: it derives, seals, signs or sets what it set before.
+        waited = 0.0
+        for attempt in itertools.count():
+            response = self._once(method, path, body)
+            if response is not None and response.status_code not in _PASSING:
                 return response
-            except requests.ConnectionError:
-                if last_try:
-                    break
-            except requests.RequestException:
+            pause = self._patience.pause(attempt, waited, _retry_after(response))
+            if pause is None:
                 break
-        # The library's exception holds the request with its body; it must not travel on.
+            time.sleep(pause)
+            waited += pause
+        if response is not None:
+            return response
         raise Unreachable(
             f"Vault at {self.url} does not answer",
             next_step="start it (`tce vault start`) or correct the address and CA in tce.toml",
-        ) from None
+        )
+
+    def _once(self, method: str, path: str, body: Mapping[str, object] | None) -> requests.Response | None:
+        """Ask once; None where nothing answers. The library's exception holds the body and must not travel on."""
+        # A connection kept alive may have been closed by a restart; asking once more finds that out.
+        for _ in range(2):
+            try:
+                response = self._adapter.request(method, f"/v1/{path}", raise_exception=False, json=body)
+            except requests.exceptions.SSLError:
+                raise Unreachable(
+                    f"the certificate of Vault at {self.url} is not trusted",
+                    next_step="name the file of its CA under vault.ca in tce.toml",
+                ) from None
+            except requests.ConnectionError:
+                continue
+            except requests.RequestException:
+                return None
+            assert isinstance(response, requests.Response)
+            return response
+        return None
+
+
+def _token_of(answer: Mapping[str, Any], path: str) -> _Token:
+    auth = answer.get("auth")
+    if not isinstance(auth, dict) or not isinstance(auth.get("client_token"), str):
+        raise _unusable(path)
+    return _Token(Secret(auth["client_token"]), float(auth.get("lease_duration", 0)))
 
 
 def _refusal(status: int, where: str, errors: str) -> Forbidden | NotFound | Sealed | Unreachable | BadAnswer:
@@ -355,6 +419,12 @@ def _refusal(status: int, where: str, errors: str) -> Forbidden | NotFound | Sea
         f"Vault did not accept the request (HTTP {status} at {where})",
         next_step="check that the address is that of a Vault server of a supported version",
     )
+
+
+def _retry_after(response: requests.Response | None) -> float:
+    """Return the seconds that the server wants to be left alone (RFC 9110 10.2.3), none where it says nothing."""
+    told = response.headers.get("Retry-After", "") if response is not None else ""
+    return float(told) if told.isdigit() else 0.0
 
 
 def _unusable(path: str) -> BadAnswer:

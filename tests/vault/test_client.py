@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,7 @@ from vault.errors import (
     Unreachable,
     VaultRoomError,
 )
+from vault.patience import NO_PATIENCE, Patience
 from vault.secrecy import Secret
 
 pytestmark = pytest.mark.vault
@@ -32,16 +34,24 @@ CANARY = b"Canary^Patient"
 
 @contextmanager
 def a_service_that_answers(
-    status: int, body: str, content_type: str = "application/json", location: str = ""
+    status: int | list[int],
+    body: str,
+    content_type: str = "application/json",
+    location: str = "",
+    retry_after: str = "",
 ) -> Iterator[tuple[str, list[str]]]:
-    """A web server, not a Vault, that answers everything alike; and the tokens that were sent to it."""
+    """A web server, not a Vault, that answers everything alike, or with several statuses in turn; and the tokens
+    that were sent to it."""
     tokens: list[str] = []
+    statuses = list(status) if isinstance(status, list) else [status]
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             tokens.append(self.headers.get("X-Vault-Token", ""))
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
+            self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+            if retry_after:
+                self.send_header("Retry-After", retry_after)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             if location:
@@ -101,11 +111,76 @@ def test_every_refusal_has_a_next_step_and_no_value(status: int, error: type[Vau
     """Each kind of failure is told apart, says what to do, and repeats nothing of question or answer."""
     body = f'{{"errors": ["about {CANARY.decode()}"]}}'
     with a_service_that_answers(status, body) as (url, _), pytest.raises(error) as refusal:
-        Client(url, token=Secret("t")).hmac_batch("identifiers", "uid", [CANARY], version=1)
+        Client(url, token=Secret("t"), patience=NO_PATIENCE).hmac_batch(
+            "identifiers", "uid", [CANARY], version=1
+        )
     assert refusal.value.next_step
     told = refusal.value.what + refusal.value.next_step
     assert "Canary" not in told
     assert base64.b64encode(CANARY).decode() not in told
+
+
+QUICK = Patience(first=0.001, longest=0.002, together=5.0)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_what_passes_is_waited_for(status: int) -> None:
+    """A server that is busy, electing or being unsealed is asked again, and its late answer is the answer."""
+    answer = f'{{"data": {{"batch_results": [{{"hmac": "vault:v1:{DIGEST}"}}]}}}}'
+    with a_service_that_answers([status, status, 200], answer) as (url, tokens):
+        client = Client(url, token=Secret("t"), patience=QUICK)
+        assert client.hmac_batch("identifiers", "uid", [CANARY], version=1) == [bytes(32)]
+    assert len(tokens) == 3
+
+
+def test_what_does_not_pass_is_not_asked_twice() -> None:
+    """A refusal is final: repeating it would only fill the server's trail."""
+    with a_service_that_answers(400, "{}") as (url, tokens), pytest.raises(BadAnswer):
+        Client(url, token=Secret("t"), patience=QUICK).read("x")
+    assert len(tokens) == 1
+
+
+def test_a_server_that_wants_rest_gets_it() -> None:
+    """Retry-After is obeyed; where it is longer than our patience the request fails at once."""
+    with (
+        a_service_that_answers(429, "{}", retry_after="3600") as (url, tokens),
+        pytest.raises(Unreachable),
+    ):
+        Client(url, token=Secret("t"), patience=QUICK).read("x")
+    assert len(tokens) == 1
+
+
+def test_patience_ends() -> None:
+    """The pauses double up to the longest, and together never exceed what was allowed."""
+    patience = Patience(first=1.0, longest=4.0, together=20.0)
+    waited, pauses = 0.0, []
+    while (pause := patience.pause(len(pauses), waited)) is not None:
+        pauses.append(pause)
+        waited += pause
+    assert waited <= 20.0
+    assert 20.0 - waited < 4.0
+    assert all(half / 2 <= pause <= half for pause, half in zip(pauses, [1.0, 2.0, 4.0, 4.0], strict=False))
+
+
+def test_a_revoked_token_of_a_service_is_replaced(embedded_site_vault: SiteVault) -> None:
+    """A server that was restored has forgotten its tokens; a service logs in again and goes on."""
+    client = embedded_site_vault.service("pseudonymizer")
+    client.revoke_own_token()
+    assert client.capabilities("identifiers/hmac/uid/sha2-256") == {"update"}
+
+
+def test_what_is_forbidden_stays_forbidden(embedded_site_vault: SiteVault) -> None:
+    """A service that asks for what its role may not do is refused, however often it logs in."""
+    with pytest.raises(Forbidden):
+        embedded_site_vault.service("manager").read("identifiers/keys/uid")
+
+
+def test_a_person_s_token_is_renewed_before_it_ends(embedded_site_vault: SiteVault) -> None:
+    """A review that takes an hour does not end with an expired login."""
+    client = embedded_site_vault.person("carol")
+    client._renew_after = 0.0
+    assert client.whoami() == "carol"
+    assert client._renew_after > time.monotonic()
 
 
 def test_a_redirection_does_not_take_the_token_along() -> None:
@@ -139,7 +214,7 @@ def test_an_address_without_tls_is_refused_beyond_this_machine() -> None:
 def test_nobody_there_is_told() -> None:
     """A dead server is one error with a next step."""
     with pytest.raises(Unreachable) as fault:
-        Client("http://127.0.0.1:9", token=Secret("t")).read("sys/health")
+        Client("http://127.0.0.1:9", token=Secret("t"), patience=NO_PATIENCE).read("sys/health")
     assert "tce vault start" in fault.value.next_step
 
 
