@@ -64,16 +64,19 @@ class VaultSettings(_Table):
         default="embedded",
         description="embedded: an OpenBao server of this site's own; server: the address below",
     )
-    address: str = Field(default="", description="https://… of your Vault or OpenBao; only for mode = server")
-    ca: str = Field(
-        default="", description="file with the CA certificate of that server; empty: the system's"
+    address: str = Field(
+        default="", description="https://… of your Vault or OpenBao, for mode = server; empty: VAULT_ADDR"
     )
-    namespace: str = Field(default="", description="Vault namespace; empty: none")
+    ca: str = Field(
+        default="",
+        description="file with the CA certificate of that server; empty: VAULT_CACERT, else the system's",
+    )
+    namespace: str = Field(default="", description="Vault namespace; empty: VAULT_NAMESPACE, else none")
 
     @model_validator(mode="after")
     def _address_for_a_server(self) -> VaultSettings:
-        if self.mode == "server" and not re.match(r"https?://\S+$", self.address):
-            raise ValueError("address: mode = server needs an address such as https://vault.example:8200")
+        if self.mode == "server" and self.address and not re.match(r"https?://\S+$", self.address):
+            raise ValueError("address: this is no address; write one such as https://vault.example:8200")
         return self
 
 

@@ -19,13 +19,18 @@ from tce.config import Site
 from tce.errors import NotAllowed
 from vault.client import Client
 from vault.credentials import Credentials
-from vault.errors import LoginFailed, VaultRoomError
+from vault.enrolment import enrol
+from vault.errors import LoginFailed, Unreachable, VaultRoomError
 from vault.provision import Role, Service, SitePlan
 from vault.secrecy import Secret
 from vault.server import EmbeddedServer
 
 TOKEN_VARIABLE = "VAULT_TOKEN"  # noqa: S105 (the name of a variable, no token)
+ADDRESS_VARIABLE = "VAULT_ADDR"
+CA_VARIABLE = "VAULT_CACERT"
+NAMESPACE_VARIABLE = "VAULT_NAMESPACE"
 PASSWORD_VARIABLE = "TCE_PASSWORD"  # noqa: S105 (likewise)
+WRAPPED_VARIABLE = "TCE_WRAPPED"
 
 
 def ask_at_terminal(prompt: str) -> str:
@@ -60,13 +65,28 @@ class Logins:
         if not self.embedded:
             raise NotAllowed(
                 "this site uses a Vault of its own, which tce neither starts nor stops",
-                next_step=f"use that server's own tools: {self._site.settings.vault.address}",
+                next_step="use that server's own tools",
             )
         return EmbeddedServer(self._site.vault_home)
 
     def url(self) -> str:
-        """Where the Vault answers. An embedded server is started when it does not run."""
-        return self.server.address().url if self.embedded else self._site.settings.vault.address
+        """Where the Vault answers. An embedded server is started when it does not run.
+
+        Raises Unreachable where neither the settings nor the environment say where it is.
+        """
+        if self.embedded:
+            return self.server.address().url
+        address = self._site.settings.vault.address or self._environment.get(ADDRESS_VARIABLE, "")
+        if not address:
+            raise Unreachable(
+                "nobody says where the Vault is",
+                next_step=f"write vault.address in tce.toml, or set {ADDRESS_VARIABLE}",
+            )
+        return address
+
+    def keeps(self, service: Service) -> bool:
+        """Whether this site keeps the login of a service."""
+        return self._credentials.approle(service) is not None
 
     def service(self, service: Service) -> Client:
         """Return a session of a service. Raises LoginFailed, Unreachable or Sealed."""
@@ -76,7 +96,7 @@ class Logins:
                 f"this site keeps no login of the service {service}",
                 next_step="make it: tce vault provision"
                 if self.embedded
-                else f"put role_id and secret_id into {self._site.vault_home / 'roles'}/{service}.json",
+                else f"enrol it with a wrapped secret: tce vault enrol {service} --role-id ID",
             )
         return Client.login_approle(
             self.url(), login.role_id, login.secret_id, ca=self._ca, namespace=self._space
@@ -132,13 +152,28 @@ class Logins:
             )
         return Secret(given)
 
+    def enrol(self, service: Service, role_id: str, wrapping: Secret[str]) -> None:
+        """Open a service's wrapped secret and keep the login. Raises NotAllowed on an embedded site, LoginFailed."""
+        if self.embedded:
+            raise NotAllowed(
+                "an embedded site makes the logins of its services itself",
+                next_step="run: tce vault provision",
+            )
+        login = enrol(self.url(), service, role_id, wrapping, ca=self._ca, namespace=self._space)
+        self._credentials.keep_approle(service, login)
+
     @property
     def _ca(self) -> Path | None:
-        return Path(self._site.settings.vault.ca) if self._site.settings.vault.ca else None
+        named = self._setting(self._site.settings.vault.ca, CA_VARIABLE)
+        return Path(named) if named else None
 
     @property
     def _space(self) -> str | None:
-        return self._site.settings.vault.namespace or None
+        return self._setting(self._site.settings.vault.namespace, NAMESPACE_VARIABLE) or None
+
+    def _setting(self, written: str, variable: str) -> str:
+        # An embedded server is ours: what the environment says of another one does not concern it.
+        return "" if self.embedded else written or self._environment.get(variable, "")
 
 
 class ServiceSession:

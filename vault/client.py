@@ -16,7 +16,7 @@ import contextlib
 import http
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -250,10 +250,14 @@ class Client:
 
     def capabilities(self, path: str) -> frozenset[str]:
         """What this token may do at a path, asked of the server."""
-        found = self.write("sys/capabilities-self", {"paths": [path]}).get(path)
-        if not isinstance(found, list):
+        return self.capabilities_at([path])[path]
+
+    def capabilities_at(self, paths: Collection[str]) -> dict[str, frozenset[str]]:
+        """What this token may do at each of some paths, asked of the server at once."""
+        answer = self.write("sys/capabilities-self", {"paths": list(paths)})
+        if not all(isinstance(answer.get(path), list) for path in paths):
             raise _unusable("sys/capabilities-self")
-        return frozenset(str(name) for name in found)
+        return {path: frozenset(str(name) for name in answer[path]) for path in paths}
 
     def revoke_own_token(self) -> None:
         """End the token. The client is of no use afterwards."""

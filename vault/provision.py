@@ -41,7 +41,7 @@ class Service(StrEnum):
 
 
 EVERYONE = "everyone"
-_SERVICE_POLICIES = {
+SERVICE_POLICIES = {
     Service.PSEUDONYMIZER: (EVERYONE, "pseudonymizer", "releaser"),
     Service.MANAGER: (EVERYONE, "manager", "releaser"),
     Service.OPERATOR: (EVERYONE, "operator"),
@@ -189,7 +189,7 @@ class _Run:
                 self._key(mount, name)
 
     def services(self) -> None:
-        for service, policies in _SERVICE_POLICIES.items():
+        for service, policies in SERVICE_POLICIES.items():
             path = f"auth/approle/role/{_PREFIX}{service}"
             wanted = {"token_policies": _named(policies), **_SERVICE_TOKEN}
             found = self.client.read(path) or {}

@@ -46,6 +46,9 @@ _RESTRICTED = messages.RESTRICTED_FUNCTION
 EVENTS: Mapping[str, EventRow] = {
     "site.made": EventRow(Shape.ALERT, messages.SOFTWARE_CONFIGURATION, "a site was made"),
     "vault.provisioned": EventRow(Shape.ALERT, _CONFIGURED, "mounts, rights and roles of the Vault were set"),
+    "vault.enrolled": EventRow(
+        Shape.ALERT, _CONFIGURED, "a service took over, or was refused, its login at the Vault"
+    ),
     "login": EventRow(Shape.LOGIN, messages.LOGIN, "a person logged in at the Vault"),
     "actor.started": EventRow(Shape.ACTIVITY, messages.APPLICATION_START, "an actor started"),
     "actor.stopped": EventRow(Shape.ACTIVITY, messages.APPLICATION_STOP, "an actor stopped"),

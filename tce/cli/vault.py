@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,10 +11,13 @@ import typer
 
 from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, session, verbs
-from tce.errors import Refused
-from tce.logins import Logins, plan_of
+from tce.errors import NotAllowed, Refused
+from tce.logins import WRAPPED_VARIABLE, Logins, ask_at_terminal, plan_of
 from tce.site import export_trust
+from vault.errors import VaultRoomError
 from vault.provision import Service, provision, provision_embedded
+from vault.rights import rights_of_person, rights_of_service
+from vault.secrecy import Secret
 
 app = verbs("The key server: an OpenBao of the site's own.")
 
@@ -43,19 +47,51 @@ def stop(context: typer.Context) -> None:
 
 @app.command()
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Say whether the embedded server runs. Exit status 1 when it does not.
+    """Say whether the server answers, and what each role may do there, as the server itself tells it.
 
-    Example: tce vault status
+    Looks at the services whose logins this site keeps, and at the person given with --as. Exit status 1 when the server
+    does not run, or when a role may do more or less than the project gives it.
+
+    Examples: tce vault status   |   tce --as custodian-a vault status
     """
     run = session(context)
-    found = Logins(run.site).server.status()
-    if as_json:
-        typer.echo(json.dumps(asdict(found)))
-    elif found.running:
-        sealed = "sealed" if found.sealed else "unsealed"
-        run.say(f"Vault {found.version} is up at {found.url}, {sealed}")
-    if not found.running:
+    logins, plan = Logins(run.site), plan_of(run.site)
+    server = logins.server.status() if logins.embedded else None
+    if server is not None and not server.running:
+        if as_json:
+            typer.echo(json.dumps({"server": asdict(server), "rights": []}, indent=1))
         raise Refused("Vault is not running", next_step="start it: tce vault start")
+    rights = [
+        rights_of_service(logins.service(service), service, plan)
+        for service in Service
+        if logins.keeps(service)
+    ]
+    if run.person:
+        if run.person not in plan.people:
+            raise NotAllowed(
+                f"{run.person} is nobody known to this site", next_step="name a person of tce.toml"
+            )
+        rights.append(rights_of_person(logins.person(run.person), run.person, plan))
+    if as_json:
+        known = asdict(server) if server else {"running": True, "url": logins.url()}
+        typer.echo(json.dumps({"server": known, "rights": [asdict(one) for one in rights]}, indent=1))
+    else:
+        if server is not None:
+            sealed = "sealed" if server.sealed else "unsealed"
+            run.say(f"Vault {server.version} is up at {server.url}, {sealed}")
+        else:
+            run.say(f"Vault answers at {logins.url()}")
+        for one in rights:
+            run.say(f"{one.who} may: {', '.join(one.may) or 'nothing of what is looked at'}")
+            for words in one.too_much:
+                run.say(f"WARNING {one.who} may {words}, which its role is not meant to")
+            for words in one.too_little:
+                run.say(f"WARNING {one.who} may not {words}, which its role needs")
+    if not all(one.as_meant for one in rights):
+        raise Refused(
+            "the rights at the Vault are not those of the project",
+            next_step="compare with tce vault provision --dry-run, and with what your administrators added",
+        )
 
 
 @app.command(name="provision")
@@ -80,3 +116,30 @@ def provision_(
     if not dry_run:
         export_trust(run.site)
         Journal(run.site, run.person).record("vault.provisioned", detail={"changes": str(len(changes))})
+
+
+@app.command(name="enrol")
+def enrol_(
+    context: typer.Context,
+    service: Annotated[Service, typer.Argument(help="The service that gets its login here.")],
+    role_id: Annotated[str, typer.Option(help="The role_id of its AppRole; it is no secret.")],
+) -> None:
+    """Take over the login of a service from a Vault of your own. The wrapping token comes from TCE_WRAPPED, or is asked
+    for at the terminal. It can be opened once: if that fails, somebody else may have opened it.
+
+    Example: tce vault enrol manager --role-id 8f2c1d3e-0a4b-4c5d-9e6f-7a8b9c0d1e2f
+    """
+    run = session(context)
+    token = os.environ.get(WRAPPED_VARIABLE, "") or ask_at_terminal(f"Wrapping token of {service}: ")
+    if not token:
+        raise NotAllowed(
+            "no wrapping token was given", next_step=f"set {WRAPPED_VARIABLE}, or work at a terminal"
+        )
+    journal = Journal(run.site, run.person)
+    try:
+        Logins(run.site).enrol(service, role_id, Secret(token))
+    except VaultRoomError as exc:
+        journal.refused("vault.enrolled", exc)
+        raise
+    journal.record("vault.enrolled", detail={"service": service})
+    run.say(f"the service {service} logs in; its secret is kept in the site, readable by its owner only")

@@ -42,7 +42,7 @@ def test_every_key_has_a_comment_of_its_own() -> None:
         ("[people]\ncustodians = ['one']\n", ["line 2", "people.custodians", "two"]),
         ("[people]\ncustodians = ['one', 'one']\n", ["people.custodians", "two"]),
         ("[people]\napprovers = ['coordinator']\n", ["line 2", "people.approvers", "one role"]),
-        ("[vault]\nmode = 'server'\n", ["vault.address", "https://"]),
+        ("[vault]\nmode = 'server'\naddress = 'vault'\n", ["vault.address", "https://"]),
         ("[vault]\ntoken = 'x'\n", ["line 2", "vault.token"]),
         ("[site\n", ["line 1"]),
     ],
