@@ -10,11 +10,10 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from policies.errors import Refusal
+from policies.errors import Refusal, Unconforming
 
 LONG_VRS: Final = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
@@ -47,6 +46,27 @@ KNOWN_VRS: Final = LONG_VRS | frozenset(
     }
 )
 
+_PADDED_WITH_SPACE: Final = frozenset(
+    {
+        b"AE",
+        b"AS",
+        b"CS",
+        b"DA",
+        b"DS",
+        b"DT",
+        b"IS",
+        b"LO",
+        b"LT",
+        b"PN",
+        b"SH",
+        b"ST",
+        b"TM",
+        b"UC",
+        b"UR",
+        b"UT",
+    }
+)
+
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
@@ -61,43 +81,60 @@ IMPLEMENTATION_CLASS_UID: Final = "2.25.285714604921327836409826871146374127361"
 IMPLEMENTATION_VERSION: Final = "TCE_1"
 
 _INFLATE_LIMIT: Final = 1 << 28
-_META_LIMIT: Final = 1 << 20
 
 _u16 = struct.Struct("<H").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 
 
-class Encoding(Enum):
-    """How the data set of a transfer syntax is encoded."""
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a data set is encoded. ``words_swapped``: little endian, but for the 16-bit words of Pixel Data."""
 
-    IMPLICIT = "implicit little endian"
-    EXPLICIT = "explicit little endian"
-    DEFLATED = "explicit little endian, deflated"
+    explicit: bool
+    big_endian: bool = False
+    deflated: bool = False
+    encapsulated: bool = False
+    words_swapped: bool = False
 
 
-def encoding_of(transfer_syntax_uid: str) -> Encoding:
-    """Return the encoding of a transfer syntax.
+_STYLES: Final = {
+    IMPLICIT_LITTLE_ENDIAN: Style(explicit=False),
+    EXPLICIT_LITTLE_ENDIAN: Style(explicit=True),
+    EXPLICIT_BIG_ENDIAN: Style(explicit=True, big_endian=True),
+    DEFLATED_LITTLE_ENDIAN: Style(explicit=True, deflated=True),
+    "1.2.840.10008.1.2.1.98": Style(explicit=True, encapsulated=True),  # Encapsulated Uncompressed
+    "1.2.840.10008.1.2.5": Style(explicit=True, encapsulated=True),  # RLE Lossless
+    "1.2.840.10008.1.2.8.1": Style(explicit=True, encapsulated=True),  # Deflated Image Frame Compression
+    "1.2.840.10008.1.2.4.94": Style(explicit=True),  # JPIP Referenced: no Pixel Data in the file
+    "1.2.840.10008.1.2.4.95": Style(explicit=True, deflated=True),
+    "1.2.840.10008.1.2.4.204": Style(explicit=True),
+    "1.2.840.10008.1.2.4.205": Style(explicit=True, deflated=True),
+    "1.2.840.113619.5.2": Style(explicit=False, words_swapped=True),  # GE, before there was a standard for it
+}
+_COMPRESSED: Final = "1.2.840.10008.1.2.4."
+
+
+def style_of(transfer_syntax_uid: str) -> Style:
+    """Return how the data set of a transfer syntax is encoded.
 
     Encapsulated (compressed) syntaxes encode their data set in explicit little endian (PS3.5 A.4).
 
     Raises:
-        Refusal: ``unsupported-transfer-syntax`` for big endian and for what is no transfer syntax of DICOM.
+        Refusal: ``unsupported-transfer-syntax`` for private ones, and for what is no transfer syntax of DICOM.
     """
-    if transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN:
-        return Encoding.IMPLICIT
-    if transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN:
-        return Encoding.DEFLATED
-    if transfer_syntax_uid == EXPLICIT_LITTLE_ENDIAN or transfer_syntax_uid.startswith(
-        "1.2.840.10008.1.2.4."
-    ):
-        return Encoding.EXPLICIT
-    if transfer_syntax_uid in {"1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1.98"}:
-        return Encoding.EXPLICIT
+    style = _STYLES.get(transfer_syntax_uid)
+    if style is not None:
+        return style
+    if transfer_syntax_uid.startswith(_COMPRESSED):
+        return _ENCAPSULATED
     raise Refusal(
         "unsupported-transfer-syntax",
         "The file is encoded in a transfer syntax that is not read here.",
         next_step="Convert it to Explicit VR Little Endian (for example with dcmconv +te) and try again.",
     )
+
+
+_ENCAPSULATED: Final = Style(explicit=True, encapsulated=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +150,20 @@ class FileMeta:
 def read_file_meta(head: bytes) -> FileMeta:
     """Read the File Meta Information from the first bytes of a file (PS3.10 section 7.1).
 
+    What it does not say is empty.
+
     Raises:
-        Refusal: ``not-dicom`` when the prefix is missing, ``truncated`` or ``malformed`` when it cannot be read.
+        Unconforming: ``not-dicom`` when the prefix is missing, ``truncated`` or ``malformed`` when it cannot be read.
     """
     if len(head) < 132 or head[128:132] != b"DICM":
-        raise Refusal(
-            "not-dicom", "The file is not a DICOM Part 10 file.", next_step="Leave it out of the selection."
-        )
+        raise Unconforming("not-dicom", "The file is not a DICOM Part 10 file.")
     values: dict[int, str] = {}
     pos = 132
     while pos + 8 <= len(head) and _u16(head, pos)[0] == 0x0002:
         element = _u16(head, pos + 2)[0]
         vr = head[pos + 4 : pos + 6]
         if vr not in KNOWN_VRS:
-            raise Refusal("malformed", "The File Meta Information is not in Explicit VR Little Endian.")
+            raise Unconforming("malformed", "The File Meta Information is not in Explicit VR Little Endian.")
         if vr in LONG_VRS:
             if pos + 12 > len(head):
                 break
@@ -134,13 +171,12 @@ def read_file_meta(head: bytes) -> FileMeta:
         else:
             start, length = pos + 8, _u16(head, pos + 6)[0]
         if start + length > len(head):
-            code = "truncated" if start + length <= _META_LIMIT else "malformed"
-            raise Refusal(code, "The file ends inside its File Meta Information.")
+            raise Unconforming("truncated", "The file ends inside its File Meta Information.")
         if element in (0x0002, 0x0003, 0x0010):
             values[element] = text_of(head[start : start + length])
         pos = start + length
     if 0x0010 not in values:
-        raise Refusal("malformed", "The File Meta Information names no transfer syntax.")
+        raise Unconforming("malformed", "The File Meta Information names no transfer syntax.")
     return FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values[0x0010], pos)
 
 
@@ -157,8 +193,10 @@ def inflate(compressed: bytes) -> bytes:
     """Return the data set of a deflated file (PS3.5 A.5).
 
     Raises:
-        Refusal: ``malformed`` when the stream is broken or grows past 256 MiB.
+        Refusal: ``malformed`` when the stream is broken, or it or what it holds is larger than 256 MiB.
     """
+    if len(compressed) > _INFLATE_LIMIT:
+        raise Refusal("malformed", "The deflated data set is larger than 256 MiB.")
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = stream.decompress(compressed, _INFLATE_LIMIT)
@@ -181,10 +219,15 @@ def tag_bytes(tag: int) -> bytes:
     return struct.pack("<HH", tag >> 16, tag & 0xFFFF)
 
 
+def padding_of(vr: bytes) -> bytes:
+    """Return the octet that makes a value of odd length even (PS3.5 section 6.2)."""
+    return b" " if vr in _PADDED_WITH_SPACE else b"\0"
+
+
 def encode(tag: int, vr: bytes, value: bytes, *, explicit: bool) -> bytes:
     """Return one element of defined length; a value of odd length is padded as its VR asks (PS3.5 section 6.2)."""
     if len(value) % 2:
-        value += b"\0" if vr in (b"UI", b"OB", b"UN") else b" "
+        value += padding_of(vr)
     if not explicit:
         return tag_bytes(tag) + struct.pack("<I", len(value)) + value
     if vr in LONG_VRS:

@@ -19,18 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from policies.elements import (
-    Encoding,
-    FileMeta,
-    copy_range,
-    deflate,
-    encoding_of,
-    file_head,
-    inflate,
-    read_file_meta,
-    text_of,
-)
-from policies.errors import Held, Refusal
+from policies.elements import FileMeta, copy_range, deflate, file_head, style_of, text_of
+from policies.errors import Held, Refusal, Unconforming
+from policies.instances import Instance, mended, open_instance
 from policies.known import search_for
 from policies.marks import marks_for
 from policies.model import Policy
@@ -45,7 +36,6 @@ from policies.standard.tables import attribute_type, is_known_sop_class
 from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
-_HEAD = 1 << 16
 _MOST_CONTEXTS = 256
 _LOOK = 1 << 20
 _WARY_FOR = 512
@@ -189,16 +179,22 @@ class Engine:
             raise
 
     def _read(self, source: FileSource) -> Draft:
+        instance = open_instance(source)
+        try:
+            return self._draft(source, instance)
+        except Unconforming as turned_down:
+            if instance.mended:
+                raise
+            return self._draft(source, mended(instance, turned_down))
+
+    def _draft(self, source: FileSource, instance: Instance) -> Draft:
         # 1. What kind of instance is it, and may its kind pass at all?
-        meta = read_file_meta(source.read(0, _HEAD))
-        encoding = encoding_of(meta.transfer_syntax_uid)
-        explicit = encoding is not Encoding.IMPLICIT
+        meta, explicit = instance.meta, instance.style.explicit
         self._admit(meta.sop_class_uid)
         # 2. One pass over its elements. Where an instance named somebody, its neighbours will: search at once.
         plan = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=self._wary > 0)
-        facts = Facts(explicit=explicit)
-        data, offset = _data_set(source, meta, encoding)
-        pieces = scan(data, offset, plan.top, facts, self._marks, plan.memory)
+        facts = Facts(explicit=explicit, encapsulated=instance.style.encapsulated)
+        pieces = scan(instance.data, instance.offset, plan.top, facts, self._marks, plan.memory)
         # 3. Who is it about, and which identifiers wait for pseudonyms?
         original = learn(facts, needs_study=_needs_study(meta.sop_class_uid))
         if original.sop_class_uid != meta.sop_class_uid:
@@ -218,7 +214,7 @@ class Engine:
                 next_step="Have the document reviewed, or leave it out of the selection.",
             )
         self._wary = max(0, self._wary - 1)
-        return Draft(source, data, offset, meta, pieces, facts, original, plan)
+        return Draft(source, instance.data, instance.offset, meta, pieces, facts, original, plan)
 
     def names(self, draft: Draft, pseudonyms: Mapping[Identifier, str]) -> Names:
         """Return what the instance will be called.
@@ -280,8 +276,9 @@ class Engine:
         # 2. New File Meta Information, from the new UID (PS3.15 E.1.1).
         head = file_head(names.sop_class_uid, names.sop_instance_uid, transfer_syntax_uid)
         # 3. Write under the final name only when every byte is there.
-        inflated = draft._data if isinstance(draft._data, MemorySource) else None
-        _write(out, scratch or Path(out).parent, head, parts, draft._source, inflated)
+        deflated = style_of(transfer_syntax_uid).deflated
+        folder = scratch or Path(out).parent
+        _write(out, folder, head, parts, draft._source, draft._data, deflated=deflated)
         return Written(Path(out), names, transfer_syntax_uid, changed=len(facts.pending))
 
     def _render(
@@ -336,7 +333,9 @@ class Engine:
                 "directory", "A DICOMDIR is a directory, not an instance; a new medium gets its own."
             )
         if not sop_class_uid:
-            raise Refusal("malformed", "The File Meta Information names no SOP Class.")
+            raise Refusal(
+                "malformed", "Neither the File Meta Information nor the data set names a SOP Class."
+            )
         if not is_known_sop_class(sop_class_uid):
             private = not sop_class_uid.startswith("1.2.840.10008.")
             raise Refusal(
@@ -380,13 +379,6 @@ def _needs_study(sop_class_uid: str) -> bool:
     return use is None or use.type == "1"
 
 
-def _data_set(source: FileSource, meta: FileMeta, encoding: Encoding) -> tuple[Source, int]:
-    """Return where the data set is read from, and the offset at which it begins there."""
-    if encoding is Encoding.DEFLATED:
-        return MemorySource(inflate(source.read(meta.data_set_offset, source.size))), 0
-    return source, meta.data_set_offset
-
-
 def _looked_at(parts: list[bytes | Copy], data: Source) -> Iterator[bytes]:
     """Yield what may hold text of the ranges that are copied unread, a part at a time, with some overlap."""
     for part in parts:
@@ -402,16 +394,21 @@ def _write(
     head: bytes,
     parts: list[bytes | Copy],
     source: FileSource,
-    inflated: Source | None,
+    data: Source,
+    *,
+    deflated: bool,
 ) -> None:
     temporary = f"{scratch}/{os.getpid()}-{source.descriptor}.part"
     target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        if inflated is not None:
-            content = b"".join(
-                part if isinstance(part, bytes) else inflated.read(part.offset, part.length) for part in parts
-            )
-            _write_all(target, head + deflate(content))
+        if isinstance(data, MemorySource):
+            whole = [
+                part if isinstance(part, bytes) else data.view(part.offset, part.length) for part in parts
+            ]
+            if deflated:
+                whole = [deflate(b"".join(whole))]
+            for octets in (head, *whole):
+                _write_all(target, octets)
         else:
             run = [head]
             for part in parts:
@@ -430,7 +427,7 @@ def _write(
             os.unlink(temporary)  # noqa: PTH108 - a plain call: this runs for every instance
 
 
-def _write_all(target: int, content: bytes) -> None:
+def _write_all(target: int, content: bytes | memoryview) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(target, view) :]

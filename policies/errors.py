@@ -5,7 +5,8 @@
     PolicyRoomError          base: ``what`` and ``next_step``
     ├── PolicyFault          a policy file that cannot be used: every fault of it, each with its line
     └── Refusal              an instance that is not passed on: reason code and sentence
-        └── Held             … because a person must look at it first
+        ├── Held             … because a person must look at it first
+        └── Unconforming     … unless it can be mended
 
 No message carries a value of an element, an identifier or a file name of the input.
 """
@@ -59,3 +60,7 @@ class Refusal(PolicyRoomError):
 
 class Held(Refusal):
     """An instance that waits for a person's review, because what it may show cannot be decided here."""
+
+
+class Unconforming(Refusal):
+    """An encoding that the scan does not read. The engine has it mended; where that fails, it stays a refusal."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from policies.elements import ITEM, ITEM_END, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
-from policies.errors import Refusal
+from policies.errors import Refusal, Unconforming
 from policies.pieces import (
     KEEP_BULK,
     KEEP_LONG,
@@ -167,7 +167,9 @@ def _sequence(
         if item == SEQUENCE_END and undefined:
             break
         if item != ITEM:
-            raise Refusal("malformed", f"The sequence {tag_text(tag)} holds something that is not an item.")
+            raise Unconforming(
+                "malformed", f"The sequence {tag_text(tag)} holds something that is not an item."
+            )
         open_item = item_length == UNDEFINED_LENGTH
         item_stop = stop if open_item else at + item_length
         if item_stop > stop:
@@ -204,10 +206,18 @@ def _unknown_sequence(
     return after, UnknownNested(piece) if isinstance(piece, Nested) else piece
 
 
+def require_order(tag: int, last: int, length: int) -> None:
+    """Raise Unconforming when an element does not follow the one before it, or its length is odd (PS3.5 7.1)."""
+    if tag <= last:
+        raise Unconforming("malformed", f"The element {tag_text(tag)} is out of order.")
+    if length != UNDEFINED_LENGTH:
+        raise Unconforming("malformed", f"The length of {tag_text(tag)} is odd.")
+
+
 def _ran_out(undefined: bool, tag: int) -> None:
     if undefined:
         raise Short
-    raise Refusal("malformed", f"An item is longer than its sequence {tag_text(tag)}.")
+    raise Unconforming("malformed", f"An item is longer than its sequence {tag_text(tag)}.")
 
 
 def _level(
@@ -221,6 +231,7 @@ def _level(
     private: PrivateBlocks | None = None
     changed = False
     run = pos
+    last = -1
     while pos < end:
         if pos + 8 > end:
             _out_of_item(may_grow or open_item)
@@ -231,10 +242,13 @@ def _level(
                 if run < pos:
                     pieces.append(buf[run:pos])
                 if length or raw[4:] not in (b"", b"\0\0"):
-                    raise Refusal("malformed", "The end of an item is not legal.")
+                    raise Unconforming("malformed", "The end of an item is not legal.")
                 return pos + 8, pieces, changed
             entry = decide(raw)
-        kind = entry[1]
+        tag, kind = entry[0], entry[1]
+        if tag <= last or length & 1:
+            require_order(tag, last, length)
+        last = tag
         if kind == KEEP_SHORT:
             pos += 8 + length
             continue
@@ -243,9 +257,11 @@ def _level(
             if pos + 12 > end:
                 _out_of_item(may_grow or open_item)
             if buf[pos + 6 : start] != b"\0\0":
-                raise Refusal("malformed", f"The header of {tag_text(entry.tag)} is not legal.")
+                raise Unconforming("malformed", f"The header of {tag_text(tag)} is not legal.")
             length = u32(buf, start)[0]
             start = pos + 12
+            if length & 1:
+                require_order(tag, -1, length)
         if kind in (KEEP_LONG, KEEP_BULK) and length != UNDEFINED_LENGTH:
             pos = start + length
             continue
@@ -285,7 +301,7 @@ def _level(
 def _out_of_item(may_grow: bool) -> None:
     if may_grow:
         raise Short
-    raise Refusal("malformed", "An element is longer than the item that holds it.")
+    raise Unconforming("malformed", "An element is longer than the item that holds it.")
 
 
 def _skip(buf: bytes, start: int, length: int, end: int, explicit: bool, depth: int) -> int:
@@ -306,7 +322,7 @@ def _skip(buf: bytes, start: int, length: int, end: int, explicit: bool, depth: 
         if item == SEQUENCE_END:
             return at
         if item != ITEM:
-            raise Refusal("malformed", "A sequence holds something that is not an item.")
+            raise Unconforming("malformed", "A sequence holds something that is not an item.")
         at = _item_end(buf, at, explicit, depth, end) if item_length == UNDEFINED_LENGTH else at + item_length
 
 

@@ -120,8 +120,10 @@ class Rendered(Protocol):
 class Facts:
     """What is learnt about one instance on the way: what waits for answers, who the subject is, what to search for."""
 
-    def __init__(self, *, explicit: bool) -> None:
+    def __init__(self, *, explicit: bool, encapsulated: bool = True) -> None:
         self.explicit = explicit
+        self.encapsulated = encapsulated
+        """Whether the transfer syntax is one of compressed pixels."""
         self.pending: list[Changed] = []
         self.top: dict[int, Changed] = {}
         self.dropped_items = 0

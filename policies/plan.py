@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from pydicom.datadict import dictionary_VR
 
 from policies.elements import KNOWN_VRS, LONG_VRS, encode, tag_text
-from policies.errors import Refusal
+from policies.errors import Unconforming
 from policies.model import Dates
 from policies.operations import (
     BandAge,
@@ -191,9 +191,9 @@ class LevelTable:
         tag = group << 16 | element
         vr = head[4:]
         if self.plan.explicit and vr not in KNOWN_VRS:
-            raise Refusal("malformed", f"The element {tag_text(tag)} has no legal Value Representation.")
+            raise Unconforming("malformed", f"The element {tag_text(tag)} has no legal Value Representation.")
         if group == 0xFFFE:
-            raise Refusal("malformed", "An item stands where an element should be.")
+            raise Unconforming("malformed", "An item stands where an element should be.")
         entry = self._entry(tag, vr)
         if entry.kind in (KEEP_SHORT, KEEP_LONG):
             # How to step over a kept element depends on the file's VR, whatever the dictionary says.

@@ -13,8 +13,17 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from policies.elements import ITEM, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
-from policies.errors import Refusal
-from policies.nesting import PrivateBlocks, Short, head_explicit, head_implicit, item_head, touch, u32
+from policies.errors import Refusal, Unconforming
+from policies.nesting import (
+    PrivateBlocks,
+    Short,
+    head_explicit,
+    head_implicit,
+    item_head,
+    require_order,
+    touch,
+    u32,
+)
 from policies.pieces import (
     CHANGE,
     KEEP_BULK,
@@ -51,6 +60,8 @@ class Segment(NamedTuple):
     source: bytes
     tag: int
     """The first one's."""
+    last: int
+    """The last one's."""
     piece: Piece | None
     changes: tuple[Changed, ...] = ()
     """All changes, at every depth."""
@@ -85,10 +96,10 @@ class Memory:
         if segment.piece is None and not self.before and self.now and self.now[-1].piece is None:
             # Neighbours that all go are one segment, until an instance differs inside it.
             last = self.now.pop()
-            segment = Segment(last.source + segment.source, last.tag, None)
+            segment = Segment(last.source + segment.source, last.tag, segment.last, None)
         self.now.append(segment)
         before = self.before
-        while self.at < len(before) and before[self.at].tag <= segment.tag:
+        while self.at < len(before) and before[self.at].tag <= segment.last:
             self.at += 1
 
     def close(self) -> None:
@@ -143,6 +154,7 @@ def _joined(group: list[Segment]) -> Segment:
     return Segment(
         source=b"".join(segment.source for segment in group),
         tag=group[0].tag,
+        last=group[-1].last,
         piece=block if pieces else None,
         changes=tuple(change for segment in group for change in segment.changes),
         top=block.top,
@@ -198,6 +210,8 @@ class _TopLevel:
         self.private = PrivateBlocks()
         self.size = _WINDOW
         self.memory = memory
+        self.last = -1
+        """The tag of the last element that was taken: the next one's must be greater (PS3.5 7.1)."""
 
     def scan(self) -> list[Piece]:
         while self.base < self.source.size:
@@ -206,9 +220,9 @@ class _TopLevel:
             if used:
                 self.size = _WINDOW
             elif len(buf) < self.size:
-                raise Refusal("truncated", _TRUNCATED)
+                raise Unconforming("truncated", _TRUNCATED)
             elif self.size >= _SEQUENCE_LIMIT:
-                raise Refusal("malformed", "A sequence is larger than 256 MiB.")
+                raise Unconforming("malformed", "A sequence is larger than 256 MiB.")
             else:
                 self.size *= 4
             self.base += used
@@ -231,24 +245,29 @@ class _TopLevel:
                     break
             raw, length = head(buf, pos)
             entry = get(raw) or decide(raw)
-            if entry.tag >= self.next_mark:
+            tag, kind = entry.tag, entry.kind
+            if tag <= self.last or length & 1:
+                require_order(tag, self.last, length)
+            if tag >= self.next_mark:
                 self._keep(buf, run, pos)
                 run = pos
-                self._place_marks(entry.tag)
-            kind = entry.kind
+                self._place_marks(tag)
             start = pos + 8
             if kind != KEEP_SHORT and explicit and raw[4:] in LONG_VRS:
                 if pos + 12 > end:
                     break
                 if buf[pos + 6 : start] != b"\0\0":
-                    raise Refusal("malformed", f"The header of {tag_text(entry.tag)} is not legal.")
+                    raise Unconforming("malformed", f"The header of {tag_text(tag)} is not legal.")
                 length = u32(buf, start)[0]
                 start = pos + 12
+                if length & 1:
+                    require_order(tag, -1, length)
             stop = start + length
             if kind == KEEP_SHORT or (kind in _KEPT and length != UNDEFINED_LENGTH and stop <= end):
                 if stop > end:
                     break
                 pos = stop
+                self.last = tag
                 if following:
                     self._keep(buf, run, pos)
                     run = pos
@@ -258,11 +277,13 @@ class _TopLevel:
             run = pos
             if length != UNDEFINED_LENGTH and stop <= end and kind in _AT_ONCE and entry.table is None:
                 self._take(buf, pos, start, stop, raw, entry)
+                self.last = tag
                 pos = run = stop
                 continue
             after = self._slowly(buf, pos, start, length, raw, entry)
             if after is None:
                 return pos
+            self.last = tag
             if after > end:
                 return after
             pos = run = after
@@ -277,8 +298,8 @@ class _TopLevel:
         first = True
         while at < len(before):
             segment = before[at]
-            source, tag, piece, changes, dropped, top = segment
-            if not buf.startswith(source, pos):
+            source, tag, last, piece, changes, dropped, top = segment
+            if tag <= self.last or not buf.startswith(source, pos):
                 break
             if tag >= self.next_mark:
                 self._place_marks(tag)
@@ -294,6 +315,7 @@ class _TopLevel:
             pos += len(source)
             at += 1
             first = False
+            self.last = last
         memory.at = at
         return pos
 
@@ -303,7 +325,7 @@ class _TopLevel:
             kept = buf[run:pos]
             self.pieces.append(kept)
             if self.memory is not None:
-                self.memory.learn(Segment(kept, tag_at(kept), kept))
+                self.memory.learn(Segment(kept, tag_at(kept), self.last, kept))
 
     def _take(self, buf: bytes, pos: int, start: int, stop: int, raw: bytes, entry: Entry) -> None:
         """Take one element that lies in the window and is removed, replaced or changed as a whole."""
@@ -321,7 +343,7 @@ class _TopLevel:
             self.pieces.append(piece)
         if self.memory is not None:
             top = {entry.tag: changes[0]} if changes else {}
-            self.memory.learn(Segment(whole, entry.tag, piece, changes, 0, top))
+            self.memory.learn(Segment(whole, entry.tag, entry.tag, piece, changes, 0, top))
 
     def _slowly(self, buf: bytes, pos: int, start: int, length: int, raw: bytes, entry: Entry) -> int | None:
         """Take one element that has to be looked into, or reaches beyond the window; None asks for a larger one."""
@@ -340,7 +362,7 @@ class _TopLevel:
         if self.memory is not None and after <= len(buf) and not isinstance(piece, Copy):
             changes = tuple(self.facts.pending[pending:])
             dropped = self.facts.dropped_items - dropped
-            self.memory.learn(Segment(buf[pos:after], entry.tag, piece, changes, dropped, top))
+            self.memory.learn(Segment(buf[pos:after], entry.tag, entry.tag, piece, changes, dropped, top))
         return after
 
     def _place_marks(self, tag: int) -> None:
@@ -364,7 +386,7 @@ class _TopLevel:
             end, heads = self._fragments(self.base + start)
             return end - self.base, Copy(self.base + pos, end - self.base - pos, heads)
         if length != UNDEFINED_LENGTH and self.base + start + length > self.source.size:
-            raise Refusal("truncated", f"The file ends inside {tag_text(tag)}.")
+            raise Unconforming("truncated", f"The file ends inside {tag_text(tag)}.")
         if kind == KEEP_BULK and length != UNDEFINED_LENGTH:
             looked_at = () if tag in _PIXELS else ((self.base + start, length),)
             return start + length, Copy(self.base + pos, start + length - pos, looked_at)
@@ -380,16 +402,20 @@ class _TopLevel:
 
         Comment and application segments of JPEG streams stand at the beginning of a fragment.
         """
+        if not self.facts.encapsulated:
+            raise Unconforming(
+                "malformed", "Pixel Data are compressed, but the transfer syntax does not say how."
+            )
         heads: list[tuple[int, int]] = []
         while True:
             header = self.source.read(offset, 8)
             if len(header) < 8:
-                raise Refusal("truncated", "The file ends inside its compressed pixel data.")
+                raise Unconforming("truncated", "The file ends inside its compressed pixel data.")
             group, element, length = item_head(header)
             offset += 8
             if (group << 16 | element) == SEQUENCE_END:
                 return offset, tuple(heads)
             if (group << 16 | element) != ITEM or length == UNDEFINED_LENGTH:
-                raise Refusal("malformed", "The compressed pixel data is not a series of fragments.")
+                raise Unconforming("malformed", "The compressed pixel data is not a series of fragments.")
             heads.append((offset, min(length, _FRAGMENT_HEAD)))
             offset += length

@@ -1,4 +1,4 @@
-"""Where the bytes of an instance are read from: an open file, or memory when it had to be inflated."""
+"""Where the bytes of an instance are read from: an open file, or memory when it had to be inflated or mended."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FileSource:
 
 
 class MemorySource:
-    """A data set that had to be inflated first."""
+    """A data set that had to be inflated or mended first."""
 
     __slots__ = ("content", "size")
 
@@ -53,6 +53,10 @@ class MemorySource:
     def read(self, offset: int, length: int) -> bytes:
         """Return up to ``length`` bytes from ``offset``."""
         return self.content[offset : offset + length]
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """Return the same bytes without a copy of them."""
+        return memoryview(self.content)[offset : offset + length]
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

@@ -410,10 +410,10 @@ def test_every_little_endian_encoding_gives_the_same_attributes(carry: Carrier, 
     }
 
 
-def test_big_endian_is_refused_by_name(carry: Carrier) -> None:
+def test_a_private_transfer_syntax_is_refused_by_name(carry: Carrier) -> None:
     """A transfer syntax that is not read is refused, with what to do."""
     path = carry.save(a_ct_image())
-    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0"))
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.99999.1.2.1\0"))
     with pytest.raises(Refusal) as refusal:
         Engine(load_library("basic")).read(path)
     assert refusal.value.reason == "unsupported-transfer-syntax"
