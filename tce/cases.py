@@ -84,6 +84,9 @@ class Case(_Part):
     prefix: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{0,5}$")] = Field(
         default="", description="up to five characters in front of every pseudonym of the case"
     )
+    key_version: int = Field(
+        default=1, ge=1, description="version of the site's keys that its pseudonyms of stage 1 are made with"
+    )
     trial: Trial = Field(default=Trial(), description="values for the Clinical Trial modules")
     minimum_cohort: int = Field(
         default=1, ge=1, description="k: fewest patients that may share the given traits"

@@ -401,6 +401,11 @@ class Site:
         return self.home / "releases"
 
     @property
+    def key_version_path(self) -> Path:
+        """The version of the keys of stage 1 that a new case takes; absent before the first rotation."""
+        return self.home / "key-version"
+
+    @property
     def trust_path(self) -> Path:
         """Public keys of authors, approvers and the release key."""
         return self.home / "trust.json"

@@ -21,7 +21,7 @@ from tce.audit.journal import Journal
 from tce.audit.messages import Participant, Study
 from tce.cases import Case
 from tce.config import Site
-from tce.errors import NotApproved, TceError
+from tce.errors import CaseError, NotApproved, TceError
 from tce.exports import Exports
 from tce.logins import Logins, ServiceSession
 from tce.releasing import SignedReleases
@@ -58,6 +58,7 @@ class StageOne:
             case=self.case.id,
             custodians=site.settings.people.custodians,
             prefix=self.case.prefix,
+            key_version=self.case.key_version,
         )
 
 
@@ -84,8 +85,23 @@ def stage_one(site: Site, case_id: str) -> folder.Bench:
     desk = Desk(site)
     desk.require_policy(Shelf(site.policies_dir).exactly(case.stage1))
     desk.require_open(case)
+    _require_its_key_version(site, case)
     Logins(site).url()  # started once here, rather than by every worker
     return StageOne(site.home, case)
+
+
+def _require_its_key_version(site: Site, case: Case) -> None:
+    """Return if a case goes on under the keys that it began with; else its pseudonyms would change (CaseError)."""
+    store = MappingStore(site.mapping_url)
+    try:
+        used = store.key_versions(case.id) - {case.key_version}
+    finally:
+        store.close()
+    if used:
+        raise CaseError(
+            f"the case {case.id} began under version {min(used)} of the keys, and now asks for {case.key_version}",
+            next_step=f"write key_version: {min(used)} in the case, or begin a new case",
+        )
 
 
 def stage_two(site: Site, case_id: str) -> folder.Bench:

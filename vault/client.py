@@ -151,6 +151,10 @@ class Client:
         except NotFound:
             return None
 
+    def required(self, path: str) -> dict[str, Any]:
+        """The ``data`` at a path. Raises NotFound where there is nothing."""
+        return self._data("get", path)
+
     def names(self, path: str) -> list[str]:
         """The names under a path, sorted; none where there is nothing."""
         try:

@@ -7,7 +7,7 @@ stays, and a second original for a pseudonym is an error that stops the job; des
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -127,6 +127,37 @@ class MappingStore:
                     key.shares[custodian] = ciphertext
             found.extend(by_id.values())
         return found
+
+    def key_versions(self, case: str) -> frozenset[int]:
+        """The versions of the site's keys that the rows of a case were made with."""
+        question = sa.select(mappings.c.key_version).where(mappings.c.case_id == case).distinct()
+        with self.database.reading() as connection:
+            return frozenset(connection.scalars(question))
+
+    def shares_not_under(self, custodian: str, prefix: str, limit: int) -> list[tuple[str, str]]:
+        """Some shares of a custodian whose ciphertext does not begin with ``prefix``, as (key id, ciphertext)."""
+        question = (
+            sa.select(shares.c.key_id, shares.c.ciphertext)
+            .where(
+                shares.c.custodian == custodian,
+                shares.c.ciphertext.not_like(f"{prefix}%"),
+            )
+            .limit(limit)
+        )
+        with self.database.reading() as connection:
+            return [(key_id, ciphertext) for key_id, ciphertext in connection.execute(question)]
+
+    def replace_shares(self, custodian: str, ciphertexts: Mapping[str, str]) -> None:
+        """Put other ciphertexts of the same shares in the place of those that are there, durably, all or none."""
+        statement = (
+            sa.update(shares)
+            .where(shares.c.custodian == custodian, shares.c.key_id == sa.bindparam("of_key"))
+            .values(ciphertext=sa.bindparam("anew"))
+        )
+        with self.database.writing() as connection:
+            connection.execute(
+                statement, [{"of_key": key, "anew": anew} for key, anew in ciphertexts.items()]
+            )
 
     def rows(self, case: str, patients: Collection[str]) -> list[MappingRow]:
         """All rows of some patients, ordered by patient, kind and pseudonym."""

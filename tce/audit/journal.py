@@ -46,6 +46,8 @@ _RESTRICTED = messages.RESTRICTED_FUNCTION
 EVENTS: Mapping[str, EventRow] = {
     "site.made": EventRow(Shape.ALERT, messages.SOFTWARE_CONFIGURATION, "a site was made"),
     "vault.provisioned": EventRow(Shape.ALERT, _CONFIGURED, "mounts, rights and roles of the Vault were set"),
+    "vault.rotated": EventRow(Shape.ALERT, _CONFIGURED, "keys of the Vault got a new version"),
+    "vault.resealed": EventRow(Shape.ALERT, _CONFIGURED, "a custodian closed the own shares under a new key"),
     "vault.enrolled": EventRow(
         Shape.ALERT, _CONFIGURED, "a service took over, or was refused, its login at the Vault"
     ),

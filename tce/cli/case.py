@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tce import cases
+from tce import cases, key_versions
 from tce.approvals_desk import Desk
 from tce.cases import CaseReceiver, Trial
 from tce.cli.actors import peer_of
@@ -96,6 +96,7 @@ def new(
         "selectors": selector or [run.site.settings.network.selector.ae_title],
         "receivers": [CaseReceiver(**peer_of(one)._asdict()) for one in receiver],
         "prefix": prefix,
+        "key_version": key_versions.for_new_cases(run.site),
         "trial": Trial(sponsor=sponsor, protocol_id=protocol),
         "expires": expires or None,
     }

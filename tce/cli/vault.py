@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from tce import counts, key_versions
 from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, session, verbs
 from tce.errors import NotAllowed, Refused
 from tce.logins import WRAPPED_VARIABLE, Logins, ask_at_terminal, plan_of
 from tce.site import export_trust
 from vault.errors import VaultRoomError
-from vault.provision import Service, provision, provision_embedded
+from vault.mapping import MappingStore
+from vault.provision import Role, Service, provision, provision_embedded
 from vault.rights import rights_of_person, rights_of_service
+from vault.rotation import close_anew, rotate_custodians, rotate_identifiers
 from vault.secrecy import Secret
 
 app = verbs("The key server: an OpenBao of the site's own.")
@@ -116,6 +120,69 @@ def provision_(
     if not dry_run:
         export_trust(run.site)
         Journal(run.site, run.person).record("vault.provisioned", detail={"changes": str(len(changes))})
+
+
+class Keys(StrEnum):
+    """Which keys get a new version."""
+
+    STAGE1 = "stage1"
+    CUSTODIANS = "custodians"
+
+
+@app.command()
+def rotate(
+    context: typer.Context,
+    keys: Annotated[
+        Keys, typer.Argument(help="stage1: those that make pseudonyms; custodians: those that close shares.")
+    ],
+) -> None:
+    """Give keys a new version. Old versions stay, and no pseudonym of a running case changes.
+
+    stage1: cases that are made from now on use the new version; a case that is there keeps its own. custodians: what
+    is closed from now on is closed under the new version; each custodian then closes the own shares anew with
+    tce vault reseal.
+
+    Examples: tce vault rotate stage1   |   tce vault rotate custodians
+    """
+    run = session(context)
+    logins, journal = Logins(run.site), Journal(run.site, run.person)
+    operator = logins.service(Service.OPERATOR)
+    if keys is Keys.STAGE1:
+        version = rotate_identifiers(operator)
+        key_versions.keep(run.site, version)
+        journal.record("vault.rotated", detail={"keys": keys, "version": str(version)})
+        run.say(
+            f"the keys of stage 1 have version {version}: new cases use it, cases that are there keep theirs"
+        )
+        return
+    people = plan_of(run.site).holders(Role.CUSTODIAN)
+    versions = rotate_custodians(operator, people)
+    journal.record("vault.rotated", detail={"keys": keys})
+    for name in people:
+        run.say(f"{name}: version {versions[name]}; next: tce --as {name} vault reseal")
+
+
+@app.command()
+def reseal(context: typer.Context) -> None:
+    """Close the own shares of the mapping anew, under the newest version of the own key. Needs a custodian.
+
+    Goes on where it was cut short. A share alone opens nothing, so nothing is revealed on the way.
+
+    Example: tce --as custodian-a vault reseal
+    """
+    run = session(context)
+    person = run.acting("custodian", "closing shares anew")
+    store = MappingStore(run.site.mapping_url)
+    try:
+        with run.progress() as shown:
+            task = shown.add_task("closing shares anew", total=None)
+            done = close_anew(
+                Logins(run.site).person(person), store, told=lambda count: shown.advance(task, count)
+            )
+    finally:
+        store.close()
+    Journal(run.site, person).record("vault.resealed", detail={"shares": str(done)})
+    run.say(f"{counts.counted(done, 'share', 'shares')} closed anew for {person}")
 
 
 @app.command(name="enrol")

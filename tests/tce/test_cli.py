@@ -190,6 +190,36 @@ def test_custody_takes_two(home: Path, identified: Path, tmp_path: Path, tce: Tc
 
 
 @pytest.mark.vault
+def test_keys_rotate_under_running_cases(home: Path, identified: Path, tmp_path: Path, tce: Tce) -> None:
+    """A case keeps its pseudonyms, a new one takes the new keys, and a case that changes its version is stopped."""
+    pseudonymize = ("--home", home, "pseudonymize", identified, "--case", "lung-1", "--out")
+    tce(*pseudonymize, tmp_path / "before")
+    assert "version 2" in tce("--home", home, "vault", "rotate", "stage1").out
+    tce(*pseudonymize, tmp_path / "after")
+    before, after = (
+        {path.relative_to(tmp_path / out) for path in (tmp_path / out).rglob("*.dcm")}
+        for out in ("before", "after")
+    )
+    assert before == after != set()
+    new = "case new lung-2 --title L --purpose T --stage2 bands --receiver TCE_RECEIVER@127.0.0.1:9"
+    assert tce("--home", home, *new.split()).status == 0
+    assert "key_version: 2" in tce("--home", home, "case", "show", "lung-2").out
+    text = home / "cases" / "lung-1" / "case.yaml"
+    kept = text.read_text()
+    text.write_text(kept.replace("key_version: 1", "key_version: 2"))
+    try:
+        said = tce(*pseudonymize, tmp_path / "changed")
+    finally:
+        text.write_text(kept)
+    assert said.status == 1 and "began under version 1" in said.err
+    assert "lee: version 2" in tce("--home", home, "vault", "rotate", "custodians").out
+    assert re.search(
+        r"[1-9]\d* shares? closed anew for kim", tce("--home", home, "--as", "kim", "vault", "reseal").out
+    )
+    assert tce("--home", home, "--as", "ann", "vault", "reseal").status == 1
+
+
+@pytest.mark.vault
 def test_a_medium_is_written_checked_and_read(home: Path, identified: Path, tmp_path: Path, tce: Tce) -> None:
     """Identified files get onto no medium; pseudonymized ones do, are read back, and a loss is noticed."""
     said = tce(
@@ -246,7 +276,7 @@ def test_the_vault_is_started_when_it_is_needed(home: Path, tce: Tce) -> None:
     said = tce("--home", home, "vault", "status")
     assert said.status == 1 and "tce vault start" in said.err
     assert tce("--home", home, "--as", "lee", "reidentify", "list").status == 0
-    assert json.loads(tce("--home", home, "vault", "status", "--json").out)["running"] is True
+    assert json.loads(tce("--home", home, "vault", "status", "--json").out)["server"]["running"] is True
 
 
 @pytest.mark.vault

@@ -33,3 +33,6 @@ path "release/keys/release" {
   capabilities = ["create", "read", "update"]
   allowed_parameters = { "type" = ["ed25519"] }
 }
+# New versions of keys; a version is no key, and shows none.
+path "identifiers/keys/+/rotate" { capabilities = ["update"] }
+path "custody/keys/+/rotate" { capabilities = ["update"] }
