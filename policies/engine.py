@@ -207,12 +207,6 @@ class Engine:
         screens = {screen_types()[part] for part in original.image_type if part in screen_types()}
         for risk in screens - self.policy.accepted_risks:
             raise _held(risk, "The Image Type says that the image is a saved screen.")
-        if facts.dropped_items and facts.by_reference:
-            raise Held(
-                "content-by-reference",
-                "Content items that must go are counted by references inside the document.",
-                next_step="Have the document reviewed, or leave it out of the selection.",
-            )
         self._wary = max(0, self._wary - 1)
         return Draft(source, instance.data, instance.offset, meta, pieces, facts, original, plan)
 

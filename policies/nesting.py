@@ -30,7 +30,7 @@ from policies.pieces import (
     UnknownNested,
 )
 
-_DEEPEST: Final = 32
+DEEPEST: Final = 32
 
 head_explicit = struct.Struct("<6sH").unpack_from
 head_implicit = struct.Struct("<4sI").unpack_from
@@ -98,7 +98,7 @@ def touch(
         after, piece = scanned(buf, pos, start, length, end, tag, inner, facts, depth)
         return after, None if kind == REMOVE else piece
     if length == UNDEFINED_LENGTH:
-        after = _skip(buf, start, length, end, facts.explicit and vr != b"UN", depth)
+        after = skip(buf, start, length, end, facts.explicit and vr != b"UN", depth)
         if change is not None:
             return after, _pending(Changed(tag, vr, b"", b"", change), facts)
         return after, fixed if kind == REPLACE else None
@@ -149,8 +149,10 @@ def _sequence(
     buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
 ) -> tuple[int, Inner | None]:
     """Scan the items of a sequence; an unchanged one is returned as its bytes."""
-    if depth >= _DEEPEST:
-        raise Refusal("malformed", f"Sequences are nested deeper than {_DEEPEST} levels.")
+    if table.filters_items and facts.content is None:
+        return _content_tree(buf, pos, start, length, end, tag, table, facts, depth)
+    if depth >= DEEPEST:
+        raise Refusal("malformed", f"Sequences are nested deeper than {DEEPEST} levels.")
     undefined = length == UNDEFINED_LENGTH
     stop = end if undefined else start + length
     if stop > end:
@@ -174,14 +176,13 @@ def _sequence(
         item_stop = stop if open_item else at + item_length
         if item_stop > stop:
             _ran_out(undefined, tag)
-        inner: Table | None = table
-        if table.filters_items:
-            inner = table.for_item(buf, at, item_stop, facts.explicit)
-        if inner is None:
-            facts.dropped_items += 1
-            changed = True
-            at = _item_end(buf, at, facts.explicit, depth, stop) if open_item else item_stop
-            continue
+        inner = table
+        if table.filters_items and facts.content is not None and facts.content.whole:
+            if at not in facts.content.stays:
+                changed = True
+                at = _item_end(buf, at, facts.explicit, depth, stop) if open_item else item_stop
+                continue
+            inner = table.for_item(facts.content.stays[at])
         at, pieces, touched = _level(buf, at, item_stop, open_item, undefined, inner, facts, depth)
         changed = changed or touched
         if touched and not pieces:
@@ -196,13 +197,33 @@ def _sequence(
     return at, Nested(tag, undefined, items)
 
 
+def _content_tree(
+    buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
+) -> tuple[int, Inner | None]:
+    """Scan a content tree: read as a whole first, because its items count each other (PS3.3 C.17.3.2.5)."""
+    undefined = length == UNDEFINED_LENGTH
+    stop = end if undefined else start + length
+    if stop > end:
+        raise Short
+    content = table.content(buf, start, stop, undefined=undefined, explicit=facts.explicit)
+    first, facts.content = len(facts.pending), content
+    try:
+        after, piece = _sequence(buf, pos, start, length, end, tag, table, facts, depth)
+    finally:
+        facts.content = None
+    if not content.whole:
+        raise Refusal("malformed", "The content tree cannot be read.")
+    for changed in facts.pending[first:]:
+        changed.change = content.changes.get(changed.tag, changed.change)
+    return after, piece
+
+
 def _unknown_sequence(
     buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
 ) -> tuple[int, Inner | None]:
     """Scan a sequence of VR UN, whose items are in implicit encoding whatever surrounds them (PS3.5 6.2.2)."""
     implicit = facts.in_implicit()
     after, piece = _sequence(buf, pos, start, length, end, tag, table.implicit(), implicit, depth)
-    facts.dropped_items = implicit.dropped_items
     return after, UnknownNested(piece) if isinstance(piece, Nested) else piece
 
 
@@ -304,14 +325,14 @@ def _out_of_item(may_grow: bool) -> None:
     raise Unconforming("malformed", "An element is longer than the item that holds it.")
 
 
-def _skip(buf: bytes, start: int, length: int, end: int, explicit: bool, depth: int) -> int:
+def skip(buf: bytes, start: int, length: int, end: int, explicit: bool, depth: int) -> int:
     """Return where a value ends that is not looked into."""
     if length != UNDEFINED_LENGTH:
         if start + length > end:
             raise Short
         return start + length
-    if depth >= _DEEPEST:
-        raise Refusal("malformed", f"Sequences are nested deeper than {_DEEPEST} levels.")
+    if depth >= DEEPEST:
+        raise Refusal("malformed", f"Sequences are nested deeper than {DEEPEST} levels.")
     at = start
     while True:
         if at + 8 > end:
@@ -346,4 +367,4 @@ def _item_end(buf: bytes, pos: int, explicit: bool, depth: int, end: int) -> int
                 inner_explicit = vr != b"UN"
             else:
                 length >>= 16
-        pos = _skip(buf, start, length, end, inner_explicit, depth + 1)
+        pos = skip(buf, start, length, end, inner_explicit, depth + 1)

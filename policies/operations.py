@@ -7,6 +7,7 @@ set.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -266,21 +267,19 @@ class DropKnown(_Operation):
         return self.otherwise if found else raw
 
 
-@dataclass(frozen=True, slots=True)
-class NoteReference(_Operation):
-    """A by-reference content item is kept, and noted: its target's position may not move (PS3.3 C.17.3.2.4)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Renumber(_Operation):
+    """A content item that another refers to by its place: where it is found when others are gone (PS3.3 C.17.3.2.5).
 
+    ``places`` are the new values by the old ones. A reference that leads nowhere goes.
+    """
+
+    places: Mapping[bytes, bytes]
     vr: bytes = b"UL"
-    asks: ClassVar[bool] = True
-
-    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
-        """Note that the document refers to its own items by position."""
-        facts.by_reference = True
-        return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
-        """Return the value unchanged."""
-        return raw
+        """Return the new place."""
+        return self.places.get(raw)
 
 
 @lru_cache(maxsize=16384)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from policies.elements import encode, encode_item, tag_bytes
@@ -81,6 +82,17 @@ class Entry(NamedTuple):
     fixed: bytes = b""
 
 
+class Content(NamedTuple):
+    """What becomes of one content tree: the items that stay, and changes that depend on all of them."""
+
+    stays: Mapping[int, str]
+    """By where an item begins, what happens to its value; empty where nothing in particular does."""
+    changes: Mapping[int, Change] = MappingProxyType({})
+    """By tag, in place of those that the table gives."""
+    whole: bool = True
+    """False when the tree could not be read to its end; then nothing is decided."""
+
+
 class Table(Protocol):
     """The rules for one nesting level: lookup by the raw first bytes of an element."""
 
@@ -91,11 +103,15 @@ class Table(Protocol):
         """Return (and remember) the entry for a head that is not yet in ``entries``."""
         ...
 
-    def for_item(self, buf: bytes, start: int, end: int, explicit: bool) -> Table | None:
-        """Return the table for the item that begins at ``start`` and ends not behind ``end``, or None to drop it.
+    def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
+        """Return what becomes of the content tree whose items begin at ``start`` and end not behind ``end``.
 
-        Asked only when ``filters_items``.
+        Asked once for a tree, when a sequence is met that ``filters_items``.
         """
+        ...
+
+    def for_item(self, action: str) -> Table:
+        """Return the table for a content item to whose value this happens."""
         ...
 
     def implicit(self) -> Table:
@@ -127,7 +143,7 @@ class Facts:
         self.pending: list[Changed] = []
         self.top: dict[int, Changed] = {}
         self.dropped_items = 0
-        self.by_reference = False
+        self.content: Content | None = None
         self.shifts_dates = False
         self.issuer = ""
         self.study: Identifier | None = None

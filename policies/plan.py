@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 from pydicom.datadict import dictionary_VR
 
@@ -26,8 +26,8 @@ from policies.operations import (
     MapIdentifier,
     MapUid,
     Marked,
-    NoteReference,
     Remove,
+    Renumber,
     ShiftDate,
     dummy,
 )
@@ -41,6 +41,7 @@ from policies.pieces import (
     REMOVE,
     REPLACE,
     Change,
+    Content,
     Entry,
 )
 from policies.profile import Action, compound
@@ -48,7 +49,7 @@ from policies.pseudonyms import Kind
 from policies.rules import STRUCTURAL_UIDS, Rules
 from policies.scan import Memory
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
-from policies.structured import is_dropped
+from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content
 from policies.subject import IDENTIFYING, NAMES
 
 _MOST_ENTRIES = 50_000
@@ -58,8 +59,9 @@ TEXT_VRS = frozenset({b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"})
 BULK_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"})
 SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
 
-CONTENT_SEQUENCE = 0x0040A730
 TEXT_VALUE = 0x0040A160
+_CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
+"""Text Value and UID: what happens to them in a content item is said by its concept."""
 CODING_SCHEME = 0x00080102
 
 CAPTURED = frozenset(
@@ -145,26 +147,46 @@ class LevelTable:
     """The entries of one nesting level (:class:`policies.pieces.Table`); ``path`` leads to it, empty for the top."""
 
     def __init__(
-        self, plan: Plan, path: tuple[int, ...], *, dummy: bool = False, gathering: bool = False
+        self,
+        plan: Plan,
+        path: tuple[int, ...],
+        *,
+        dummy: bool = False,
+        gathering: bool = False,
+        value: Action | None = None,
     ) -> None:
         self.plan = plan
         self.path = path
         self.dummy = dummy
         self.gathering = gathering
         self.entries: dict[bytes, Entry] = {}
+        self.value = value
+        self._by_value: dict[str, LevelTable] = {}
         self._implicit: LevelTable | None = None
-        self.filters_items = bool(path) and path[-1] == CONTENT_SEQUENCE and not (dummy or gathering)
+        self.filters_items = _holds_content(path) and not (dummy or gathering)
 
-    def for_item(self, buf: bytes, start: int, end: int, explicit: bool) -> LevelTable | None:
-        """Return this table for a content item that stays, None for one that goes."""
+    def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
+        """Return what becomes of the content tree: which items stay, and where references find them."""
         rules = self.plan.rules
-        dropped = is_dropped(buf, start, end, explicit, rules.options, ages_banded=rules.bands is not None)
-        return None if dropped else self
+        chosen = partial(decide, options=rules.options, ages_banded=rules.bands is not None)
+        tree = read_content(buf, start, end, undefined=undefined, explicit=explicit, decide=chosen)
+        return Content(tree.stays, {REFERENCE: Renumber(tree.places)}, tree.whole)
+
+    def for_item(self, action: str) -> LevelTable:
+        """Return the table for a content item whose value has an action of its own (PS3.15 Table E.3.4-1)."""
+        if not action:
+            return self
+        found = self._by_value.get(action)
+        if found is None:
+            found = self._by_value[action] = LevelTable(self.plan, self.path, value=Action(action))
+        return found
 
     def implicit(self) -> LevelTable:
         """Return the same rules for items in implicit encoding."""
         if self._implicit is None:
-            self._implicit = LevelTable(self.plan.twin, self.path, dummy=self.dummy, gathering=self.gathering)
+            self._implicit = LevelTable(
+                self.plan.twin, self.path, dummy=self.dummy, gathering=self.gathering, value=self.value
+            )
         return self._implicit
 
     def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
@@ -246,10 +268,18 @@ class LevelTable:
         override = self.plan.rules.overrides.get(tag)
         if override is not None and override.value is not None:
             return Entry(tag, CHANGE, Constant(vr, override.value.encode("ascii")))
+        if self.value is not None and tag in _CONTENT_VALUES:
+            return self._content_value(path, vr, self.value)
         if tag == 0x00101010 and action in (Action.K, Action.C) and self.plan.rules.bands:
             return Entry(tag, CHANGE, BandAge(self.plan.rules.bands))
         if vr == b"SQ":
             return self._sequence(path, action)
+        return _ACTIONS[action](self, path, vr)
+
+    def _content_value(self, path: tuple[int, ...], vr: bytes, action: Action) -> Entry:
+        """Return the entry for the value of a content item whose concept has a row of its own."""
+        if action is Action.D and path[-1] == TEXT_VALUE:
+            return Entry(path[-1], CHANGE, Constant(vr, dummy(path[-1], vr)))
         return _ACTIONS[action](self, path, vr)
 
     def _sequence(self, path: tuple[int, ...], action: Action) -> Entry:
@@ -287,8 +317,8 @@ class LevelTable:
 
     def _keep(self, path: tuple[int, ...], vr: bytes) -> Entry:
         tag = path[-1]
-        if tag == 0x0040DB73:
-            return Entry(tag, CHANGE, NoteReference())
+        if tag == REFERENCE:
+            return Entry(tag, CHANGE, Renumber({}))
         if self.plan.suspicious and vr in SEARCHED_VRS and not self._enumerated(path, vr):
             return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr)))
         return Entry(tag, KEEP_SHORT)
@@ -353,6 +383,13 @@ _ACTIONS: dict[Action, Callable[[LevelTable, tuple[int, ...], bytes], Entry]] = 
     Action.C: LevelTable._clean,
     Action.U: LevelTable._map_uid,
 }
+
+
+def _holds_content(path: tuple[int, ...]) -> bool:
+    """Say whether the items at ``path`` are content items, or cells of a table among them."""
+    if not path or path[-1] == CONTENT_SEQUENCE:
+        return bool(path)
+    return path[-1] == CELL_VALUES and CONTENT_SEQUENCE in path
 
 
 def _captured(entry: Entry, vr: bytes, *, marked: bool) -> Entry:

@@ -17,7 +17,7 @@ from pydicom.filewriter import write_dataset
 
 from policies.elements import LONG_VRS, read_file_meta
 from policies.errors import Refusal
-from policies.pieces import KEEP_BULK, KEEP_SHORT, Copy, Entry, Facts, render
+from policies.pieces import KEEP_BULK, KEEP_SHORT, Content, Copy, Entry, Facts, render
 from policies.pseudonyms import Identifier
 from policies.scan import scan
 from policies.source import MemorySource
@@ -48,8 +48,11 @@ class KeepAll:
         self.entries[head] = entry
         return entry
 
-    def for_item(self, buf: bytes, start: int, end: int, explicit: bool) -> KeepAll:
-        return self
+    def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
+        raise AssertionError("no items are filtered here")
+
+    def for_item(self, action: str) -> KeepAll:
+        raise AssertionError("no items are filtered here")
 
     def implicit(self) -> KeepAll:
         return KeepAll(explicit=False)
