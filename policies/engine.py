@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -92,6 +93,7 @@ class Draft:
         self._pieces = pieces
         self._facts = facts
         self._original = original
+        self._names: tuple[Mapping[Identifier, str], Names] | None = None
 
     def __repr__(self) -> str:
         return f"Draft({self.sop_class_uid})"
@@ -216,19 +218,7 @@ class Engine:
         Raises:
             KeyError: a pseudonym is missing.
         """
-        original = draft._original
-        answers = _answers(draft, pseudonyms)
-        uids = {
-            tag: text_of(piece.change.value(piece.raw, draft._facts, answers) or b"")
-            for tag, piece in original.identity.items()
-        }
-        return Names(
-            sop_class_uid=original.sop_class_uid,
-            sop_instance_uid=uids[SOP_INSTANCE_UID],
-            series_uid=uids.get(SERIES_UID, ""),
-            study_uid=uids.get(STUDY_UID, ""),
-            patient_id=answers.patient_pseudonym,
-        )
+        return _names(draft, _answers(draft, pseudonyms))
 
     def write(
         self,
@@ -250,7 +240,7 @@ class Engine:
             Refusal: the source changed since it was read, or a value is too long for its VR.
         """
         facts, answers = draft._facts, _answers(draft, pseudonyms)
-        names = self.names(draft, pseudonyms)
+        names = _names(draft, answers)
         transfer_syntax_uid = draft._meta.transfer_syntax_uid
         # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
         parts, kept = self._render(draft, draft._pieces, facts, answers)
@@ -354,6 +344,24 @@ class Engine:
         return plan
 
 
+def _names(draft: Draft, answers: _Answers) -> Names:
+    if draft._names is None or draft._names[0] is not answers.pseudonyms:
+        original = draft._original
+        uids = {
+            tag: text_of(piece.change.value(piece.raw, draft._facts, answers) or b"")
+            for tag, piece in original.identity.items()
+        }
+        names = Names(
+            sop_class_uid=original.sop_class_uid,
+            sop_instance_uid=uids[SOP_INSTANCE_UID],
+            series_uid=uids.get(SERIES_UID, ""),
+            study_uid=uids.get(STUDY_UID, ""),
+            patient_id=answers.patient_pseudonym,
+        )
+        draft._names = answers.pseudonyms, names
+    return draft._names[1]
+
+
 def _answers(draft: Draft, pseudonyms: Mapping[Identifier, str]) -> _Answers:
     original = draft._original
     days = int(pseudonyms[original.date_offset]) if draft._facts.shifts_dates else 0
@@ -368,6 +376,7 @@ def _held(risk: Risk, what: str) -> Held:
     )
 
 
+@cache
 def _needs_study(sop_class_uid: str) -> bool:
     use = attribute_type(sop_class_uid, (0x0020000D,))
     return use is None or use.type == "1"

@@ -16,7 +16,7 @@ from policies.dates import read_date, years_between
 from policies.elements import PADDING, text_of
 from policies.errors import Refusal
 from policies.generalize import age_string, read_age
-from policies.known import known_words, respelled
+from policies.known import KnownWords, known_words, respelled
 from policies.operations import Marked
 from policies.pieces import Changed, Facts
 from policies.pseudonyms import Identifier, Kind, Subject
@@ -46,7 +46,10 @@ _CUSTODY = {
 }
 """What custody may be asked to reveal of a patient beside his ID."""
 
-_READ = (CHARACTER_SET, IMAGE_TYPE, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, SERIES_UID, BURNED_IN)
+_TOLD = tuple(sorted({CHARACTER_SET, ISSUER, PATIENT_ID, BIRTH_DATE, PATIENT_AGE, STUDY_DATE, *_CUSTODY}))
+"""Attributes beside names and identifiers that say who the subject is."""
+
+_READ = (IMAGE_TYPE, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, SERIES_UID, BURNED_IN)
 
 NAMES = frozenset({PATIENT_NAME, 0x00080090, 0x00101001, 0x00101005, 0x00101060})
 """Names of persons, also where a file gives them another VR than PN."""
@@ -106,28 +109,20 @@ def learn(facts: Facts, *, needs_study: bool) -> Original:
         raise Refusal("no-sop-instance-uid", "The data set has no SOP Instance UID.")
     if needs_study and not (texts.get(STUDY_UID) and texts.get(SERIES_UID)):
         raise Refusal("malformed", "The data set names no study or no series.")
-    facts.decode = _decoder(texts.get(CHARACTER_SET, ""))
-    facts.issuer = facts.decode(found[ISSUER].raw).strip(PADDING) if ISSUER in found else ""
-    if "\0" in facts.issuer:
-        raise Refusal("malformed", "The issuer of the patient's identifier holds a NUL.")
     study = texts.get(STUDY_UID) or texts[SOP_INSTANCE_UID]
     facts.study = Identifier(Kind.STUDY_ID, "", study) if texts.get(STUDY_UID) else None
     facts.carried = {tag: piece for tag, piece in found.items() if isinstance(piece.change, Marked)}
-    patient_id = facts.decode(found[PATIENT_ID].raw).strip(PADDING) if PATIENT_ID in found else ""
-    patient = Identifier(Kind.PATIENT_ID, facts.issuer, patient_id)
-    if not patient_id:
+    portrait = _portrait(
+        tuple([found[tag].raw if tag in found else None for tag in _TOLD]),
+        frozenset([piece.raw for piece in facts.pending if piece.vr == b"PN" or piece.tag in NAMES]),
+        frozenset([piece.raw for piece in facts.pending if piece.tag in IDENTIFYING]),
+    )
+    facts.decode, facts.issuer, facts.known = portrait.decode, portrait.issuer, portrait.known
+    facts.age_years, facts.age_value = portrait.age_years, portrait.age_value
+    patient = Identifier(Kind.PATIENT_ID, facts.issuer, portrait.patient_id)
+    if not portrait.patient_id:
         patient = Identifier(Kind.PATIENT_ID, "study", study)
     date_offset = Identifier(Kind.DATE_OFFSET, patient.issuer, patient.value)
-    names = frozenset(piece.raw for piece in facts.pending if piece.vr == b"PN" or piece.tag in NAMES)
-    identifying = {piece.raw for piece in facts.pending if piece.tag in IDENTIFYING}
-    if BIRTH_DATE in found:
-        identifying |= _spelled_dates(found[BIRTH_DATE].raw)
-    encodings = _encodings(texts.get(CHARACTER_SET, ""))
-    respellings = (
-        respelled(facts.decode(raw), encodings) for raw in names if not raw.isascii() or b"\x1b" in raw
-    )
-    facts.known = known_words(names, frozenset(identifying), frozenset().union(*respellings))
-    _learn_age(found, facts)
     identifiers = {
         name
         for piece in facts.pending
@@ -139,13 +134,8 @@ def learn(facts: Facts, *, needs_study: bool) -> Original:
         identifiers.add(facts.study)
     if facts.shifts_dates:
         identifiers.add(date_offset)
-    attributes = tuple(
-        (keyword, value)
-        for tag, keyword in _CUSTODY.items()
-        if tag in found and (value := facts.decode(found[tag].raw).strip(PADDING))
-    )
     return Original(
-        subject=Subject(patient, frozenset(identifiers), attributes),
+        subject=Subject(patient, frozenset(identifiers), portrait.attributes),
         date_offset=date_offset,
         sop_class_uid=texts.get(SOP_CLASS_UID, ""),
         sop_instance_uid=texts[SOP_INSTANCE_UID],
@@ -157,6 +147,48 @@ def learn(facts: Facts, *, needs_study: bool) -> Original:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Portrait:
+    """What the values that describe a subject say, whichever instance they stand in."""
+
+    decode: Callable[[bytes], str]
+    issuer: str
+    patient_id: str
+    known: KnownWords
+    attributes: tuple[tuple[str, str], ...]
+    age_years: int | None
+    age_value: bytes
+
+
+@lru_cache(maxsize=256)
+def _portrait(
+    told: tuple[bytes | None, ...], names: frozenset[bytes], identifying: frozenset[bytes]
+) -> _Portrait:
+    """Return what is known from the values of :data:`_TOLD`, the names and the other identifying values.
+
+    A series says the same of its patient in every instance, so that this is worked out once.
+    """
+    raws = {tag: raw for tag, raw in zip(_TOLD, told, strict=True) if raw is not None}
+    character_set = text_of(raws.get(CHARACTER_SET, b""))
+    decode = _decoder(character_set)
+    issuer = decode(raws.get(ISSUER, b"")).strip(PADDING)
+    if "\0" in issuer:
+        raise Refusal("malformed", "The issuer of the patient's identifier holds a NUL.")
+    encodings = _encodings(character_set)
+    respellings = (respelled(decode(raw), encodings) for raw in names if not raw.isascii() or b"\x1b" in raw)
+    known = known_words(
+        names, identifying | _spelled_dates(raws.get(BIRTH_DATE, b"")), frozenset().union(*respellings)
+    )
+    attributes = tuple(
+        (keyword, value)
+        for tag, keyword in _CUSTODY.items()
+        if tag in raws and (value := decode(raws[tag]).strip(PADDING))
+    )
+    age_years, age_value = _age(raws.get(PATIENT_AGE), raws.get(BIRTH_DATE), raws.get(STUDY_DATE))
+    patient_id = decode(raws.get(PATIENT_ID, b"")).strip(PADDING)
+    return _Portrait(decode, issuer, patient_id, known, attributes, age_years, age_value)
+
+
 def _spelled_dates(value: bytes) -> set[bytes]:
     """Return a date as people write it; the DICOM form alone is left to the rules for dates."""
     day = read_date(value.strip(b" \0"))
@@ -166,17 +198,16 @@ def _spelled_dates(value: bytes) -> set[bytes]:
     return {day.strftime(form).encode() for form in forms}
 
 
-def _learn_age(found: dict[int, Changed], facts: Facts) -> None:
-    if PATIENT_AGE in found:
-        years = read_age(found[PATIENT_AGE].raw)
+def _age(age: bytes | None, birth_date: bytes | None, study_date: bytes | None) -> tuple[int | None, bytes]:
+    """Return an age in years and as a value: as it is written, else from the dates."""
+    if age is not None:
+        years = read_age(age)
         if years is not None:
-            facts.age_years, facts.age_value = years, found[PATIENT_AGE].raw.strip(b" \0")
-            return
-    born = read_date(found[BIRTH_DATE].raw.strip(b" \0")) if BIRTH_DATE in found else None
-    then = read_date(found[STUDY_DATE].raw.strip(b" \0")) if STUDY_DATE in found else None
+            return years, age.strip(b" \0")
+    born = read_date(birth_date.strip(b" \0")) if birth_date is not None else None
+    then = read_date(study_date.strip(b" \0")) if study_date is not None else None
     years = years_between(born, then) if born and then else None
-    if years is not None:
-        facts.age_years, facts.age_value = years, age_string(years)
+    return (None, b"") if years is None else (years, age_string(years))
 
 
 @lru_cache(maxsize=64)
