@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import gc
+import itertools
 import multiprocessing
 import os
 import resource
@@ -243,20 +244,32 @@ def _results(
         if hasattr(os, "process_cpu_count")
         else workers or os.cpu_count() or 1
     )
-    if count == 1:
-        with _Worker(out, scratch, *bench()) as worker:
-            yield from map(worker.carry, batches)
-        return
     forks = "fork" in multiprocessing.get_all_start_methods()
-    made = bench() if forks else None
-    context = multiprocessing.get_context("fork" if forks else "spawn")
-    # What exists now lives on in every worker: looking for garbage in it would copy all of it for each of them.
+    made = bench() if forks or count == 1 else None
+    # What exists now lives as long as the job: to look for garbage in it takes long, and in a worker copies it.
     gc.freeze()
     try:
+        if count == 1:
+            with _Worker(out, scratch, *(made or bench())) as worker:
+                yield from map(worker.carry, batches)
+            return
+        if made is not None:
+            batches = _tried(batches, made[0])
+        context = multiprocessing.get_context("fork" if forks else "spawn")
         with ProcessPoolExecutor(count, context, _start, (out, scratch, bench, made)) as pool:
             yield from _carried(pool, batches, count)
     finally:
         gc.unfreeze()
+
+
+def _tried(batches: Iterator[list[str]], engine: Engine) -> Iterator[list[str]]:
+    """Read the first file that can be read, so that the workers share what the engine needs for its kind."""
+    first = next(batches, [])
+    for path in first:
+        with contextlib.suppress(Refusal, OSError):
+            engine.read(path).close()
+            break
+    return itertools.chain([first] if first else [], batches)
 
 
 def _carried(pool: ProcessPoolExecutor, batches: Iterator[list[str]], count: int) -> Iterator[FolderAccount]:

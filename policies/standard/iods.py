@@ -91,19 +91,20 @@ class _Tables(NamedTuple):
 
     sop_classes: dict[str, str]
     ciods: dict[str, list[tuple[str, str, str]]]
-    modules: dict[str, str]
+    modules: dict[str, bytes]
 
 
 @cache
 def _tables() -> _Tables:
     packed = resources.files("policies.standard").joinpath("iod_attribute_types.json.gz").read_bytes()
-    text = gzip.decompress(packed).decode()
-    head, _, modules = text.partition(',"modules":{')
-    beginning = json.loads(head + "}")
+    head, _, modules = gzip.decompress(packed).partition(b',"modules":{')
+    beginning = json.loads(head + b"}")
     # A module is a flat object, so its text ends at the first closing brace; reading all would cost a process 50 ms.
-    named = (part.lstrip(",").split(":", 1) for part in modules.removesuffix("}}").split("}") if part)
+    named = (part.split(b'":', 1) for part in modules.split(b"}") if part)
     return _Tables(
-        beginning["sop_classes"], beginning["ciods"], {name.strip('"'): content for name, content in named}
+        beginning["sop_classes"],
+        beginning["ciods"],
+        {name.lstrip(b',"').decode(): content for name, content in named},
     )
 
 
@@ -114,7 +115,7 @@ def _iod_of_sop_class() -> dict[str, str]:
 
 @cache
 def _module_types(name: str) -> dict[str, str]:
-    return cast("dict[str, str]", json.loads(_tables().modules[name] + "}"))
+    return cast("dict[str, str]", json.loads(_tables().modules[name] + b"}"))
 
 
 @cache

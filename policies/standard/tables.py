@@ -192,8 +192,15 @@ def _cid7050() -> dict[Option, tuple[str, str]]:
 
 
 def _options(line: Mapping[str, str]) -> Mapping[Option, str]:
-    cells = ((option, line.get(option.replace("-", "_"), "")) for option in Option)
-    return MappingProxyType({option: action for option, action in cells if action})
+    columns = _option_columns()
+    return MappingProxyType(
+        {columns[name]: action for name, action in line.items() if action and name in columns}
+    )
+
+
+@cache
+def _option_columns() -> dict[str, Option]:
+    return {option.replace("-", "_"): option for option in Option}
 
 
 @cache
