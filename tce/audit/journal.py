@@ -46,6 +46,10 @@ _RESTRICTED = messages.RESTRICTED_FUNCTION
 EVENTS: Mapping[str, EventRow] = {
     "site.made": EventRow(Shape.ALERT, messages.SOFTWARE_CONFIGURATION, "a site was made"),
     "vault.provisioned": EventRow(Shape.ALERT, _CONFIGURED, "mounts, rights and roles of the Vault were set"),
+    "mapping.backed-up": EventRow(Shape.ALERT, _CONFIGURED, "the mapping was copied into a backup"),
+    "mapping.restored": EventRow(
+        Shape.ALERT, _CONFIGURED, "the mapping was compared with a backup and completed"
+    ),
     "vault.rotated": EventRow(Shape.ALERT, _CONFIGURED, "keys of the Vault got a new version"),
     "vault.resealed": EventRow(Shape.ALERT, _CONFIGURED, "a custodian closed the own shares under a new key"),
     "vault.enrolled": EventRow(

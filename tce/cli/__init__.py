@@ -21,6 +21,7 @@ from tce.cli import (
     demo,
     exports,
     folders,
+    mapping,
     media,
     policy,
     reidentify,
@@ -41,6 +42,7 @@ app = verbs(
 app.command()(demo.demo)
 app.command()(site.init)
 app.add_typer(vault.app, name="vault")
+app.add_typer(mapping.app, name="mapping")
 app.command()(folders.pseudonymize)
 app.command()(folders.anonymize)
 app.command()(actors.select)

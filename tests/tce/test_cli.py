@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,6 +188,25 @@ def test_custody_takes_two(home: Path, identified: Path, tmp_path: Path, tce: Tc
     trail = Site(home).audit_trail.read_text()
     assert "reidentify.revealed" in trail
     assert not [name for name in originals if name in trail]
+
+
+@pytest.mark.vault
+def test_a_mapping_is_backed_up_and_brought_back(
+    home: Path, identified: Path, tmp_path: Path, tce: Tce
+) -> None:
+    """A row that was lost returns; a row that was altered is told, and replaced only when that is asked."""
+    tce("--home", home, "pseudonymize", identified, "--case", "lung-1", "--out", tmp_path / "ps")
+    backup = tmp_path / "backup.db"
+    assert tce("--home", home, "mapping", "backup", backup).status == 0
+    assert "exists already" in tce("--home", home, "mapping", "backup", backup).err
+    with sqlite3.connect(home / "mapping.db") as database:
+        database.execute("DELETE FROM mappings WHERE kind = 'study'")
+        database.execute("UPDATE mappings SET sealed = zeroblob(40) WHERE kind = 'patient'")
+    said = tce("--home", home, "mapping", "restore", backup)
+    assert said.status == 1 and "differ from the backup" in said.err
+    assert re.search(r"[1-9]\d* brought back", said.out)
+    assert tce("--home", home, "mapping", "restore", backup, "--replace").status == 0
+    assert " 0 brought back" in tce("--home", home, "mapping", "restore", backup).out
 
 
 @pytest.mark.vault
