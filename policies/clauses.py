@@ -20,7 +20,7 @@ from pydantic import (
 
 from policies.profile import Action
 from policies.standard.attributes import Attribute, attribute_named, check_value
-from policies.standard.beyond import Risk, never_kept
+from policies.standard.beyond import BURNED_IN_RISKS, Risk, never_kept
 
 
 def _one_line(text: str) -> str:
@@ -130,6 +130,60 @@ class PrivateKeep(Clause):
     element: Annotated[int, Field(ge=0, le=0xFF), BeforeValidator(_hexadecimal)]
     vr: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     reason: Reason
+
+
+class Region(Clause):
+    """A rectangle of pixels, counted from 0 at the upper left; without width or height it ends at the edge."""
+
+    x: int = Field(default=0, ge=0, le=0xFFFF)
+    y: int = Field(default=0, ge=0, le=0xFFFF)
+    width: int | None = Field(default=None, ge=1, le=0xFFFF)
+    height: int | None = Field(default=None, ge=1, le=0xFFFF)
+
+
+class PixelRule(Clause):
+    """Regions that are blacked out in images of one kind, and why. All conditions that are given have to hold."""
+
+    sop_class: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)+$", max_length=64)] | None = None
+    risk: Risk | None = None
+    modality: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")] | None = None
+    manufacturer: Word | None = None
+    model: Word | None = None
+    rows: int | None = Field(default=None, ge=1, le=0xFFFF)
+    columns: int | None = Field(default=None, ge=1, le=0xFFFF)
+    regions: tuple[Region, ...]
+    reason: Reason
+
+    @field_validator("risk")
+    @classmethod
+    def _in_pixels(cls, risk: Risk | None) -> Risk | None:
+        if risk is not None and risk not in BURNED_IN_RISKS:
+            possible = ", ".join(sorted(BURNED_IN_RISKS))
+            raise ValueError(f"{risk} is no matter of text in pixels; write one of {possible}")
+        return risk
+
+    @field_validator("regions")
+    @classmethod
+    def _some(cls, regions: tuple[Region, ...]) -> tuple[Region, ...]:
+        if not regions:
+            raise ValueError(
+                "'regions' is empty; write what is blacked out, or accept the risk under 'accept' if nothing has to be"
+            )
+        return regions
+
+    @model_validator(mode="after")
+    def _conditional(self) -> Self:
+        if not self.conditions:
+            raise ValueError(
+                "'regions' without a condition would match every image; write for example model: …"
+            )
+        return self
+
+    @property
+    def conditions(self) -> dict[str, str | int]:
+        """The conditions that are given, by name."""
+        named = ("sop_class", "risk", "modality", "manufacturer", "model", "rows", "columns")
+        return {name: value for name in named if (value := getattr(self, name)) is not None}
 
 
 class AcceptedRisk(Clause):

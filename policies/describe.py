@@ -58,7 +58,10 @@ _RISKS = {
     Risk.SECONDARY_CAPTURE: "secondary captures: screens, films and documents as images",
     Risk.ULTRASOUND: "ultrasound images",
     Risk.ENCAPSULATED_DOCUMENT: "encapsulated documents (PDF, CDA, STL, OBJ, MTL)",
+    Risk.FILM_SCAN: "digitized films and scanned images, by Conversion Type",
     Risk.VISIBLE_LIGHT: "photographs, endoscopy, microscopy, video and surface scans",
+    Risk.RECOGNIZABLE_VISUAL_FEATURES: "images that say they show recognizable features",
+    Risk.OPAQUE_STREAM: "video (MPEG-2, MPEG-4, HEVC) and JPEG XL, whose streams cannot be looked through",
     Risk.AUDIO: "recorded voices and other audio",
 }
 

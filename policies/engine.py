@@ -9,36 +9,39 @@ alone. It serves PS3.15 Annex E.1.1 (de-identifier).
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from policies.elements import FileMeta, copy_range, deflate, file_head, style_of, text_of
+from policies.elements import FileMeta, file_head, style_of, text_of
 from policies.errors import Held, Refusal, Unconforming
 from policies.instances import Instance, mended, open_instance
 from policies.known import search_for
 from policies.marks import marks_for
 from policies.model import Policy
 from policies.pieces import Block, Changed, Copy, Facts, Piece
+from policies.pixels.kinds import regions_of, risks_of, rules_for, settled_by, words_of_risk
+from policies.pixels.regions import not_cleaned
+from policies.pixels.treatment import Treatment, require_pixels_here, treat
 from policies.plan import Plan
 from policies.pseudonyms import Identifier, Subject
 from policies.rules import Rules
 from policies.scan import scan
 from policies.source import FileSource, MemorySource, Source
-from policies.standard.beyond import Risk, risks, screen_types
+from policies.standard.beyond import BURNED_IN_RISKS, Risk, opaque_syntaxes, risks
 from policies.standard.tables import attribute_type, is_known_sop_class
 from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
+from policies.writing import Part, looked_at, write_file
 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _MOST_CONTEXTS = 256
-_LOOK = 1 << 20
+_HEAD_OF_FRAGMENT = 1 << 12
 _WARY_FOR = 512
 """For how many instances texts are searched one by one, after one of them named somebody."""
 
@@ -84,6 +87,7 @@ class Draft:
         facts: Facts,
         original: Original,
         plan: Plan,
+        treatment: Treatment,
     ) -> None:
         self._source = source
         self._data = data
@@ -94,6 +98,7 @@ class Draft:
         self._facts = facts
         self._original = original
         self._names: tuple[Mapping[Identifier, str], Names] | None = None
+        self._treatment = treatment
 
     def __repr__(self) -> str:
         return f"Draft({self.sop_class_uid})"
@@ -192,7 +197,7 @@ class Engine:
     def _draft(self, source: FileSource, instance: Instance) -> Draft:
         # 1. What kind of instance is it, and may its kind pass at all?
         meta, explicit = instance.meta, instance.style.explicit
-        self._admit(meta.sop_class_uid)
+        self._admit(meta.sop_class_uid, meta.transfer_syntax_uid)
         # 2. One pass over its elements. Where an instance named somebody, its neighbours will: search at once.
         plan = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=self._wary > 0)
         facts = Facts(explicit=explicit, encapsulated=instance.style.encapsulated)
@@ -203,14 +208,30 @@ class Engine:
             raise Refusal(
                 "malformed", "The File Meta Information and the data set name different SOP Classes."
             )
-        # 4. What no attribute rule can see is held.
-        if original.burned_in and Risk.BURNED_IN_ANNOTATION not in self.policy.accepted_risks:
-            raise _held(Risk.BURNED_IN_ANNOTATION, "The image says that text is burned into its pixels.")
-        screens = {screen_types()[part] for part in original.image_type if part in screen_types()}
-        for risk in screens - self.policy.accepted_risks:
-            raise _held(risk, "The Image Type says that the image is a saved screen.")
+        # 4. What no attribute rule can see is cleaned, or held.
+        treatment = self._treat(instance.data, meta, facts)
         self._wary = max(0, self._wary - 1)
-        return Draft(source, instance.data, instance.offset, meta, pieces, facts, original, plan)
+        return Draft(source, instance.data, instance.offset, meta, pieces, facts, original, plan, treatment)
+
+    def _treat(self, data: Source, meta: FileMeta, facts: Facts) -> Treatment:
+        """Decide what becomes of the pixels. Raises Held where they may show the patient afterwards."""
+        raws = {tag: piece.raw for tag, piece in facts.top.items()}
+        found = risks_of(meta.sop_class_uid, raws, facts.anatomy, facts.decode, self.policy)
+        rules = rules_for(meta.sop_class_uid, raws, found, self.policy)
+        for risk in sorted(found - self.policy.accepted_risks - settled_by(rules)):
+            raise _held(risk)
+        if facts.pixels is None:
+            facts.keeps_offset_tables = False
+            return Treatment()
+        if meta.transfer_syntax_uid in opaque_syntaxes():
+            # Accepted by the policy, with a reason; what no rule may change is not changed.
+            if rules:
+                raise not_cleaned("its pixels are compressed")
+            heads = tuple((at, min(length, _HEAD_OF_FRAGMENT)) for at, length in facts.pixels.fragments or ())
+            return Treatment((replace(facts.pixels.copy, looked_at=heads),))
+        treatment = treat(data, facts.pixels, meta.transfer_syntax_uid, raws, regions_of(rules))
+        facts.pixels_cleaned, facts.keeps_offset_tables = treatment.cleaned, treatment.keeps_offset_tables
+        return treatment
 
     def names(self, draft: Draft, pseudonyms: Mapping[Identifier, str]) -> Names:
         """Return what the instance will be called.
@@ -241,7 +262,7 @@ class Engine:
         """
         facts, answers = draft._facts, _answers(draft, pseudonyms)
         names = _names(draft, answers)
-        transfer_syntax_uid = draft._meta.transfer_syntax_uid
+        transfer_syntax_uid = draft._treatment.syntax or draft._meta.transfer_syntax_uid
         # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
         parts, kept = self._render(draft, draft._pieces, facts, answers)
         if not draft._plan.suspicious and search_for(facts.known.telling, facts.known.compact).finds_in_any(
@@ -250,7 +271,7 @@ class Engine:
             self._wary = _WARY_FOR
             parts, kept = self._without_known_words(draft, answers)
         if search_for(facts.known.unmistakable).finds_in_any(
-            itertools.chain(kept, _looked_at(parts, draft._data))
+            itertools.chain(kept, looked_at(parts, draft._data))
         ):
             raise Held(
                 "names-the-patient",
@@ -262,15 +283,15 @@ class Engine:
         # 3. Write under the final name only when every byte is there.
         deflated = style_of(transfer_syntax_uid).deflated
         folder = scratch or Path(out).parent
-        _write(out, folder, head, parts, draft._source, draft._data, deflated=deflated)
+        write_file(out, folder, head, parts, draft._source, draft._data, deflated=deflated)
         return Written(Path(out), names, transfer_syntax_uid, changed=len(facts.pending))
 
     def _render(
         self, draft: Draft, pieces: list[Piece], facts: Facts, answers: _Answers
-    ) -> tuple[list[bytes | Copy], list[bytes]]:
+    ) -> tuple[list[Part], list[bytes]]:
         """Return the pieces as bytes and copies, and those bytes among them that came from the source as they are."""
         context = self._context(draft, facts, answers)
-        parts: list[bytes | Copy] = []
+        parts: list[Part] = []
         kept: list[bytes] = []
         for piece in pieces:
             if isinstance(piece, bytes):
@@ -290,7 +311,7 @@ class Engine:
                 if together.named:
                     self._wary = _WARY_FOR
             elif isinstance(piece, Copy):
-                parts.append(piece)
+                parts.extend(_instead(piece, draft, facts))
             else:
                 rendered = piece.render(facts, answers)
                 parts.append(rendered)
@@ -304,14 +325,14 @@ class Engine:
             self._contexts.clear()
         return self._contexts.setdefault(context, context)
 
-    def _without_known_words(self, draft: Draft, answers: _Answers) -> tuple[list[bytes | Copy], list[bytes]]:
+    def _without_known_words(self, draft: Draft, answers: _Answers) -> tuple[list[Part], list[bytes]]:
         facts = Facts(explicit=draft._facts.explicit)
         plan = self._plan(draft.sop_class_uid, explicit=facts.explicit, suspicious=True)
         pieces = scan(draft._data, draft._offset, plan.top, facts, self._marks)
         facts.adopt(draft._facts)
         return self._render(draft, pieces, facts, answers)
 
-    def _admit(self, sop_class_uid: str) -> None:
+    def _admit(self, sop_class_uid: str, transfer_syntax_uid: str) -> None:
         if sop_class_uid == _MEDIA_STORAGE_DIRECTORY:
             raise Refusal(
                 "directory", "A DICOMDIR is a directory, not an instance; a new medium gets its own."
@@ -327,11 +348,14 @@ class Engine:
                 "De-identification is not defined for this SOP Class.",
                 next_step="Leave these instances out of the selection.",
             )
-        risk = risks().get(sop_class_uid)
-        if risk is not None and risk not in self.policy.accepted_risks:
-            raise _held(
-                risk, f"Instances of this kind ({risk}) may show the patient where no attribute rule reaches."
-            )
+        require_pixels_here(transfer_syntax_uid)
+        kinds = {risks().get(sop_class_uid)}
+        if transfer_syntax_uid in opaque_syntaxes():
+            kinds.add(Risk.OPAQUE_STREAM)
+        # What a pixel rule may settle is decided when the instance was read.
+        settled = BURNED_IN_RISKS if self.policy.pixels else frozenset()
+        for risk in sorted(filter(None, kinds - self.policy.accepted_risks - settled)):
+            raise _held(risk)
 
     def _plan(self, sop_class_uid: str, *, explicit: bool, suspicious: bool = False) -> Plan:
         key = (sop_class_uid, explicit, suspicious)
@@ -368,10 +392,10 @@ def _answers(draft: Draft, pseudonyms: Mapping[Identifier, str]) -> _Answers:
     return _Answers(pseudonyms, pseudonyms[original.subject.patient], days)
 
 
-def _held(risk: Risk, what: str) -> Held:
+def _held(risk: Risk) -> Held:
     return Held(
         f"at-risk-{risk}",
-        what,
+        words_of_risk(risk),
         next_step="Review them, and let the policy accept this risk with a reason, or leave them out.",
     )
 
@@ -382,55 +406,9 @@ def _needs_study(sop_class_uid: str) -> bool:
     return use is None or use.type == "1"
 
 
-def _looked_at(parts: list[bytes | Copy], data: Source) -> Iterator[bytes]:
-    """Yield what may hold text of the ranges that are copied unread, a part at a time, with some overlap."""
-    for part in parts:
-        if isinstance(part, Copy):
-            for offset, length in part.looked_at:
-                for at in range(offset, offset + length, _LOOK):
-                    yield data.read(at, min(_LOOK + 64, offset + length - at))
-
-
-def _write(
-    out: str | Path,
-    scratch: str | Path,
-    head: bytes,
-    parts: list[bytes | Copy],
-    source: FileSource,
-    data: Source,
-    *,
-    deflated: bool,
-) -> None:
-    temporary = f"{scratch}/{os.getpid()}-{source.descriptor}.part"
-    target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        if isinstance(data, MemorySource):
-            whole = [
-                part if isinstance(part, bytes) else data.view(part.offset, part.length) for part in parts
-            ]
-            if deflated:
-                whole = [deflate(b"".join(whole))]
-            for octets in (head, *whole):
-                _write_all(target, octets)
-        else:
-            run = [head]
-            for part in parts:
-                if isinstance(part, bytes):
-                    run.append(part)
-                else:
-                    _write_all(target, b"".join(run))
-                    run.clear()
-                    copy_range(source.descriptor, part.offset, part.length, target)
-            _write_all(target, b"".join(run))
-        source.require_unchanged()
-        os.link(temporary, out)
-    finally:
-        os.close(target)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)  # noqa: PTH108 - a plain call: this runs for every instance
-
-
-def _write_all(target: int, content: bytes | memoryview) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(target, view) :]
+def _instead(copy: Copy, draft: Draft, facts: Facts) -> tuple[Part, ...]:
+    """Return what is written in place of a range of the source."""
+    pieces = draft._treatment.pieces
+    return (
+        pieces if pieces is not None and facts.pixels is not None and copy is facts.pixels.copy else (copy,)
+    )

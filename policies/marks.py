@@ -69,6 +69,36 @@ class _CodeSequence(_Mark):
         return encode(self.tag, b"SQ", content, explicit=explicit)
 
 
+class _Methods:
+    """The codes of what was done to this instance: pixels are not cleaned in all of them."""
+
+    tag = 0x00120064
+
+    def __init__(self, policy: Policy) -> None:
+        self._by_cleaning = [
+            _CodeSequence(self.tag, [_code(*code) for code in policy.codes_of(pixels_cleaned=cleaned)])
+            for cleaned in (False, True)
+        ]
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the element."""
+        return self._by_cleaning[facts.pixels_cleaned].render(facts, answers)
+
+
+class _BurnedIn:
+    """Burned In Annotation: NO where the text was blacked out (PS3.15 E.3.1), elsewhere what the source says."""
+
+    tag = 0x00280301
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the element, or nothing where the source has none and nothing was blacked out."""
+        value: bytes | None = b"NO" if facts.pixels_cleaned else None
+        carried = facts.carried.get(self.tag)
+        if value is None and carried is not None and isinstance(carried.change, Marked):
+            value = carried.change.change.value(carried.raw, facts, answers)
+        return b"" if value is None else encode(self.tag, b"CS", value, explicit=facts.explicit)
+
+
 class _ContributingEquipment(_CodeSequence):
     """This program as De-identifying Equipment (109104); no station, institution, operator or time."""
 
@@ -167,10 +197,12 @@ def marks_for(policy: Policy, rules: Rules, trial: Mapping[str, str]) -> list[Re
     marks: list[Rendered] = [
         _Mark(0x00120062, b"CS", b"YES"),
         _Mark(0x00120063, b"LO", "\\".join(policy.method_text).encode("ascii")),
-        _CodeSequence(0x00120064, [_code(value, meaning) for value, meaning in policy.codes]),
+        _Methods(policy),
         _ContributingEquipment(),
         _Mark(0x00280303, b"CS", policy.temporal_information.encode()),
     ]
+    if policy.pixels:
+        marks.append(_BurnedIn())
     marks += [
         _Patient(tag, vr)
         for tag, vr in ((0x00100010, b"PN"), (0x00100020, b"LO"))

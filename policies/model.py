@@ -17,7 +17,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from policies.clauses import AcceptedRisk, AgeBands, Clause, Line, Override, PrivateKeep, Word
+from policies.clauses import AcceptedRisk, AgeBands, Clause, Line, Override, PixelRule, PrivateKeep, Word
 from policies.profile import Action, Stage, contradictions, resolve, resolve_beyond
 from policies.standard.beyond import Risk
 from policies.standard.tables import BASIC_CODE, Option, row_of
@@ -28,6 +28,7 @@ __all__ = [
     "AgeBands",
     "Dates",
     "Override",
+    "PixelRule",
     "Policy",
     "PrivateKeep",
     "Risk",
@@ -36,8 +37,6 @@ __all__ = [
 
 _FULL = Option.RETAIN_LONGITUDINAL_FULL_DATES
 _MODIFIED = Option.RETAIN_LONGITUDINAL_MODIFIED_DATES
-# Claimed only when they were done to the pixels of an instance, and nothing here does them to all instances.
-_PIXEL_OPTIONS = (Option.CLEAN_PIXEL_DATA, Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES)
 
 
 class Dates(StrEnum):
@@ -73,6 +72,7 @@ class Policy(Clause):
     private: tuple[PrivateKeep, ...] = ()
     vocabulary: tuple[Word, ...] = ()
     accept: tuple[AcceptedRisk, ...] = ()
+    pixels: tuple[PixelRule, ...] = ()
     minimum_cohort: int = Field(default=1, ge=1)
     clinical_trial: bool = False
 
@@ -118,13 +118,24 @@ class Policy(Clause):
 
     @property
     def codes(self) -> tuple[tuple[str, str], ...]:
-        """Codes of CID 7050 (scheme DCM; value and meaning) that are true of what this policy does.
+        """Codes of CID 7050 (scheme DCM; value and meaning) that are true of what this policy does to every instance.
 
         The profile comes first; it is not claimed where an override weakens it. An option is not claimed
-        where an override takes away what it retains, or keeps as it is what it cleans (PS3.15 E.1.1).
+        where an override takes away what it retains, or keeps as it is what it cleans (PS3.15 E.1.1). What is
+        done to the pixels of some instances only is in :meth:`codes_of`.
+        """
+        return self.codes_of(pixels_cleaned=False)
+
+    def codes_of(self, *, pixels_cleaned: bool) -> tuple[tuple[str, str], ...]:
+        """Return the codes that are true of an instance whose pixels were cleaned by a pixel rule, or were not.
+
+        Nothing distorts recognizable features yet, so that option is never claimed.
         """
         basic = () if self.weakening else (BASIC_CODE,)
         untrue = {option for override in self.overrides for option in self._belied_by(override)}
+        untrue.add(Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES)
+        if not pixels_cleaned:
+            untrue.add(Option.CLEAN_PIXEL_DATA)
         options = sorted(self.options - untrue, key=lambda option: option.code)
         return basic + tuple((option.code, option.meaning) for option in options)
 
@@ -163,12 +174,6 @@ class Policy(Clause):
 
     def _contradictions(self) -> list[tuple[str, str]]:
         faults = [("options", f"{what}; choose one of them") for what in contradictions(self.options)]
-        faults += [
-            ("options", f"{option} cannot be promised: no pixels are changed yet; leave it out, and instances"
-             " at risk are held for review")
-            for option in _PIXEL_OPTIONS
-            if option in self.options
-        ]  # fmt: skip
         chosen = self.options & {_FULL, _MODIFIED}
         if len(chosen) < 2:
             expected = _DATES_OF[next(iter(chosen), None)]
@@ -186,6 +191,13 @@ class Policy(Clause):
                 (
                     "private",
                     "elements are kept only by the option retain-safe-private; write it, or leave them out",
+                )
+            )
+        if self.pixels and Option.CLEAN_PIXEL_DATA not in self.options:
+            faults.append(
+                (
+                    "pixels",
+                    "pixels are changed only by the option clean-pixel-data; write it, or leave them out",
                 )
             )
         return faults + self._override_faults()

@@ -115,6 +115,18 @@ class Keep(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class KeepOffsetTable(_Operation):
+    """An Extended Offset Table is kept as long as it is one, and the frames stay where it says."""
+
+    vr: bytes
+    lasting: ClassVar[bool] = False
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the value unchanged, or nothing."""
+        return raw if facts.keeps_offset_tables else None
+
+
+@dataclass(frozen=True, slots=True)
 class Remove(_Operation):
     """Action X for a value that the engine must see."""
 
@@ -280,6 +292,23 @@ class Renumber(_Operation):
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the new place."""
         return self.places.get(raw)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAnatomy(_Operation):
+    """A part of the body that an image shows is kept, and noted."""
+
+    vr: bytes
+    asks: ClassVar[bool] = True
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Note the part of the body."""
+        facts.anatomy.add(raw)
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the value unchanged."""
+        return raw
 
 
 @lru_cache(maxsize=16384)

@@ -8,7 +8,7 @@ bytes are known only when the identifiers are answered. Nothing here knows a rul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from policies.elements import encode, encode_item, tag_bytes
 from policies.known import KnownWords
 from policies.pseudonyms import Identifier
+from policies.source import Source
 
 KEEP_SHORT: Final = 0
 KEEP_LONG: Final = 1
@@ -28,6 +29,8 @@ KEEP_BULK: Final = 7
 """KEEP_LONG for binary data that may be too large to read; the kernel copies it then."""
 REPLACE: Final = 6
 """The element becomes the same bytes in every instance (``Entry.fixed``)."""
+KEEP_PIXELS: Final = 8
+"""Pixel data of the top level: always a :class:`Copy` of its own, because :mod:`policies.pixels` looks into it."""
 
 
 class Answers(Protocol):
@@ -151,6 +154,10 @@ class Facts:
         self.age_value = b""
         self.carried: dict[int, Changed] = {}
         self.known = KnownWords()
+        self.pixels: PixelData | None = None
+        self.pixels_cleaned = False
+        self.keeps_offset_tables = True
+        self.anatomy: set[bytes] = set()
         self.decode: Callable[[bytes], str] = lambda raw: raw.decode("latin-1")
 
     def in_implicit(self) -> Facts:
@@ -164,6 +171,15 @@ class Facts:
         self.issuer, self.study, self.decode = other.issuer, other.study, other.decode
         self.age_years, self.age_value, self.carried = other.age_years, other.age_value, other.carried
         self.known = other.known
+        self.pixels_cleaned, self.keeps_offset_tables = other.pixels_cleaned, other.keeps_offset_tables
+
+
+class Overwriting(Protocol):
+    """New bytes for parts of a range that is copied; what they do not cover stays as it is."""
+
+    def blocks(self, source: Source) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset in the source, bytes), each part once, none larger than a few MiB."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,28 @@ class Copy:
     offset: int
     length: int
     looked_at: tuple[tuple[int, int], ...] = ()
+    overwriting: Overwriting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Bytes that are made when they are written, block by block: pixel data in another encoding."""
+
+    blocks: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelData:
+    """Where an instance's pixel data stands: ``copy`` is its element, ``value`` the offset of its value.
+
+    ``fragments`` are (offset, length) of the items' contents, the Basic Offset Table first; None for native data.
+    """
+
+    tag: int
+    copy: Copy
+    value: int
+    length: int
+    fragments: tuple[tuple[int, int], ...] | None = None
 
 
 Inner: TypeAlias = bytes | Rendered

@@ -23,9 +23,11 @@ from policies.operations import (
     Constant,
     DropKnown,
     Keep,
+    KeepOffsetTable,
     MapIdentifier,
     MapUid,
     Marked,
+    NoteAnatomy,
     Remove,
     Renumber,
     ShiftDate,
@@ -36,6 +38,7 @@ from policies.pieces import (
     DESCEND,
     KEEP_BULK,
     KEEP_LONG,
+    KEEP_PIXELS,
     KEEP_SHORT,
     PRIVATE,
     REMOVE,
@@ -44,6 +47,7 @@ from policies.pieces import (
     Content,
     Entry,
 )
+from policies.pixels.image import DATA, OFFSET_LENGTHS, OFFSETS
 from policies.profile import Action, compound
 from policies.pseudonyms import Kind
 from policies.rules import STRUCTURAL_UIDS, Rules
@@ -63,11 +67,12 @@ TEXT_VALUE = 0x0040A160
 _CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
 """Text Value and UID: what happens to them in a content item is said by its concept."""
 CODING_SCHEME = 0x00080102
+CODE_MEANING = 0x00080104
+ANATOMIC_REGION = 0x00082218
 
 CAPTURED = frozenset(
     {
         0x00080005,  # Specific Character Set
-        0x00080008,  # Image Type
         0x00080016,  # SOP Class UID
         0x00080018,  # SOP Instance UID
         0x00080020,  # Study Date
@@ -87,7 +92,6 @@ CAPTURED = frozenset(
         0x0020000D,  # Study Instance UID
         0x0020000E,  # Series Instance UID
         0x00200010,  # Study ID
-        0x00280301,  # Burned In Annotation
     }
 )
 """Top-level attributes whose original value the engine needs, whatever becomes of them."""
@@ -224,8 +228,12 @@ class LevelTable:
             else:
                 bulk = (vr or (*_legal_vrs(tag), b"")[0]) in BULK_VRS
                 entry = Entry(tag, KEEP_BULK if bulk else KEEP_LONG)
+            if tag in DATA and not self.path:
+                entry = Entry(tag, KEEP_PIXELS)
         elif (
-            isinstance(entry.change, Constant) and not _tells(tag, vr) and (self.path or tag not in CAPTURED)
+            isinstance(entry.change, Constant)
+            and not _tells(tag, vr)
+            and (self.path or tag not in CAPTURED | self.plan.rules.captured)
         ):
             entry = self._fixed(tag, vr, entry.change)
         if len(self.entries) < _MOST_ENTRIES:
@@ -242,7 +250,8 @@ class LevelTable:
             return Entry(tag, PRIVATE if self.plan.rules.private_kept and not self.dummy else REMOVE)
         if tag & 0xFFFF == 0 or tag >> 16 < 0x0008:
             return Entry(tag, REMOVE)
-        if not self.path and tag in self.plan.marked and tag not in CAPTURED:
+        captured = not self.path and (tag in CAPTURED or tag in self.plan.rules.captured)
+        if not self.path and tag in self.plan.marked and not captured:
             return Entry(tag, REMOVE)
         legal = _legal_vrs(tag)
         if self.gathering:
@@ -256,7 +265,7 @@ class LevelTable:
             entry = self._dummy(tag, vr)
         else:
             entry = self._by_action(tag, vr)
-        if not self.path and tag in CAPTURED:
+        if captured:
             return _captured(entry, vr, marked=tag in self.plan.marked)
         if entry.kind == REMOVE and _tells(tag, vr):
             return Entry(tag, CHANGE, Remove(vr))
@@ -319,6 +328,8 @@ class LevelTable:
         tag = path[-1]
         if tag == REFERENCE:
             return Entry(tag, CHANGE, Renumber({}))
+        if self.plan.rules.notes_anatomy and tag == CODE_MEANING and ANATOMIC_REGION in path:
+            return Entry(tag, CHANGE, NoteAnatomy(vr))
         if self.plan.suspicious and vr in SEARCHED_VRS and not self._enumerated(path, vr):
             return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr)))
         return Entry(tag, KEEP_SHORT)
@@ -398,6 +409,8 @@ def _captured(entry: Entry, vr: bytes, *, marked: bool) -> Entry:
     What a mark writes in its place is not written here; the change says what the mark may carry on.
     """
     change = entry.change or (Remove(vr) if entry.kind == REMOVE else Keep(vr))
+    if entry.tag in (OFFSETS, OFFSET_LENGTHS) and entry.kind != REMOVE:
+        change = KeepOffsetTable(vr)
     return Entry(entry.tag, CHANGE, Marked(vr, change) if marked else change)
 
 

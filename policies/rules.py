@@ -11,6 +11,8 @@ from pydicom.datadict import keyword_for_tag
 
 from policies.generalize import Bands
 from policies.model import Dates, Policy
+from policies.pixels.image import COLOURING, DESCRIBING
+from policies.pixels.kinds import MATCHED, TELLING, TELLING_OF_BODY
 from policies.profile import resolve, resolve_beyond
 from policies.standard.tables import Option, safe_private
 from policies.text import Cleaner
@@ -39,6 +41,16 @@ _WRITTEN_BY_PEOPLE = ("Comment", "Comments", "Description", "Label", "Note", "No
 _DATES_BY_VR = {Dates.SHIFT: "C", Dates.KEEP: "K", Dates.REMOVE: "X/Z/D"}
 
 
+def _captured(policy: Policy) -> frozenset[int]:
+    """Return top-level attributes whose original value tells what is to be done with the pixels."""
+    captured = DESCRIBING | TELLING
+    if policy.pixels:
+        captured |= MATCHED | COLOURING
+    if Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in policy.options:
+        captured |= TELLING_OF_BODY
+    return captured
+
+
 class Rules:
     """What one policy says, in the form that plans ask for."""
 
@@ -48,6 +60,8 @@ class Rules:
         self.overrides = {override.tag: override for override in policy.overrides}
         self.bands = Bands(policy.ages.width, policy.ages.top) if policy.ages else None
         self.cleaner = Cleaner(policy.vocabulary)
+        self.captured = _captured(policy)
+        self.notes_anatomy = Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in self.options
         self.private_kept = {(rule.creator, rule.group, rule.element) for rule in policy.private}
         if Option.RETAIN_SAFE_PRIVATE in self.options:
             self.private_kept |= safe_private().keys()
@@ -57,8 +71,9 @@ class Rules:
         override = self.overrides.get(tag)
         if override is not None:
             return str(override.action)
-        if tag >> 24 == 0x60:
-            # Nobody can say what an overlay's bitmap shows, so its whole plane goes (PS3.3 C.9.2).
+        if tag >> 24 in (0x50, 0x60, 0x7F) and tag >> 16 != 0x7FE0:
+            # Nobody can say what an overlay's bitmap shows, or a retired curve says, which may be a recorded voice, or
+            # retired variable pixel data: the whole group goes (PS3.3 C.9.2, C.10.2).
             return "X"
         code = resolve(tag, self.options) or resolve_beyond(tag, self.options) or self._by_vr(tag, vr)
         # References to images stay, with new UIDs, wherever the table would let them go as well (X/Z/U*): UIDs are

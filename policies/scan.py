@@ -28,6 +28,7 @@ from policies.pieces import (
     CHANGE,
     KEEP_BULK,
     KEEP_LONG,
+    KEEP_PIXELS,
     KEEP_SHORT,
     REMOVE,
     REPLACE,
@@ -37,14 +38,11 @@ from policies.pieces import (
     Entry,
     Facts,
     Piece,
+    PixelData,
     Rendered,
     Table,
 )
 from policies.source import Source
-
-PIXEL_DATA: Final = 0x7FE00010
-_PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
-_FRAGMENT_HEAD: Final = 1 << 12
 
 _WINDOW: Final = 1 << 16
 _SEQUENCE_LIMIT: Final = 1 << 28
@@ -382,13 +380,16 @@ class _TopLevel:
         """Return where the element ends (relative to the window) and what becomes of it."""
         tag, kind = entry.tag, entry.kind
         vr = raw[4:] if self.facts.explicit else b""
-        if tag == PIXEL_DATA and length == UNDEFINED_LENGTH and kind == KEEP_BULK:
-            end, heads = self._fragments(self.base + start)
-            return end - self.base, Copy(self.base + pos, end - self.base - pos, heads)
+        if kind == KEEP_PIXELS:
+            if self.facts.pixels is not None:
+                raise Unconforming("malformed", "The data set has pixel data twice.")
+            pixels = self._pixels(tag, pos, start, length)
+            self.facts.pixels = pixels
+            return pos + pixels.copy.length, pixels.copy
         if length != UNDEFINED_LENGTH and self.base + start + length > self.source.size:
             raise Unconforming("truncated", f"The file ends inside {tag_text(tag)}.")
         if kind == KEEP_BULK and length != UNDEFINED_LENGTH:
-            looked_at = () if tag in _PIXELS else ((self.base + start, length),)
+            looked_at = ((self.base + start, length),)
             return start + length, Copy(self.base + pos, start + length - pos, looked_at)
         if kind == KEEP_LONG and length != UNDEFINED_LENGTH:
             # Text is never copied unread: what stays of it is searched.
@@ -397,16 +398,22 @@ class _TopLevel:
             return start + length, None
         return touch(buf, pos, start, length, len(buf), vr, entry, self.table, self.facts, self.private, 0)
 
-    def _fragments(self, offset: int) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """Return the offset after the last fragment's delimiter (PS3.5 A.4), and where the fragments' heads are.
+    def _pixels(self, tag: int, pos: int, start: int, length: int) -> PixelData:
+        at, value = self.base + pos, self.base + start
+        if length == UNDEFINED_LENGTH:
+            end, fragments = self._fragments(value)
+            return PixelData(tag, Copy(at, end - at), value, end - value, fragments)
+        if value + length > self.source.size:
+            raise Unconforming("truncated", f"The file ends inside {tag_text(tag)}.")
+        return PixelData(tag, Copy(at, value + length - at), value, length)
 
-        Comment and application segments of JPEG streams stand at the beginning of a fragment.
-        """
+    def _fragments(self, offset: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """Return the offset after the last fragment's delimiter, and where the items' contents are (PS3.5 A.4)."""
         if not self.facts.encapsulated:
             raise Unconforming(
                 "malformed", "Pixel Data are compressed, but the transfer syntax does not say how."
             )
-        heads: list[tuple[int, int]] = []
+        fragments: list[tuple[int, int]] = []
         while True:
             header = self.source.read(offset, 8)
             if len(header) < 8:
@@ -414,8 +421,8 @@ class _TopLevel:
             group, element, length = item_head(header)
             offset += 8
             if (group << 16 | element) == SEQUENCE_END:
-                return offset, tuple(heads)
+                return offset, tuple(fragments)
             if (group << 16 | element) != ITEM or length == UNDEFINED_LENGTH:
                 raise Unconforming("malformed", "The compressed pixel data is not a series of fragments.")
-            heads.append((offset, min(length, _FRAGMENT_HEAD)))
+            fragments.append((offset, length))
             offset += length

@@ -22,7 +22,6 @@ from policies.pieces import Changed, Facts
 from policies.pseudonyms import Identifier, Kind, Subject
 
 CHARACTER_SET = 0x00080005
-IMAGE_TYPE = 0x00080008
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 STUDY_DATE = 0x00080020
@@ -33,7 +32,6 @@ BIRTH_DATE = 0x00100030
 PATIENT_AGE = 0x00101010
 STUDY_UID = 0x0020000D
 SERIES_UID = 0x0020000E
-BURNED_IN = 0x00280301
 
 _CUSTODY = {
     PATIENT_NAME: "PatientName",
@@ -49,7 +47,7 @@ _CUSTODY = {
 _TOLD = tuple(sorted({CHARACTER_SET, ISSUER, PATIENT_ID, BIRTH_DATE, PATIENT_AGE, STUDY_DATE, *_CUSTODY}))
 """Attributes beside names and identifiers that say who the subject is."""
 
-_READ = (IMAGE_TYPE, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, SERIES_UID, BURNED_IN)
+_READ = (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, SERIES_UID)
 
 NAMES = frozenset({PATIENT_NAME, 0x00080090, 0x00101001, 0x00101005, 0x00101060})
 """Names of persons, also where a file gives them another VR than PN."""
@@ -89,8 +87,6 @@ class Original:
     sop_instance_uid: str
     series_uid: str
     study_uid: str
-    burned_in: bool
-    image_type: tuple[str, ...]
     identity: dict[int, Changed]
 
     def __repr__(self) -> str:
@@ -141,8 +137,6 @@ def learn(facts: Facts, *, needs_study: bool) -> Original:
         sop_instance_uid=texts[SOP_INSTANCE_UID],
         series_uid=texts.get(SERIES_UID, ""),
         study_uid=texts.get(STUDY_UID, ""),
-        image_type=tuple(part.strip().upper() for part in texts.get(IMAGE_TYPE, "").split("\\")),
-        burned_in=texts.get(BURNED_IN, "").upper() == "YES",
         identity={tag: found[tag] for tag in (SOP_INSTANCE_UID, STUDY_UID, SERIES_UID) if tag in found},
     )
 

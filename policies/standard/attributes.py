@@ -37,6 +37,8 @@ _MARKS = frozenset(
         "DeidentificationMethod",
         "DeidentificationMethodCodeSequence",
         "LongitudinalTemporalInformationModified",
+        "BurnedInAnnotation",
+        "RecognizableVisualFeatures",
     )
 )
 

@@ -25,8 +25,23 @@ class Risk(StrEnum):
     SECONDARY_CAPTURE = "secondary-capture"
     ULTRASOUND = "ultrasound"
     ENCAPSULATED_DOCUMENT = "encapsulated-document"
+    FILM_SCAN = "film-scan"
     VISIBLE_LIGHT = "visible-light"
+    RECOGNIZABLE_VISUAL_FEATURES = "recognizable-visual-features"
+    OPAQUE_STREAM = "opaque-stream"
     AUDIO = "audio"
+
+
+BURNED_IN_RISKS = frozenset(
+    {
+        Risk.BURNED_IN_ANNOTATION,
+        Risk.SECONDARY_CAPTURE,
+        Risk.ULTRASOUND,
+        Risk.FILM_SCAN,
+        Risk.VISIBLE_LIGHT,
+    }
+)
+"""Risks that lie in what is written on the picture, so that a region blacked out may settle them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,56 @@ def risks() -> dict[str, Risk]:
 def screen_types() -> dict[str, Risk]:
     """Return the values of Image Type, in capitals, that tell a captured screen under whatever SOP Class."""
     return {line["image_type"]: Risk(line["risk"]) for line in read_csv("screen_types.csv")}
+
+
+@cache
+def conversion_types() -> dict[str, Risk]:
+    """Return the values of Conversion Type that tell a scan or a capture under whatever SOP Class."""
+    return {line["conversion_type"]: Risk(line["risk"]) for line in read_csv("conversion_types.csv")}
+
+
+@cache
+def opaque_syntaxes() -> dict[str, str]:
+    """Return the transfer syntaxes, by UID and with their names, whose streams cannot be looked through."""
+    return {line["uid"]: line["name"] for line in read_csv("opaque_transfer_syntaxes.csv")}
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeClass:
+    """A SOP Class of which a face could be computed. ``silent_held`` says what an unnamed body part means."""
+
+    name: str
+    always: bool
+    silent_held: bool
+
+
+@cache
+def volume_classes() -> dict[str, VolumeClass]:
+    """Return the SOP Classes that hold volumes or surfaces of the body, by UID."""
+    return {
+        line["sop_class_uid"]: VolumeClass(
+            line["name"], line["held"] == "always", line["held"] == "if silent"
+        )
+        for line in read_csv("volume_classes.csv")
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class BodyWord:
+    """A word of a body part. ``face`` says that a face may be there; ``within`` that longer words count as well."""
+
+    word: str
+    face: bool
+    within: bool
+
+
+@cache
+def body_words() -> tuple[BodyWord, ...]:
+    """Return words of body parts, in capitals."""
+    return tuple(
+        BodyWord(line["word"], line["face"] == "Y", line["where"] == "anywhere")
+        for line in read_csv("body_words.csv")
+    )
 
 
 @cache

@@ -1,0 +1,105 @@
+"""An instance on its way to the disk: bytes, ranges that the kernel copies, and what is written over them.
+
+A file gets its name only when every byte is there; on any failure nothing is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from policies.elements import copy_range, deflate
+from policies.pieces import Copy, Made
+from policies.source import FileSource, MemorySource, Source
+
+Part: TypeAlias = bytes | Copy | Made
+
+_LOOK: Final = 1 << 20
+
+
+def looked_at(parts: list[Part], data: Source) -> Iterator[bytes]:
+    """Yield what may hold text of the ranges that are copied unread, a part at a time, with some overlap."""
+    for part in parts:
+        if isinstance(part, Copy):
+            for offset, length in part.looked_at:
+                for at in range(offset, offset + length, _LOOK):
+                    yield data.read(at, min(_LOOK + 64, offset + length - at))
+
+
+def write_file(
+    out: str | Path,
+    scratch: str | Path,
+    head: bytes,
+    parts: list[Part],
+    source: FileSource,
+    data: Source,
+    *,
+    deflated: bool,
+) -> None:
+    """Write ``head`` and ``parts`` to ``out``, which gets its name when every byte is there.
+
+    ``data`` is where the ranges of the parts lie: the file ``source`` itself, or what was read from it into memory.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        Refusal: the source changed since it was opened.
+    """
+    temporary = f"{scratch}/{os.getpid()}-{source.descriptor}.part"
+    target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        if isinstance(data, MemorySource):
+            whole = [_in_memory(part, data) for part in parts]
+            if deflated:
+                whole = [deflate(b"".join(whole))]
+            for octets in (head, *whole):
+                _write_all(target, octets)
+        else:
+            run = [head]
+            for part in parts:
+                if isinstance(part, bytes):
+                    run.append(part)
+                else:
+                    _write_all(target, b"".join(run))
+                    run.clear()
+                    _write_part(target, part, source)
+            _write_all(target, b"".join(run))
+        source.require_unchanged()
+        os.link(temporary, out)
+    finally:
+        os.close(target)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)  # noqa: PTH108 - a plain call: this runs for every instance
+
+
+def _write_part(target: int, part: Copy | Made, source: FileSource) -> None:
+    if isinstance(part, Made):
+        for block in part.blocks():
+            _write_all(target, block)
+        return
+    begin = os.lseek(target, 0, os.SEEK_CUR)
+    copy_range(source.descriptor, part.offset, part.length, target)
+    if part.overwriting is not None:
+        for offset, block in part.overwriting.blocks(source):
+            os.pwrite(target, block, begin + offset - part.offset)
+
+
+def _in_memory(part: Part, data: MemorySource) -> bytes | memoryview:
+    if isinstance(part, bytes):
+        return part
+    if isinstance(part, Made):
+        return b"".join(part.blocks())
+    if part.overwriting is None:
+        return data.view(part.offset, part.length)
+    content = bytearray(data.view(part.offset, part.length))
+    for offset, block in part.overwriting.blocks(data):
+        content[offset - part.offset : offset - part.offset + len(block)] = block
+    return bytes(content)
+
+
+def _write_all(target: int, content: bytes | memoryview) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(target, view) :]
