@@ -10,8 +10,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable
 
+from policies.clauses import Region
 from policies.model import Action, Dates, Override, Policy, Risk, Stage
 from policies.profile import resolve
+from policies.standard.beyond import BURNED_IN_RISKS
 from policies.standard.rows import printed
 from policies.standard.tables import BASIC_CODE, Option, rows
 
@@ -23,8 +25,7 @@ _STAGES = {
 }
 
 _OPTIONS = {
-    Option.CLEAN_PIXEL_DATA: "text burned into the pixels is blacked out",
-    Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: "features that a person is recognized by are distorted",
+    Option.CLEAN_PIXEL_DATA: "images stay in which a pixel rule blacks out what is written on them",
     Option.CLEAN_GRAPHICS: "graphic annotations stay, without what could identify",
     Option.CLEAN_STRUCTURED_CONTENT: "structured reports and manifests stay, cleaned item by item",
     Option.CLEAN_DESCRIPTORS: "descriptions and comments stay as far as their words are known to be safe",
@@ -65,6 +66,19 @@ _RISKS = {
     Risk.AUDIO: "recorded voices and other audio",
 }
 
+_CONDITIONS = {
+    "sop_class": "SOP Class",
+    "risk": "risk",
+    "modality": "Modality",
+    "manufacturer": "Manufacturer",
+    "model": "Manufacturer's Model Name",
+    "rows": "Rows",
+    "columns": "Columns",
+}
+
+_HEADS = Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES
+_PIXEL_OPTIONS = {Option.CLEAN_PIXEL_DATA, Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES}
+
 _ACTIONS = {
     Action.D: "replaced by {value}",
     Action.Z: "emptied",
@@ -83,6 +97,7 @@ def describe(policy: Policy) -> str:
         ("What stays", _what_stays(policy)),
         ("Age, dates and UIDs", _age_dates_uids(policy)),
         ("Exceptions for single attributes", _exceptions(policy)),
+        ("Blacked out in the pixels", _blacked_out(policy)),
         ("Held for a person's review", _held(policy)),
         ("What the result says of itself", _claims(policy)),
     ):
@@ -114,7 +129,7 @@ def _what_goes(policy: Policy) -> Iterable[str]:
 
 def _what_stays(policy: Policy) -> Iterable[str]:
     yield "pixels, geometry, acquisition and everything else that identifies nobody"
-    for option in sorted(policy.options, key=lambda option: option.code):
+    for option in sorted(policy.options & _OPTIONS.keys(), key=lambda option: option.code):
         words = _OPTIONS[option]
         if option is Option.RETAIN_PATIENT_CHARACTERISTICS and policy.ages:
             words = "sex, size, weight and the like stay, age as a band"
@@ -165,7 +180,29 @@ def _named(override: Override) -> str:
 def _held(policy: Policy) -> Iterable[str]:
     reasons = {accepted.risk: accepted.reason for accepted in policy.accept}
     for risk, words in _RISKS.items():
-        yield f"{words}: {f'pass without review: {reasons[risk]}' if risk in reasons else 'held'}"
+        if risk is Risk.RECOGNIZABLE_VISUAL_FEATURES and _HEADS in policy.options:
+            words = "volumes of the head, or of a part of the body that nothing names, and " + words
+        if risk in reasons:
+            yield f"{words}: pass without review: {reasons[risk]}"
+        elif policy.pixels and risk in BURNED_IN_RISKS - {Risk.VISIBLE_LIGHT}:
+            yield f"{words}: held, unless a pixel rule blacks out what is written on them"
+        else:
+            yield f"{words}: held"
+
+
+def _blacked_out(policy: Policy) -> Iterable[str]:
+    for rule in policy.pixels:
+        conditions = ", ".join(f"{_CONDITIONS[name]} {value}" for name, value in rule.conditions.items())
+        regions = "; ".join(_region(region) for region in rule.regions)
+        yield f"where {conditions}: {regions}: {rule.reason}"
+    if policy.pixels:
+        yield "all rules that match apply; an image that they do not fit, or that cannot be cleaned, is held"
+
+
+def _region(region: Region) -> str:
+    right = "the right edge" if region.width is None else region.x + region.width - 1
+    bottom = "the lower edge" if region.height is None else region.y + region.height - 1
+    return f"columns {region.x} to {right}, rows {region.y} to {bottom}"
 
 
 def _claims(policy: Policy) -> Iterable[str]:
@@ -176,7 +213,13 @@ def _claims(policy: Policy) -> Iterable[str]:
         yield f"De-identification Method Code: {code} {meaning}"
     if policy.weakening:
         yield f"{BASIC_CODE[0]} {BASIC_CODE[1]} is not claimed, because exceptions above are weaker than it"
-    for option in sorted(policy.options, key=lambda option: option.code):
+    if policy.pixels:
+        pixels = Option.CLEAN_PIXEL_DATA
+        yield (
+            f"where pixels were blacked out: Burned In Annotation: NO, and De-identification Method Code:"
+            f" {pixels.code} {pixels.meaning}; not claimed elsewhere"
+        )
+    for option in sorted(policy.options - _PIXEL_OPTIONS, key=lambda option: option.code):
         if (option.code, option.meaning) not in policy.codes:
             yield f"{option.code} {option.meaning} is not claimed, because exceptions above contradict it"
     if policy.clinical_trial:

@@ -83,7 +83,7 @@ def test_contradictions_are_reported_beside_other_faults() -> None:
     text = SOUND + "colour: blue\nages:\n  width: 5\ndates: shift\n"
     assert faults_of(text) == [
         "line 6: 'colour' is unknown; possible here: name, version, stage, title, description, options,"
-        " overrides, ages, dates, private, vocabulary, accept, minimum_cohort, clinical_trial",
+        " overrides, ages, dates, private, vocabulary, accept, pixels, minimum_cohort, clinical_trial",
         "line 7: ages: bands need an age; write the option retain-patient-characteristics, or leave ages out",
         "line 9: dates: 'shift' needs the option retain-longitudinal-modified-dates; write it, or dates: remove",
     ]
@@ -91,10 +91,13 @@ def test_contradictions_are_reported_beside_other_faults() -> None:
 
 def test_an_unknown_option_does_not_hide_an_impossible_one() -> None:
     """The options that are known are judged although another is misspelt."""
-    text = SOUND + "options: [clean-grafics, clean-pixel-data, retain-safe-private]\n"
+    text = (
+        SOUND
+        + "options: [clean-grafics, retain-longitudinal-full-dates, retain-longitudinal-modified-dates]\n"
+    )
     unknown, impossible = faults_of(text)
     assert unknown == "line 6: 'clean-grafics' is not possible for this entry; write clean-graphics"
-    assert impossible.startswith("line 6: options: clean-pixel-data cannot be promised")
+    assert impossible.startswith("line 6: options: retain-longitudinal-full-dates keeps every date")
 
 
 def test_a_contradiction_among_overrides_has_the_line_of_the_override() -> None:

@@ -28,6 +28,11 @@ def an_override(attribute: str, action: str, **more: str) -> dict[str, str]:
     return {"attribute": attribute, "action": action, "reason": "the trial asks for it", **more}
 
 
+def a_pixel_rule(**conditions: object) -> dict[str, object]:
+    """Build a pixel rule that blacks out the upper rows."""
+    return {"regions": [{"height": 40}], "reason": "the name stands there", **conditions}
+
+
 def codes(policy: Policy) -> list[str]:
     """Return the code values that the policy claims."""
     return [code for code, _ in policy.codes]
@@ -44,8 +49,12 @@ def codes(policy: Policy) -> list[str]:
         ({"dates": "keep"}, "retain-longitudinal-full-dates"),
         ({"dates": "remove", "options": ["retain-longitudinal-full-dates"]}, "write dates: keep"),
         ({"dates": "keep", "options": ["retain-longitudinal-modified-dates"]}, "write dates: shift"),
-        ({"options": ["clean-pixel-data"]}, "no pixels are changed yet"),
-        ({"options": ["clean-recognizable-visual-features"]}, "no pixels are changed yet"),
+        ({"pixels": [a_pixel_rule(model="Sono 5")]}, "clean-pixel-data"),
+        ({"pixels": [a_pixel_rule()]}, "would match every image"),
+        ({"pixels": [a_pixel_rule(model="Sono 5", regions=[])]}, "accept the risk under 'accept'"),
+        ({"pixels": [a_pixel_rule(risk="audio")]}, "no matter of text in pixels"),
+        ({"overrides": [an_override("BurnedInAnnotation", "D", value="NO")]}, "written by the de-identifier"),
+        ({"overrides": [an_override("IconImageSequence", "K")]}, "never kept"),
         ({"ages": {"width": 5}}, "retain-patient-characteristics"),
         (
             {"private": [{"creator": "ACME", "group": "0019", "element": "10", "reason": "dose"}]},
@@ -231,11 +240,9 @@ def test_a_policy_cannot_be_changed() -> None:
 
 
 def test_all_options_that_do_not_contradict_can_be_combined() -> None:
-    """Ten options together, one of each temporal pair, are a policy."""
-    left_out = {
-        Option.CLEAN_PIXEL_DATA,
-        Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES,
-        Option.RETAIN_LONGITUDINAL_FULL_DATES,
-    }
-    policy = a_policy(options=set(Option) - left_out)
-    assert len(policy.codes) == 10
+    """Eleven options together, one of the temporal pair, are a policy; it claims what was done to an instance."""
+    options = set(Option) - {Option.RETAIN_LONGITUDINAL_FULL_DATES}
+    policy = a_policy(options=options, pixels=[a_pixel_rule(model="Sono 5")])
+    cleaned = [code for code, _ in policy.codes_of(pixels_cleaned=True)]
+    assert cleaned == ["113100", "113101", "113103", "113104", "113105", *map(str, range(113107, 113113))]
+    assert codes(policy) == [code for code in cleaned if code != "113101"]

@@ -17,7 +17,7 @@ from pydicom.filewriter import write_dataset
 
 from policies.elements import LONG_VRS, read_file_meta
 from policies.errors import Refusal
-from policies.pieces import KEEP_BULK, KEEP_SHORT, Content, Copy, Entry, Facts, render
+from policies.pieces import KEEP_BULK, KEEP_PIXELS, KEEP_SHORT, Content, Copy, Entry, Facts, render
 from policies.pseudonyms import Identifier
 from policies.scan import scan
 from policies.source import MemorySource
@@ -43,6 +43,8 @@ class KeepAll:
         )
         if vr == b"SQ":
             entry = Entry(tag, 4, None, self)
+        elif tag == 0x7FE00010:
+            entry = Entry(tag, KEEP_PIXELS)
         else:
             entry = Entry(tag, KEEP_BULK if vr in LONG_VRS or not self.explicit else KEEP_SHORT)
         self.entries[head] = entry

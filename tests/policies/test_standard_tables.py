@@ -14,7 +14,17 @@ from pydicom.datadict import keyword_for_tag
 
 from policies.standard import iods, tables
 from policies.standard.attributes import attribute_named, check_value
-from policies.standard.beyond import Risk, beyond, never_kept, risks, screen_types
+from policies.standard.beyond import (
+    Risk,
+    beyond,
+    body_words,
+    conversion_types,
+    never_kept,
+    opaque_syntaxes,
+    risks,
+    screen_types,
+    volume_classes,
+)
 from policies.standard.tables import Option
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -193,7 +203,13 @@ def test_the_attributes_that_the_table_forgets_are_listed(keyword: str, action: 
 def test_every_sop_class_at_risk_is_a_storage_sop_class() -> None:
     """The list of SOP Classes at risk names only what can arrive, for every risk that a class can bear."""
     assert all(tables.is_known_sop_class(uid) for uid in risks())
-    assert set(risks().values()) == set(Risk) - {Risk.BURNED_IN_ANNOTATION}
+    told_otherwise = {
+        Risk.BURNED_IN_ANNOTATION,
+        Risk.FILM_SCAN,
+        Risk.RECOGNIZABLE_VISUAL_FEATURES,
+        Risk.OPAQUE_STREAM,
+    }
+    assert set(risks().values()) == set(Risk) - told_otherwise
     assert risks()["1.2.840.10008.5.1.4.1.1.104.1"] == Risk.ENCAPSULATED_DOCUMENT
     assert CT not in risks()
 
@@ -229,6 +245,10 @@ def test_the_tables_are_complete_in_the_package() -> None:
         ("risks.csv", len(risks())),
         ("never_kept.csv", len(never_kept())),
         ("screen_types.csv", len(screen_types())),
+        ("conversion_types.csv", len(conversion_types())),
+        ("opaque_transfer_syntaxes.csv", len(opaque_syntaxes())),
+        ("volume_classes.csv", len(volume_classes())),
+        ("body_words.csv", len({entry.word for entry in body_words()})),
     ):
         with (folder / name).open(encoding="utf-8", newline="") as lines:
             assert len(list(csv.DictReader(lines))) == count, name
