@@ -1,0 +1,50 @@
+"""The policies that canaries go through: the shipped ones, and test policies that let as much stay as each option allows."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from policies.loader import library, load_library
+from policies.model import AcceptedRisk, AgeBands, Policy, Risk, Stage
+from policies.standard.tables import Option
+
+_FULL, _MODIFIED = Option.RETAIN_LONGITUDINAL_FULL_DATES, Option.RETAIN_LONGITUDINAL_MODIFIED_DATES
+_WHY = "a test lets everything pass that can"
+
+
+def shipped(stage: Stage) -> list[Policy]:
+    """Return the policies of the library for a stage."""
+    return [policy for policy in map(load_library, library()) if policy.stage == stage]
+
+
+def accepting(policy: Policy) -> Policy:
+    """Return the same policy with every risk accepted, so that no SOP Class is held by its kind."""
+    risks = tuple(AcceptedRisk(risk=risk, reason=_WHY) for risk in Risk)
+    return policy.model_copy(update={"name": f"{policy.name}, risks accepted", "accept": risks})
+
+
+def retaining() -> tuple[list[Policy], list[str]]:
+    """Return a policy for each option alone and for all that go together, and the names of options that cannot be chosen."""
+    possible, impossible = [], []
+    for option in Option:
+        try:
+            possible.append(_with(option.value, {option}))
+        except ValidationError:
+            impossible.append(option.value)
+    chosen = {Option(policy.name.removeprefix("only-")) for policy in possible}
+    possible.append(_with("all-modified-dates", chosen - {_FULL}, prefix=""))
+    possible.append(_with("all-full-dates", chosen - {_MODIFIED}, prefix=""))
+    return possible, impossible
+
+
+def _with(name: str, options: set[Option], prefix: str = "only-") -> Policy:
+    banded = Option.RETAIN_PATIENT_CHARACTERISTICS in options and Option.CLEAN_GRAPHICS in options
+    return Policy(
+        name=f"{prefix}{name}"[:40],
+        version="1",
+        stage=Stage.ANONYMIZE,
+        title=name,
+        description=_WHY,
+        options=frozenset(options),
+        ages=AgeBands(width=5, top=90) if banded else None,
+    )

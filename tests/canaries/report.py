@@ -1,0 +1,75 @@
+"""What a run found, as tables for people and as data for programs. Values of canaries are invented and may be shown."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.canaries.road import Survivor, Tally
+
+_MOST_LINES = 60
+
+
+def channels_table(tally: Tally) -> str:
+    """The table: channel, planted, in passed instances, survived."""
+    rows = [
+        (channel, tally.planted[channel], tally.passed[channel], tally.survived[channel])
+        for channel in sorted(tally.planted.keys() | tally.survived.keys())
+    ]
+    total = ("all", *(sum(row[place] for row in rows) for place in (1, 2, 3)))
+    lines = ["| channel | planted | in passed instances | survived |", "|---|---:|---:|---:|"]
+    for channel, planted, passed, survived in (*rows, total):
+        through = f"{passed:,}" if passed or not planted else "held only"
+        lines.append(f"| {channel} | {planted:,} | {through} | {survived:,} |")
+    return "\n".join(lines)
+
+
+def reasons_table(tally: Tally) -> str:
+    """Why instances did not pass, by the policy that stopped them."""
+    lines = ["| under | not passed because | instances |", "|---|---|---:|"]
+    lines += [f"| {under} | {reason} | {count:,} |" for (under, reason), count in sorted(tally.reasons.items())]
+    return "\n".join(lines)
+
+
+def survivors_list(tally: Tally) -> str:
+    """Where canaries were found, like ones together, the most frequent first."""
+    groups: dict[tuple[str, str, str], list[Survivor]] = defaultdict(list)
+    for survivor in tally.survivors:
+        groups[survivor.channel, survivor.where.rsplit("/", 1)[-1], survivor.form].append(survivor)
+    ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return "\n".join(_lines(ranked[:_MOST_LINES])) + (f"\nand {len(ranked) - _MOST_LINES} more" if len(ranked) > _MOST_LINES else "")
+
+
+def _lines(groups: list[tuple[tuple[str, str, str], list[Survivor]]]) -> Iterator[str]:
+    for (channel, where, form), found in groups:
+        policies = Counter(one.policy for one in found)
+        families = Counter(one.family for one in found)
+        yield (
+            f"  {len(found):6,}  {channel}: {where}, {form}; {len(families)} families ({found[0].family}), "
+            f"{len(policies)} policies ({found[0].policy})"
+        )
+
+
+def as_json(tally: Tally, more: dict[str, object]) -> str:
+    """Everything, for programs."""
+    content = {
+        "channels": {
+            channel: {"planted": tally.planted[channel], "passed": tally.passed[channel], "survived": tally.survived[channel]}
+            for channel in sorted(tally.planted)
+        },
+        "not_passed": [{"under": under, "reason": reason, "instances": count} for (under, reason), count in sorted(tally.reasons.items())],
+        "survivors": [
+            {"channel": one.channel, "where": one.where, "family": one.family, "policies": one.policy, "form": one.form}
+            for one in tally.survivors
+        ],
+        "crashed": tally.crashed,
+        **more,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def write_json(path: Path, tally: Tally, more: dict[str, object]) -> None:
+    """Write it to a file."""
+    path.write_text(as_json(tally, more), encoding="utf-8")

@@ -1,0 +1,158 @@
+"""Carries planted files through one stage or two, by the engine alone, and looks at everything that came out.
+
+A file that is held or refused has not passed: its canaries prove nothing, and are counted apart. What an exception says is
+searched as well.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from policies.engine import Engine
+from policies.errors import PolicyRoomError
+from policies.model import Policy, Stage
+from policies.pseudonyms import Identifier
+from tests.canaries.canary import Canary, Until
+from tests.canaries.expectations import content_must_be_gone, must_be_gone
+from tests.canaries.policies import accepting, retaining, shipped
+from tests.canaries.search import Found, Search
+from tests.policies.pseudonyms_for_tests import CountedPseudonyms
+
+OFFSET = -4000
+"""Days by which dates are shifted: more than the planted dates lie apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A file and what was planted in it."""
+
+    path: Path
+    family: str
+    canaries: Sequence[Canary]
+    at_risk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """A canary that was found where it had to be gone."""
+
+    channel: str
+    where: str
+    family: str
+    policy: str
+    form: str
+    file: str
+
+
+def carried(planted: Sequence[Planted], out: Path, *, keep: bool = False) -> Tally:
+    """Carry everything through stage 1 as shipped, and from there through every policy of stage 2."""
+    tally = Tally()
+    retaining_ones, _ = retaining()
+    firsts = [policy for one in shipped(Stage.PSEUDONYMIZE) for policy in (one, accepting(one))]
+    for number, first in enumerate(firsts):
+        # The policy that accepts every risk needs to carry only what the shipped one holds by its kind.
+        chosen = planted if not first.accept else [file for file in planted if file.at_risk]
+        passed, of_first = carry(chosen, out / f"{number}", first)
+        tally.add(of_first)
+        seconds = [*shipped(Stage.ANONYMIZE), *retaining_ones]
+        for place, second in enumerate(seconds):
+            folder = out / f"{number}-{place}"
+            tally.add(carry(passed, folder, accepting(second) if first.accept else second, [first])[1])
+            if not keep:
+                shutil.rmtree(folder)
+    return tally
+
+
+@dataclass
+class Tally:
+    """What was planted, what passed, what survived, and why something did not pass."""
+
+    planted: Counter[str] = field(default_factory=Counter)
+    passed: Counter[str] = field(default_factory=Counter)
+    survived: Counter[str] = field(default_factory=Counter)
+    survivors: list[Survivor] = field(default_factory=list)
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    instances: Counter[str] = field(default_factory=Counter)
+    crashed: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Take in another tally."""
+        for name in ("planted", "passed", "survived", "reasons", "instances"):
+            getattr(self, name).update(getattr(other, name))
+        self.survivors += other.survivors
+        self.crashed += other.crashed
+
+
+def carry(
+    planted: Iterable[Planted], out: Path, policy: Policy, before: Sequence[Policy] = (), trial: Mapping[str, str] | None = None
+) -> tuple[list[Planted], Tally]:
+    """Carry files through the stage of ``policy``; ``before`` are the stages that they went through already."""
+    out.mkdir(parents=True, exist_ok=True)
+    engine, tally, passed = Engine(policy, trial=trial or {}), Tally(), []
+    label = " + ".join(one.name for one in (*before, policy))
+    for number, file in enumerate(planted):
+        tally.planted.update(canary.channel for canary in file.canaries)
+        target = out / f"{number:06d}.dcm"
+        said = _written(engine, file, target, tally, label)
+        if said:
+            _look(said.encode(errors="surrogateescape"), file, label, [*before, policy], tally, "exception text")
+            continue
+        tally.instances["passed"] += 1
+        tally.passed.update(canary.channel for canary in file.canaries)
+        _look(target.read_bytes(), file, label, [*before, policy], tally, "")
+        passed.append(Planted(target, file.family, file.canaries, file.at_risk))
+    return passed, tally
+
+
+def _written(engine: Engine, file: Planted, target: Path, tally: Tally, label: str) -> str:
+    """Write one instance. Returns nothing, or everything that was said about why it could not be written."""
+    try:
+        with engine.read(file.path) as draft:
+            answers: Mapping[Identifier, str] = CountedPseudonyms(OFFSET).resolve([draft.subject])
+            engine.write(draft, answers, target)
+    except PolicyRoomError as refused:
+        reason = getattr(refused, "reason", type(refused).__name__)
+        tally.reasons[label, f"{type(refused).__name__.lower()}: {reason}"] += 1
+        tally.instances["set aside"] += 1
+        return _everything_said(refused)
+    except Exception as crash:
+        tally.crashed.append(f"{label}: {file.family}: {type(crash).__name__}")
+        tally.instances["crashed"] += 1
+        return _everything_said(crash)
+    return ""
+
+
+def _everything_said(raised: Exception) -> str:
+    text = io.StringIO()
+    traceback.print_exception(raised, file=text)
+    return f"{raised} {raised!r} {vars(raised)!r}\n{text.getvalue()}"
+
+
+def _look(data: bytes, file: Planted, label: str, policies: Sequence[Policy], tally: Tally, channel: str) -> None:
+    sought = [canary for canary in file.canaries if channel or _gone(canary, policies)]
+    for found in Search(sought).everywhere(data):
+        survivor = _survivor(found, file, label, channel)
+        tally.survived[survivor.channel] += 1
+        tally.survivors.append(survivor)
+
+
+def _survivor(found: Found, file: Planted, label: str, channel: str) -> Survivor:
+    canary = found.canary
+    where = f"{canary.where} ({canary.vr})" if canary.vr else canary.where
+    return Survivor(channel or canary.channel, where, file.family, label, found.form, file.path.name)
+
+
+def _gone(canary: Canary, policies: Sequence[Policy]) -> bool:
+    if canary.until is Until.STAGE_1:
+        return True
+    if canary.until is Until.STAGE_2:
+        return policies[-1].stage == "anonymize"
+    if canary.concept is not None:
+        return any(content_must_be_gone(canary.concept, canary.vr, policy) for policy in policies)
+    return any(must_be_gone(canary.path, canary.vr, policy) for policy in policies)
