@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.canaries import report
+from tests.canaries.corpus import files_of, files_of_pydicom, planted_in
 from tests.canaries.garden import Garden
 from tests.canaries.road import carried
 
@@ -26,7 +27,11 @@ def main(arguments: Sequence[str]) -> int:
     place = options.work or (shared if shared.is_dir() else Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix="tce-canaries-", dir=place) as folder:
         root = Path(folder)
-        planted = Garden(root / "planted", seed=options.seed, every=options.every).all()
+        garden = Garden(root / "planted", seed=options.seed, every=options.every)
+        real = files_of_pydicom() + (files_of(options.corpus) if options.corpus else [])
+        in_real, failed = planted_in(real[:: options.every], garden, garden.mint)
+        planted = [*garden.all(), *in_real]
+        print(f"{len(in_real):,} real files planted, {failed:,} could not be")
         print(f"planted {sum(len(file.canaries) for file in planted):,} canaries in {len(planted):,} files", flush=True)
         tally = carried(planted, root / "out")
     print(report.channels_table(tally))

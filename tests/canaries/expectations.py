@@ -21,7 +21,7 @@ def must_be_gone(path: tuple[int, ...], vr: str, policy: Policy) -> bool:
     *sequences, tag = path
     if tag in STRUCTURAL_UIDS:
         return False
-    return any(_wipes(sequence, policy.options) for sequence in sequences) or _leaf(tag, vr, policy)
+    return any(wipes(sequence, policy.options) for sequence in sequences) or _leaf(tag, vr, policy)
 
 
 def content_must_be_gone(concept: tuple[str, str, str], vr: str, policy: Policy) -> bool:
@@ -34,7 +34,7 @@ def content_must_be_gone(concept: tuple[str, str, str], vr: str, policy: Policy)
     return _cleaned(vr, policy) if action == "C" else action != "K"
 
 
-def _wipes(sequence: int, options: frozenset[Option]) -> bool:
+def wipes(sequence: int, options: frozenset[Option]) -> bool:
     """A sequence whose action is neither K nor C loses the values of its items (Table E.1-1a)."""
     if sequence >> 16 & 1:
         return Option.RETAIN_SAFE_PRIVATE not in options

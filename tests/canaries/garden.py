@@ -68,9 +68,9 @@ class Garden:
 
     def __init__(self, folder: Path, *, seed: int = 0, every: int = 1) -> None:
         self._folder = folder
-        self._mint = Mint(seed)
+        self.mint = Mint(seed)
         self._every = every
-        self._strict = load_library("basic")
+        self.strict = load_library("basic")
         self._first = load_library("pseudonymization")
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -84,56 +84,57 @@ class Garden:
         """Every SOP Class with every attribute, once with what nobody knows and once with what the header knows."""
         for number, uid in enumerate(sop_classes()[:: self._every]):
             implicit = bool(number % 2)
-            unknown = Unknown(self._mint, self._strict)
-            ds = an_instance(uid, unknown, uid=self._mint.uid(), implicit=implicit)
+            unknown = Unknown(self.mint, self.strict)
+            ds = an_instance(uid, unknown, uid=self.mint.uid(), implicit=implicit)
             at_risk = uid in risks()
-            yield self._kept(written(ds), family_of(uid), unknown.planted, at_risk)
-            patient = a_patient(self._mint)
+            yield self.kept(written(ds), family_of(uid), unknown.planted, at_risk)
+            patient = a_patient(self.mint)
             for vrs in (frozenset({"LO", "SH", "UC", "ST", "LT", "UT"}), frozenset({"CS"})):
                 known = Known(patient, self._first, vrs)
-                ds = an_instance(uid, known, uid=self._mint.uid(), implicit=implicit)
+                ds = an_instance(uid, known, uid=self.mint.uid(), implicit=implicit)
                 patient.describe(ds)
-                ds.StudyInstanceUID, ds.SeriesInstanceUID = self._mint.uid(), self._mint.uid()
-                yield self._kept(written(ds), family_of(uid), [*known.planted, *patient.canaries()], at_risk)
+                ds.StudyInstanceUID, ds.SeriesInstanceUID = self.mint.uid(), self.mint.uid()
+                yield self.kept(written(ds), family_of(uid), [*known.planted, *patient.canaries()], at_risk)
 
     def together(self) -> Iterator[Planted]:
         """Chosen families with all channels of a data set at once."""
         for uid in list(CHOSEN.values())[:: self._every]:
             ds, planted = self._plain(uid), []
             for channel in CHANNELS:
-                planted += channel(ds, self._mint)
-            yield self._kept(written(ds), family_of(uid), planted, uid in risks())
+                planted += channel(ds, self.mint)
+            yield self.kept(written(ds), family_of(uid), planted, uid in risks())
 
     def alone(self) -> Iterator[Planted]:
         """Each channel alone in a CT image."""
         for channel in CHANNELS:
             ds = self._plain(CT)
-            planted = channel(ds, self._mint)
-            yield self._kept(written(ds), family_of(CT), planted)
+            planted = channel(ds, self.mint)
+            yield self.kept(written(ds), family_of(CT), planted)
         for stream in (*STREAMS, *FRAMES, *CHARACTER_SETS):
-            data, planted = stream(self._plain(CT), self._mint)
-            yield self._kept(data, family_of(CT), planted)
+            data, planted = stream(self._plain(CT), self.mint)
+            yield self.kept(data, family_of(CT), planted)
 
     def reports(self) -> Iterator[Planted]:
         """Content trees with every value type and every concept of Table E.3.4-1."""
         for name in ("COMPREHENSIVE SR", "X-RAY DOSE SR", "KO"):
             for report in REPORTS:
                 ds = self._plain(CHOSEN[name])
-                planted = report(ds, self._mint)
-                yield self._kept(written(ds), family_of(CHOSEN[name]), planted)
+                planted = report(ds, self.mint)
+                yield self.kept(written(ds), family_of(CHOSEN[name]), planted)
 
     def dictionary(self) -> Iterator[Planted]:
         """Every attribute of the dictionary at the top level, a part of them in each instance."""
         for uid in [CT, CHOSEN["COMPREHENSIVE SR"], CHOSEN["SEG"], CHOSEN["RTSTRUCT"]][:: self._every]:
             for first, last in _SLICES:
                 ds = self._plain(uid)
-                planted = every_attribute(first, last)(ds, self._mint)
-                yield self._kept(written(ds), family_of(uid), planted)
+                planted = every_attribute(first, last)(ds, self.mint)
+                yield self.kept(written(ds), family_of(uid), planted)
 
     def _plain(self, uid: str) -> Dataset:
-        return a_plain_instance(uid, study=self._mint.uid(), series=self._mint.uid(), uid=self._mint.uid())
+        return a_plain_instance(uid, study=self.mint.uid(), series=self.mint.uid(), uid=self.mint.uid())
 
-    def _kept(self, data: bytes, family: str, planted: Sequence[Canary], at_risk: bool = False) -> Planted:
-        path = self._folder / f"{self._mint.word()}^{len(list(planted))}.dcm"
+    def kept(self, data: bytes, family: str, planted: Sequence[Canary], at_risk: bool = False) -> Planted:
+        """Write a planted file; its name is a canary as well."""
+        path = self._folder / f"{self.mint.word()}^{len(list(planted))}.dcm"
         path.write_bytes(data)
-        return Planted(path, family, planted, at_risk)
+        return Planted(path, family, planted, at_risk, path.name)

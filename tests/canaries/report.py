@@ -14,15 +14,16 @@ _MOST_LINES = 60
 
 def channels_table(tally: Tally) -> str:
     """The table: channel, planted, in passed instances, survived."""
+    passed, survived = tally.passed, tally.survived
     rows = [
-        (channel, tally.planted[channel], tally.passed[channel], tally.survived[channel])
-        for channel in sorted(tally.planted.keys() | tally.survived.keys())
+        (channel, tally.planted[channel], passed[channel], tally.searched[channel], survived[channel])
+        for channel in sorted(tally.planted.keys() | survived.keys())
     ]
-    total = ("all", *(sum(row[place] for row in rows) for place in (1, 2, 3)))
-    lines = ["| channel | planted | in passed instances | survived |", "|---|---:|---:|---:|"]
-    for channel, planted, passed, survived in (*rows, total):
-        through = f"{passed:,}" if passed or not planted else "held only"
-        lines.append(f"| {channel} | {planted:,} | {through} | {survived:,} |")
+    total = ("all", *(sum(row[place] for row in rows) for place in (1, 2, 3, 4)))
+    lines = ["| channel | planted | in passed instances | searches | survived |", "|---|---:|---:|---:|---:|"]
+    for channel, planted, through, searches, found in (*rows, total):
+        written = f"{through:,}" if through or not planted else "held only"
+        lines.append(f"| {channel} | {planted:,} | {written} | {searches:,} | {found:,} |")
     return "\n".join(lines)
 
 
@@ -54,9 +55,10 @@ def _lines(groups: list[tuple[tuple[str, str, str], list[Survivor]]]) -> Iterato
 
 def as_json(tally: Tally, more: dict[str, object]) -> str:
     """Everything, for programs."""
+    passed, survived = tally.passed, tally.survived
     content = {
         "channels": {
-            channel: {"planted": tally.planted[channel], "passed": tally.passed[channel], "survived": tally.survived[channel]}
+            channel: {"planted": tally.planted[channel], "passed": passed[channel], "survived": survived[channel]}
             for channel in sorted(tally.planted)
         },
         "not_passed": [{"under": under, "reason": reason, "instances": count} for (under, reason), count in sorted(tally.reasons.items())],

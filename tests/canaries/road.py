@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import shutil
 import traceback
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ class Planted:
     family: str
     canaries: Sequence[Canary]
     at_risk: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,14 @@ class Survivor:
     family: str
     policy: str
     form: str
-    file: str
+    planted_in: str
 
 
 def carried(planted: Sequence[Planted], out: Path, *, keep: bool = False) -> Tally:
     """Carry everything through stage 1 as shipped, and from there through every policy of stage 2."""
     tally = Tally()
+    for file in planted:
+        tally.planted.update(canary.channel for canary in file.canaries)
     retaining_ones, _ = retaining()
     firsts = [policy for one in shipped(Stage.PSEUDONYMIZE) for policy in (one, accepting(one))]
     for number, first in enumerate(firsts):
@@ -71,11 +74,15 @@ def carried(planted: Sequence[Planted], out: Path, *, keep: bool = False) -> Tal
 
 @dataclass
 class Tally:
-    """What was planted, what passed, what survived, and why something did not pass."""
+    """What was planted, what passed, what survived, and why something did not pass.
+
+    ``planted`` and ``passed`` count canaries once, however many policies they went through; ``searched`` counts each search
+    for one of them.
+    """
 
     planted: Counter[str] = field(default_factory=Counter)
-    passed: Counter[str] = field(default_factory=Counter)
-    survived: Counter[str] = field(default_factory=Counter)
+    searched: Counter[str] = field(default_factory=Counter)
+    through: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     survivors: list[Survivor] = field(default_factory=list)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     instances: Counter[str] = field(default_factory=Counter)
@@ -83,10 +90,23 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Take in another tally."""
-        for name in ("planted", "passed", "survived", "reasons", "instances"):
+        for name in ("planted", "searched", "reasons", "instances"):
             getattr(self, name).update(getattr(other, name))
+        for channel, canaries in other.through.items():
+            self.through[channel] |= canaries
         self.survivors += other.survivors
         self.crashed += other.crashed
+
+    @property
+    def passed(self) -> Counter[str]:
+        """How many canaries of each channel were in an instance that passed some policy."""
+        return Counter({channel: len(canaries) for channel, canaries in self.through.items()})
+
+    @property
+    def survived(self) -> Counter[str]:
+        """How many canaries of each channel were found where they had to be gone."""
+        found = {(one.channel, one.where, one.planted_in) for one in self.survivors}
+        return Counter(channel for channel, _, _ in found)
 
 
 def carry(
@@ -97,16 +117,16 @@ def carry(
     engine, tally, passed = Engine(policy, trial=trial or {}), Tally(), []
     label = " + ".join(one.name for one in (*before, policy))
     for number, file in enumerate(planted):
-        tally.planted.update(canary.channel for canary in file.canaries)
         target = out / f"{number:06d}.dcm"
         said = _written(engine, file, target, tally, label)
         if said:
             _look(said.encode(errors="surrogateescape"), file, label, [*before, policy], tally, "exception text")
             continue
         tally.instances["passed"] += 1
-        tally.passed.update(canary.channel for canary in file.canaries)
+        for canary in file.canaries:
+            tally.through[canary.channel].add(id(canary))
         _look(target.read_bytes(), file, label, [*before, policy], tally, "")
-        passed.append(Planted(target, file.family, file.canaries, file.at_risk))
+        passed.append(Planted(target, file.family, file.canaries, file.at_risk, file.origin))
     return passed, tally
 
 
@@ -136,16 +156,16 @@ def _everything_said(raised: Exception) -> str:
 
 def _look(data: bytes, file: Planted, label: str, policies: Sequence[Policy], tally: Tally, channel: str) -> None:
     sought = [canary for canary in file.canaries if channel or _gone(canary, policies)]
+    tally.searched.update(canary.channel for canary in sought)
     for found in Search(sought).everywhere(data):
         survivor = _survivor(found, file, label, channel)
-        tally.survived[survivor.channel] += 1
         tally.survivors.append(survivor)
 
 
 def _survivor(found: Found, file: Planted, label: str, channel: str) -> Survivor:
     canary = found.canary
     where = f"{canary.where} ({canary.vr})" if canary.vr else canary.where
-    return Survivor(channel or canary.channel, where, file.family, label, found.form, file.path.name)
+    return Survivor(channel or canary.channel, where, file.family, label, found.form, file.origin)
 
 
 def _gone(canary: Canary, policies: Sequence[Policy]) -> bool:
