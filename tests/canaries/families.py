@@ -121,6 +121,7 @@ def a_plain_instance(sop_class_uid: str, *, study: str, series: str, uid: str) -
     ds = an_instance(sop_class_uid, nothing, uid=uid, essential=True)
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.StudyInstanceUID, ds.SeriesInstanceUID = study, series
+    ds.PatientID, ds.PatientName = f"NR-{uid.rsplit('.', 1)[-1]}", ""
     ds.StudyDate, ds.StudyTime = "20200102", "101112"
     return ds
 

@@ -72,6 +72,10 @@ def carried(planted: Sequence[Planted], out: Path, *, keep: bool = False) -> Tal
     return tally
 
 
+def _sets() -> dict[str, set[int]]:
+    return defaultdict(set)
+
+
 @dataclass
 class Tally:
     """What was planted, what passed, what survived, and why something did not pass.
@@ -82,7 +86,7 @@ class Tally:
 
     planted: Counter[str] = field(default_factory=Counter)
     searched: Counter[str] = field(default_factory=Counter)
-    through: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    through: dict[str, set[int]] = field(default_factory=_sets)
     survivors: list[Survivor] = field(default_factory=list)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     instances: Counter[str] = field(default_factory=Counter)
@@ -155,7 +159,7 @@ def _everything_said(raised: Exception) -> str:
 
 
 def _look(data: bytes, file: Planted, label: str, policies: Sequence[Policy], tally: Tally, channel: str) -> None:
-    sought = [canary for canary in file.canaries if channel or _gone(canary, policies)]
+    sought = [canary for canary in file.canaries if channel or gone(canary, policies)]
     tally.searched.update(canary.channel for canary in sought)
     for found in Search(sought).everywhere(data):
         survivor = _survivor(found, file, label, channel)
@@ -168,7 +172,8 @@ def _survivor(found: Found, file: Planted, label: str, channel: str) -> Survivor
     return Survivor(channel or canary.channel, where, file.family, label, found.form, file.origin)
 
 
-def _gone(canary: Canary, policies: Sequence[Policy]) -> bool:
+def gone(canary: Canary, policies: Sequence[Policy]) -> bool:
+    """Say whether a canary must be gone after the stages of these policies."""
     if canary.until is Until.STAGE_1:
         return True
     if canary.until is Until.STAGE_2:

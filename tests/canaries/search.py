@@ -75,7 +75,7 @@ class Search:
                 if id(canary) not in seen:
                     seen.add(id(canary))
                     yield Found(canary, form)
-        if self._bits:
+        if self._bits and data[128:132] == b"DICM":
             spelled = _high_bits(data)
             yield from (Found(canary, "bit plane") for value, canary in self._bits if value in spelled)
         for canary in self._plainly(name.encode(errors="surrogateescape").lower()):
