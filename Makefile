@@ -7,9 +7,10 @@ RUN := $(VENV)/bin/python
 KEY := $(shell { pwd; cat pyproject.toml; } | cksum | tr -cd '0-9')
 READY := $(VENV)/ready-$(KEY)
 DEMO ?= demo
+CORPUS ?=
 ARGS ?=
 
-.PHONY: demo test check lint bench docs tables setup clean
+.PHONY: demo test check lint bench canaries docs tables setup clean
 
 demo: $(READY)
 	$(RUN) -m tce demo $(DEMO) $(ARGS)
@@ -29,6 +30,9 @@ check: lint
 docs: $(READY)
 	$(RUN) -m tests.docs.generated
 	$(RUN) -m pytest -q tests/docs $(ARGS)
+
+canaries: $(READY)
+	$(RUN) -m tests.canaries $(if $(CORPUS),--corpus $(CORPUS)) $(ARGS)
 
 bench: $(READY)
 	$(RUN) -m tests.bench $(ARGS)

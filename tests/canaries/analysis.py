@@ -1,7 +1,8 @@
 """The attributes that an analysis needs, by what they are needed for: data, read by :mod:`tests.canaries.utility`.
 
-Dates and times of day, descriptions, devices and characteristics of the patient are not here: Table E.1-1 takes them under the
-Basic Profile, whoever needs them chooses an option. What is here has no row, so nothing allows a de-identifier to change it.
+Dates and times of day, descriptions, devices and characteristics of the patient are not here: Table E.1-1 takes
+them under the Basic Profile, whoever needs them chooses an option. What is here has no row, so nothing allows a
+de-identifier to change it.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ _GROUPS: dict[str, str] = {
         FractionGroupNumber RTImagePlane RTImagePosition ImagePlanePixelSpacing RTImageSID RadiationMachineSAD""",
     "segments": """
         SegmentNumber SegmentationType SegmentAlgorithmType MaximumFractionalValue SegmentationFractionalType
-        ReferencedSegmentNumber RecommendedDisplayCIELabValue SurfaceCount PointCoordinatesData LongPrimitivePointIndexList
+        ReferencedSegmentNumber RecommendedDisplayCIELabValue SurfaceCount PointCoordinatesData
+        LongPrimitivePointIndexList
         SegmentsOverlap""",
     "measurements": """
         NumericValue FloatingPointValue GraphicData GraphicType ValueType RelationshipType ContinuityOfContent

@@ -1,4 +1,6 @@
-"""Plants canaries into attributes: what nobody knows where the rules take it, what the header knows where they let it stay."""
+"""Plants canaries into attributes: what nobody knows where the rules take it, what the header knows where they let
+it stay.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ class Known:
 
 
 def canary_value(mint: Mint, vr: str) -> tuple[object, str | bytes, Kind] | None:
-    """Return (what to write, what to search for, its kind) for a VR; None where no value of it would be unmistakable."""
+    """Return (what to write, what to search for, its kind) for a VR; None where no value of it would be
+    unmistakable.
+    """
     if vr in _MAKERS:
         return _MAKERS[vr](mint)
     return None
@@ -133,13 +137,19 @@ _MAKERS: dict[str, Callable[[Mint], tuple[object, str | bytes, Kind]]] = {
     **dict.fromkeys(("CS", "AE"), _capitals),
     **dict.fromkeys(("OB", "OW", "UN"), _octets),
     **dict.fromkeys(("DS", "IS"), _number),
-    **{"PN": _name, "UR": _address, "UI": _uid, "DA": _day, "TM": _time, "DT": _date_time, "FD": _floating},
+    "PN": _name,
+    "UR": _address,
+    "UI": _uid,
+    "DA": _day,
+    "TM": _time,
+    "DT": _date_time,
+    "FD": _floating,
 }
 
 
 def _channel(path: Path, vr: str) -> str:
     """Name the channel of an attribute: where it lies, and of what kind it is."""
-    groups = {tag for tag in path[:-1]}
+    groups = set(path[:-1])
     if groups & {0x52009229, 0x52009230}:
         return "functional groups"
     if path[0] == 0x0040A730:
@@ -150,7 +160,12 @@ def _channel(path: Path, vr: str) -> str:
         **dict.fromkeys(("LT", "ST", "UT", "LO", "SH", "UC"), "text"),
         **dict.fromkeys(("DA", "DT", "TM"), "dates and times"),
         **dict.fromkeys(("DS", "IS", "FD"), "numbers"),
-        **{"PN": "names", "UI": "UIDs", "UR": "URLs", "AE": "AE titles", "CS": "codes", "AS": "ages"},
+        "PN": "names",
+        "UI": "UIDs",
+        "UR": "URLs",
+        "AE": "AE titles",
+        "CS": "codes",
+        "AS": "ages",
     }.get(vr, "bytes")
     depth = "top level" if len(path) == 1 else "nested" if len(path) < 4 else "nested deep"
     return f"{kind}, {depth}"

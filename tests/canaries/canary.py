@@ -1,7 +1,7 @@
 """One canary, and the mint that makes them: unmistakable in any byte, reproducible from a seed.
 
-Each kind of value has a mark of its own, so that one pass over the bytes finds them all and a remainder of one as well:
-words begin with ``qzx``, numbers with ``1973`` and UIDs lie under an arc that nobody was given.
+Each kind of value has a mark of its own, so that one pass over the bytes finds them all and a remainder of one
+as well: words begin with ``qzx``, numbers with ``1973`` and UIDs lie under an arc that nobody was given.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Mint:
 
     def word(self) -> str:
         """A word of twelve letters, capitalized like a name."""
-        return self._new(lambda: MARK.capitalize() + "".join(self._random.choices("abdefgiklmnoprstuvwy", k=9)))
+        return self._new(
+            lambda: MARK.capitalize() + "".join(self._random.choices("abdefgiklmnoprstuvwy", k=9))
+        )
 
     def number(self) -> str:
         """A number of ten digits that an IS can hold."""

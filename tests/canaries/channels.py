@@ -38,7 +38,9 @@ def private_unknown(ds: Dataset, mint: Mint) -> list[Canary]:
             made = canary_value(mint, vr)
             assert made is not None
             block.add_new(offset, vr, made[0])
-            planted.append(Canary("private, unknown creator", made[1], made[2], Until.STAGE_1, f"private {vr}"))
+            planted.append(
+                Canary("private, unknown creator", made[1], made[2], Until.STAGE_1, f"private {vr}")
+            )
     return planted
 
 
@@ -55,7 +57,9 @@ def private_sequences(ds: Dataset, mint: Mint) -> list[Canary]:
 
 
 def private_known_safe(ds: Dataset, mint: Mint) -> list[Canary]:
-    """Elements that Table E.3.10-1 calls safe: they stay with the option Retain Safe Private, and without it they go."""
+    """Elements that Table E.3.10-1 calls safe: they stay with the option Retain Safe Private, and without it they
+    go.
+    """
     planted = []
     for (creator, group, element), row in sorted(safe_private().items()):
         vr = row.vr if len(row.vr) == 2 else ""
@@ -64,7 +68,9 @@ def private_known_safe(ds: Dataset, mint: Mint) -> list[Canary]:
             continue
         ds.private_block(group, creator, create=True).add_new(element, vr, made[0])
         channel = "private, safe by E.3.10-1"
-        planted.append(Canary(channel, made[1], made[2], Until.BY_RULE, f"{creator} {vr}", (group << 16 | 0x1000,), vr))
+        planted.append(
+            Canary(channel, made[1], made[2], Until.BY_RULE, f"{creator} {vr}", (group << 16 | 0x1000,), vr)
+        )
     return planted
 
 
@@ -78,7 +84,10 @@ def private_lying_safe(ds: Dataset, mint: Mint) -> list[Canary]:
 
 def private_characteristics(ds: Dataset, mint: Mint) -> list[Canary]:
     """Private Data Element Characteristics that call a block unsafe, and name a person in their own text."""
-    word, text = _word(mint, "private, declared unsafe", "value"), _word(mint, "private, declared unsafe", "meaning")
+    word, text = (
+        _word(mint, "private, declared unsafe", "value"),
+        _word(mint, "private, declared unsafe", "meaning"),
+    )
     ds.private_block(0x0033, "TCE CANARY", create=True).add_new(1, "LO", word.value)
     item = Dataset()
     item.PrivateGroupReference, item.PrivateCreatorReference = 0x0033, "TCE CANARY"
@@ -109,7 +118,15 @@ def newer_rows(ds: Dataset, mint: Mint) -> list[Canary]:
         if made is not None and row.vr not in ("FD",):
             ds.add_new(tag, row.vr, made[0])
             planted.append(
-                Canary("rows newer than the dictionary", made[1], made[2], Until.BY_RULE, row.keyword, (tag,), row.vr)
+                Canary(
+                    "rows newer than the dictionary",
+                    made[1],
+                    made[2],
+                    Until.BY_RULE,
+                    row.keyword,
+                    (tag,),
+                    row.vr,
+                )
             )
     return planted
 
@@ -133,7 +150,9 @@ def repeating_groups(ds: Dataset, mint: Mint) -> list[Canary]:
 def modified_and_original(ds: Dataset, mint: Mint) -> list[Canary]:
     """Original, Modified and Nonconforming Attributes, Encrypted Attributes, signatures and MAC parameters."""
     channel = "original, modified, encrypted, signed"
-    names = [_word(mint, channel, f"{what}/PatientName") for what in ("Original", "Modified", "Nonconforming")]
+    names = [
+        _word(mint, channel, f"{what}/PatientName") for what in ("Original", "Modified", "Nonconforming")
+    ]
     values = []
     for name in names:
         item = Dataset()
@@ -145,7 +164,9 @@ def modified_and_original(ds: Dataset, mint: Mint) -> list[Canary]:
     original.SourceOfPreviousValues = ""
     ds.OriginalAttributesSequence = Sequence([original])
     ds.ModifiedAttributesSequence = Sequence([values[1]])
-    secret, mac, signer = (_word(mint, channel, what) for what in ("EncryptedContent", "Signature", "Certificate"))
+    secret, mac, signer = (
+        _word(mint, channel, what) for what in ("EncryptedContent", "Signature", "Certificate")
+    )
     encrypted = Dataset()
     encrypted.EncryptedContentTransferSyntaxUID = "1.2.840.10008.1.2.1"
     encrypted.EncryptedContent = str(secret.value).encode()
@@ -220,9 +241,19 @@ def every_attribute(first: int, last: int) -> Channel:
             made = canary_value(mint, vr)
             if made is not None:
                 several = dictionary_VM(tag) not in ("1", "0-1")
-                ds.add_new(tag, vr, [made[0], made[0]] if several and vr in ("LO", "SH", "PN", "UI") else made[0])
+                ds.add_new(
+                    tag, vr, [made[0], made[0]] if several and vr in ("LO", "SH", "PN", "UI") else made[0]
+                )
                 planted.append(
-                    Canary("every attribute of the dictionary", made[1], made[2], Until.BY_RULE, said((tag,)), (tag,), vr)
+                    Canary(
+                        "every attribute of the dictionary",
+                        made[1],
+                        made[2],
+                        Until.BY_RULE,
+                        said((tag,)),
+                        (tag,),
+                        vr,
+                    )
                 )
         return planted
 
@@ -233,12 +264,14 @@ def _dictionary() -> Iterator[int]:
     from pydicom._dicom_dict import DicomDictionary
 
     kept = {0x00080016, 0x00080018, 0x00080005}
-    return (tag for tag in sorted(DicomDictionary) if tag >> 16 >= 8 and tag & 0xFFFF and tag >> 16 < 0x7FE0 and tag not in kept)
+    return (
+        tag
+        for tag in sorted(DicomDictionary)
+        if tag >> 16 >= 8 and tag & 0xFFFF and tag >> 16 < 0x7FE0 and tag not in kept
+    )
 
 
-def _put(
-    ds: Dataset, tag: int, vr: str, mint: Mint, channel: str, until: Until = Until.STAGE_1
-) -> Canary:
+def _put(ds: Dataset, tag: int, vr: str, mint: Mint, channel: str, until: Until = Until.STAGE_1) -> Canary:
     made = canary_value(mint, vr)
     assert made is not None
     ds.add_new(tag, vr, made[0])

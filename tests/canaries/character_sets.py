@@ -1,7 +1,9 @@
-"""Names in every character set, declared and mis-declared, in the header and elsewhere; and other spellings of what is known.
+"""Names in every character set, declared and mis-declared, in the header and elsewhere; and other spellings of
+what is known.
 
-The patient's name stands in the header under a declared character set. In attributes that stage 1 lets stay it stands again: in
-the same encoding, in UTF-8, in UTF-16 within bytes, and where another set is declared than the one in use.
+The patient's name stands in the header under a declared character set. In attributes that stage 1 lets stay it
+stands again: in the same encoding, in UTF-8, in UTF-16 within bytes, and where another set is declared than the
+one in use.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from pydicom.dataset import Dataset
 from tests.canaries.canary import Canary, Kind, Mint, Until
 from tests.canaries.streams import Stream, element, inserted
 
-_PATIENT_NAME, _INSTITUTION, _STATION, _DEPARTMENT, _STUDY = 0x00100010, 0x00080080, 0x00081010, 0x00081040, 0x00081030
+_PATIENT_NAME, _INSTITUTION, _STATION, _DEPARTMENT, _STUDY = (
+    0x00100010,
+    0x00080080,
+    0x00081010,
+    0x00081040,
+    0x00081030,
+)
 _ICC = 0x00282000
 _CYRILLIC = "бвгджзклмнпрстфхцчш"
 _GREEK = "βγδζθκλμνξπρστφχψ"
@@ -61,7 +69,11 @@ def _names_in(script: Script) -> Stream:
         family, given = mint.letters(script.letters, script.count), mint.letters(script.letters, script.count)
         parts = _declared(script.declared)
         parts.append((_PATIENT_NAME, element(_PATIENT_NAME, "PN", _written(script, f"{family}^{given}"))))
-        for tag, text in ((_INSTITUTION, f"Clinic of {family}"), (_STATION, family), (_STUDY, f"{given} {family}")):
+        for tag, text in (
+            (_INSTITUTION, f"Clinic of {family}"),
+            (_STATION, family),
+            (_STUDY, f"{given} {family}"),
+        ):
             vr = "SH" if tag == _STATION else "LO"
             parts.append((tag, element(tag, vr, _written(script, text))))
         channel = f"names in {script.declared.strip(chr(92))}"
@@ -123,7 +135,9 @@ def unknown_in_text(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
         word = Canary("free text beside other scripts", mint.word(), Kind.WORD, Until.STAGE_1, f"{tag:08X}")
         foreign = mint.letters(script, 6)
         name = Canary("free text in other scripts", foreign.encode(), Kind.BYTES, Until.STAGE_1, f"{tag:08X}")
-        parts.append((tag, element(tag, vr, _even(f"CHEST {word.value}{foreign} {foreign} of {word.value}".encode()))))
+        parts.append(
+            (tag, element(tag, vr, _even(f"CHEST {word.value}{foreign} {foreign} of {word.value}".encode())))
+        )
         planted += [word, name]
     return inserted(ds, parts), planted
 

@@ -43,7 +43,9 @@ def _item(value_type: str, name: Dataset | None, children: list[Dataset] | None 
     return item
 
 
-def _valued(value_type: str, name: Dataset, concept: tuple[str, str, str], mint: Mint) -> tuple[Dataset, list[Canary]]:
+def _valued(
+    value_type: str, name: Dataset, concept: tuple[str, str, str], mint: Mint
+) -> tuple[Dataset, list[Canary]]:
     """An item with a canary for its value, or one that refers to an instance nobody has."""
     item = _item(value_type, name)
     where = f"{value_type} {concept[0]} {concept[1]}"
@@ -91,11 +93,12 @@ def every_value_type(ds: Dataset, mint: Mint) -> list[Canary]:
             concept = ("999001", scheme, value_type)
             item, canaries = _valued(value_type, _code(*concept[:2], "Finding"), concept, mint)
             items.append(item)
-            planted += [
-                Canary("content of reports, any concept", *_rest(canary)) for canary in canaries
-            ]
+            planted += [Canary("content of reports, any concept", *_rest(canary)) for canary in canaries]
     channel = "content of reports, local codes"
-    local = [Canary(channel, mint.word(), Kind.WORD, Until.STAGE_2, what) for what in ("value", "name", "unit", "container")]
+    local = [
+        Canary(channel, mint.word(), Kind.WORD, Until.STAGE_2, what)
+        for what in ("value", "name", "unit", "container")
+    ]
     coded = _item("CODE", _code("121071", "DCM", "Finding"))
     coded.ConceptCodeSequence = Sequence([_code("4711", "99HOSP", str(local[0].value))])
     named = _item("CODE", _code("4712", "99HOSP", str(local[1].value)))
@@ -111,7 +114,9 @@ def every_value_type(ds: Dataset, mint: Mint) -> list[Canary]:
     return [*planted, *local]
 
 
-def _rest(canary: Canary) -> tuple[str | bytes, Kind, Until, str, tuple[int, ...], str, tuple[str, str, str] | None]:
+def _rest(
+    canary: Canary,
+) -> tuple[str | bytes, Kind, Until, str, tuple[int, ...], str, tuple[str, str, str] | None]:
     return canary.value, canary.kind, canary.until, canary.where, canary.path, canary.vr, canary.concept
 
 

@@ -1,7 +1,7 @@
 """Real files with canaries in them: those that come with pydicom, and those of a folder of your own.
 
-In each, every value that the strictest policy takes is exchanged for a canary where it stands, at every depth, and the channels
-beside the attributes are added. What pydicom cannot read or write again is told by number.
+In each, every value that the strictest policy takes is exchanged for a canary where it stands, at every depth,
+and the channels beside the attributes are added. What pydicom cannot read or write again is told by number.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def files_of_pydicom() -> list[Path]:
 def files_of(folder: Path) -> list[Path]:
     """Everything below a folder but tables and texts."""
     return sorted(
-        path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".csv", ".md", ".txt", ".json")
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in (".csv", ".md", ".txt", ".json")
     )
 
 
@@ -61,7 +63,7 @@ def _copies(source: Path, garden: Garden, mint: Mint) -> Iterator[Planted]:
     for channels in (False, True):
         ds = pydicom.dcmread(source, force=True)
         uid = str(ds.get("SOPClassUID", ""))
-        if not uid or uid == _DIRECTORY or "PatientID" not in ds and "StudyInstanceUID" not in ds:
+        if not uid or uid == _DIRECTORY or ("PatientID" not in ds and "StudyInstanceUID" not in ds):
             raise ValueError("no instance")
         canaries = _beside(ds, mint) if channels else _within(ds, garden, mint)
         yield garden.kept(written(ds), f"real {UID(uid).name}", canaries, uid in risks())

@@ -1,8 +1,8 @@
 """What must be gone under a policy, read from the tables of PS3.15 and from the list of what Table E.1-1 forgets.
 
-It answers for a value that nobody knows: a canary, of which the header says nothing. ``False`` means that the standard lets the
-value stay (Convolution Kernel, a retained institution): there it is no canary. Values that name the patient must be gone
-everywhere, and are not asked about here. The engine's own rules are not read.
+It answers for a value that nobody knows: a canary, of which the header says nothing. ``False`` means that the
+standard lets the value stay (Convolution Kernel, a retained institution): there it is no canary. Values that
+name the patient must be gone everywhere, and are not asked about here. The engine's own rules are not read.
 """
 
 from __future__ import annotations

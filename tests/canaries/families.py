@@ -1,7 +1,9 @@
-"""Instances of every Storage SOP Class, built from the tables of IODs: every attribute of every module, at every depth.
+"""Instances of every Storage SOP Class, built from the tables of IODs: every attribute of every module, at every
+depth.
 
 An instance holds what its IOD could hold at most, with values that say nothing; what is planted is decided by
-:mod:`tests.canaries.attributes`. Pixels are a few cells. It is larger than any real instance, and legal in shape only.
+:mod:`tests.canaries.attributes`. Pixels are a few cells. It is larger than any real instance, and legal in
+shape only.
 """
 
 from __future__ import annotations
@@ -62,13 +64,23 @@ _SILENT: dict[str, object] = {
     **dict.fromkeys(("US", "SS", "UL", "SL", "UV", "SV"), 1),
     **dict.fromkeys(("FL", "FD"), 1.0),
     **dict.fromkeys(("OB", "OW", "OF", "OD", "OL", "OV", "UN"), b"\0" * 8),
-    **{"CS": "ABC", "PN": "", "AE": "", "AS": "", "DA": "", "TM": "", "DT": "", "UR": "", "AT": 0x00100010},
+    "CS": "ABC",
+    "PN": "",
+    "AE": "",
+    "AS": "",
+    "DA": "",
+    "TM": "",
+    "DT": "",
+    "UR": "",
+    "AT": 0x00100010,
     "UI": "",
 }
 
 
 def sop_classes(*, at_risk: bool | None = None) -> list[str]:
-    """Return the UIDs of all Storage SOP Classes with an IOD, of those that are held by their kind only, or without them."""
+    """Return the UIDs of all Storage SOP Classes with an IOD, of those that are held by their kind only, or
+    without them.
+    """
     known = sorted(iods._iod_of_sop_class())
     return [uid for uid in known if at_risk is None or (uid in risks()) == at_risk]
 

@@ -1,6 +1,8 @@
-"""Attributes with identity that Table E.1-1 forgets, as this test sees them; written down apart from the engine's list.
+"""Attributes with identity that Table E.1-1 forgets, as this test sees them; written down apart from the engine's
+list.
 
-Each with the option that may keep or clean it, or None. What their VR alone tells (PN, UR, DA, DT, TM, LT, ST, UT) is not here.
+Each with the option that may keep or clean it, or None. What their VR alone tells (PN, UR, DA, DT, TM, LT, ST,
+UT) is not here.
 """
 
 from __future__ import annotations
@@ -69,7 +71,12 @@ STRUCTURAL_UIDS: Final = frozenset(
     map(
         _tag,
         (
-            *("SOPClassUID", "RelatedGeneralSOPClassUID", "OriginalSpecializedSOPClassUID", "SOPClassesSupported"),
+            *(
+                "SOPClassUID",
+                "RelatedGeneralSOPClassUID",
+                "OriginalSpecializedSOPClassUID",
+                "SOPClassesSupported",
+            ),
             *("CodingSchemeUID", "ContextGroupExtensionCreatorUID", "ContextUID", "MappingResourceUID"),
             *("ReferencedSOPClassUID", "SOPClassesInStudy", "ReferencedSOPClassUIDInFile"),
             *("MACCalculationTransferSyntaxUID", "EncryptedContentTransferSyntaxUID"),

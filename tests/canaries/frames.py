@@ -1,4 +1,6 @@
-"""Channels inside pixel data: segments of compressed frames, bits above the stored ones, bytes behind the last cell."""
+"""Channels inside pixel data: segments of compressed frames, bits above the stored ones, bytes behind the last
+cell.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,14 @@ def _frame(name: str) -> tuple[str, bytes, tuple[tuple[str, object], ...]]:
     assert isinstance(found, str), name
     ds = pydicom.dcmread(found)
     frame = next(iter(generate_frames(ds.PixelData, number_of_frames=1)))
-    keywords = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored")
+    keywords = (
+        "Rows",
+        "Columns",
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "BitsAllocated",
+        "BitsStored",
+    )
     described = tuple((word, ds[word].value) for word in (*keywords, "HighBit", "PixelRepresentation"))
     return str(ds.file_meta.TransferSyntaxUID), frame, described
 
@@ -52,9 +61,7 @@ def _of_jpeg(name: str, channel: str, *, fragments: int = 1) -> Stream:
     def plant(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
         _, frame, _ = _frame(name)
         planted = [Canary(channel, mint.word(), Kind.WORD, Until.STAGE_1, what) for what in _MARKERS]
-        segments = [
-            _segment(_MARKERS[canary.where], str(canary.value).encode()) for canary in planted
-        ]
+        segments = [_segment(_MARKERS[canary.where], str(canary.value).encode()) for canary in planted]
         late = Canary(channel, mint.word(), Kind.WORD, Until.STAGE_1, "COM of the second frame")
         behind = Canary(channel, mint.word(), Kind.WORD, Until.STAGE_1, "behind the end of the image")
         first = frame[:2] + b"".join(segments) + frame[2:]
@@ -95,7 +102,9 @@ def run_length(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
 def embedded_overlay(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
     """An overlay in a bit of the pixel cells, which the stored bits do not use."""
     word = mint.word()
-    bits = np.unpackbits(np.frombuffer(word.lower().encode().ljust(_SIDE * _SIDE // 8, b"\0"), dtype=np.uint8))
+    bits = np.unpackbits(
+        np.frombuffer(word.lower().encode().ljust(_SIDE * _SIDE // 8, b"\0"), dtype=np.uint8)
+    )
     cells = (bits.astype("<u2") << 12) | np.arange(_SIDE * _SIDE, dtype="<u2")
     ds.Rows = ds.Columns = _SIDE
     ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11

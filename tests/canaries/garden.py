@@ -1,14 +1,15 @@
 """Everything that is planted: which instance carries which channels, and where its file lies.
 
-    every SOP Class   × what nobody knows / what the header knows, in every attribute of its IOD
-    chosen families   × all channels together
-    one CT            × each channel alone, so that one that is refused hides no other
+every SOP Class   x what nobody knows / what the header knows, in every attribute of its IOD
+chosen families   x all channels together
+one CT            x each channel alone, so that one that is refused hides no other
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -17,8 +18,8 @@ from policies.loader import load_library
 from policies.standard.beyond import risks
 from tests.canaries.attributes import Known, Unknown
 from tests.canaries.canary import Canary, Mint
-from tests.canaries.character_sets import CHARACTER_SETS
 from tests.canaries.channels import CHANNELS, every_attribute
+from tests.canaries.character_sets import CHARACTER_SETS
 from tests.canaries.content import REPORTS
 from tests.canaries.families import a_plain_instance, an_instance, family_of, sop_classes
 from tests.canaries.frames import FRAMES
@@ -59,8 +60,18 @@ CHOSEN = {
     "PDF": "1.2.840.10008.5.1.4.1.1.104.1",
     "RWV": "1.2.840.10008.5.1.4.1.1.67",
 }
-_SLICES = ((0x00080000, 0x00100000), (0x00100000, 0x00180000), (0x00180000, 0x00200000), (0x00200000, 0x00400000),
-           (0x00400000, 0x00700000), (0x00700000, 0x04000000), (0x04000000, 0x30040000), (0x30040000, 0x7FE00000))  # fmt: skip
+_BORDERS = (
+    0x00080000,
+    0x00100000,
+    0x00180000,
+    0x00200000,
+    0x00400000,
+    0x00700000,
+    0x04000000,
+    0x30040000,
+    0x7FE00000,
+)
+"""Where the dictionary is cut, so that no instance holds more of it than one could."""
 
 
 class Garden:
@@ -96,6 +107,12 @@ class Garden:
                 ds.StudyInstanceUID, ds.SeriesInstanceUID = self.mint.uid(), self.mint.uid()
                 yield self.kept(written(ds), family_of(uid), [*known.planted, *patient.canaries()], at_risk)
 
+    def bounded(self) -> list[Planted]:
+        """Plant what a short run takes: every channel, some SOP Classes."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [*self.families(), *self.together(), *self.alone(), *self.reports()]
+
     def together(self) -> Iterator[Planted]:
         """Chosen families with all channels of a data set at once."""
         for uid in list(CHOSEN.values())[:: self._every]:
@@ -125,7 +142,7 @@ class Garden:
     def dictionary(self) -> Iterator[Planted]:
         """Every attribute of the dictionary at the top level, a part of them in each instance."""
         for uid in [CT, CHOSEN["COMPREHENSIVE SR"], CHOSEN["SEG"], CHOSEN["RTSTRUCT"]][:: self._every]:
-            for first, last in _SLICES:
+            for first, last in pairwise(_BORDERS):
                 ds = self._plain(uid)
                 planted = every_attribute(first, last)(ds, self.mint)
                 yield self.kept(written(ds), family_of(uid), planted)

@@ -1,7 +1,8 @@
 """What the header says of one patient, in the forms in which it turns up elsewhere.
 
-The patient's name, numbers, birth date, address and telephone stand in their attributes, as every header gives them. Wherever
-else they stand, in whatever case, order, punctuation or spelling, they must be gone after stage 1.
+The patient's name, numbers, birth date, address and telephone stand in their attributes, as every header gives
+them. Wherever else they stand, in whatever case, order, punctuation or spelling, they must be gone after stage
+1.
 """
 
 from __future__ import annotations
@@ -43,10 +44,13 @@ class KnownPatient:
         """What must not be found in any form: the words themselves, and the forms of numbers and dates."""
         words = (self.family, self.given, self.physician, self.street)
         found = [
-            Canary("known: name", word, Kind.WORD, Until.STAGE_1, "the header and elsewhere") for word in words
+            Canary("known: name", word, Kind.WORD, Until.STAGE_1, "the header and elsewhere")
+            for word in words
         ]
         for channel, forms in self._texts().items():
-            found += [Canary(channel, form, Kind.TEXT, Until.STAGE_1, "the header and elsewhere") for form in forms]
+            found += [
+                Canary(channel, form, Kind.TEXT, Until.STAGE_1, "the header and elsewhere") for form in forms
+            ]
         return found
 
     def forms(self, vr: str) -> list[tuple[str, str]]:
@@ -78,7 +82,13 @@ class KnownPatient:
             "known: identifier without punctuation": [bare, bare.lower()],
             "known: telephone": [self.phone, digits],
             "known: birth date": [
-                *(f"{born:%Y%m%d}", f"{born:%d.%m.%Y}", f"{born:%Y-%m-%d}", f"{born:%m/%d/%Y}", f"{born:%d/%m/%Y}"),
+                *(
+                    f"{born:%Y%m%d}",
+                    f"{born:%d.%m.%Y}",
+                    f"{born:%Y-%m-%d}",
+                    f"{born:%m/%d/%Y}",
+                    f"{born:%d/%m/%Y}",
+                ),
                 *(f"{born.day} {born:%B %Y}", f"{born:%d-%b-%Y}", f"{born:%b} {born.day}, {born:%Y}"),
                 *(f"{born.day}.{born.month}.{born:%Y}", f"{born:%d%m%Y}"),
             ],

@@ -9,13 +9,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from tests.canaries.utility import Pair
+from tests.canaries.utility import NewError, Pair
 
 _VALUE = re.compile(r"(?<=[=e] )<[^/].*?>(?= |$)|\[\d+\]|0x[0-9a-fA-F]+")
 _UNREAD = ("Information Object Not found", "Dicom dataset read failed")
@@ -24,21 +23,15 @@ EXCEPTIONS: dict[str, str] = {}
 """Errors that a result may have and its source lacked, each with the reason. It is empty, and stays so if it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewError:
-    """An error of a result that its source lacked; values are taken out."""
-
-    file: str
-    error: str
-
-
 def available() -> bool:
     """Whether dciodvfy is installed."""
     return shutil.which("dciodvfy") is not None
 
 
 def new_errors(pairs: Sequence[Pair]) -> tuple[list[NewError], int]:
-    """Ask dciodvfy about every source and result; return what is new, and how many sources it could not judge itself."""
+    """Ask dciodvfy about every source and result; return what is new, and how many sources it could not judge
+    itself.
+    """
     with ThreadPoolExecutor(2) as pool:
         judged = list(pool.map(_of_pair, pairs))
     return [error for found in judged for error in found or ()], judged.count(None)
@@ -55,7 +48,9 @@ def _of_pair(pair: Pair) -> list[NewError] | None:
 
 def _errors(path: Path) -> Counter[str]:
     with tempfile.TemporaryDirectory() as folder:
-        said = subprocess.run(["dciodvfy", "-new", _inflated(path, Path(folder))], capture_output=True, check=False)
+        said = subprocess.run(
+            ["dciodvfy", "-new", _inflated(path, Path(folder))], capture_output=True, check=False
+        )
     lines = (said.stderr + said.stdout).decode(errors="replace").splitlines()
     return Counter(_VALUE.sub("…", line) for line in lines if line.startswith("Error"))
 

@@ -1,4 +1,6 @@
-"""The policies that canaries go through: the shipped ones, and test policies that let as much stay as each option allows."""
+"""The policies that canaries go through: the shipped ones, and test policies that let as much stay as each option
+allows.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,11 @@ def shipped(stage: Stage) -> list[Policy]:
     return [policy for policy in map(load_library, library()) if policy.stage == stage]
 
 
+def of_stage_two() -> list[Policy]:
+    """Return every policy of stage 2 that canaries go through."""
+    return [*shipped(Stage.ANONYMIZE), *retaining()[0]]
+
+
 def accepting(policy: Policy) -> Policy:
     """Return the same policy with every risk accepted, so that no SOP Class is held by its kind."""
     risks = tuple(AcceptedRisk(risk=risk, reason=_WHY) for risk in Risk)
@@ -24,7 +31,9 @@ def accepting(policy: Policy) -> Policy:
 
 
 def retaining() -> tuple[list[Policy], list[str]]:
-    """Return a policy for each option alone and for all that go together, and the names of options that cannot be chosen."""
+    """Return a policy for each option alone and for all that go together, and the names of options that cannot be
+    chosen.
+    """
     possible, impossible = [], []
     for option in Option:
         try:

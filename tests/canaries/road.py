@@ -1,12 +1,13 @@
 """Carries planted files through one stage or two, by the engine alone, and looks at everything that came out.
 
-A file that is held or refused has not passed: its canaries prove nothing, and are counted apart. What an exception says is
-searched as well.
+A file that is held or refused has not passed: its canaries prove nothing, and are counted apart. What an
+exception says is searched as well.
 """
 
 from __future__ import annotations
 
 import io
+import multiprocessing
 import shutil
 import traceback
 from collections import Counter, defaultdict
@@ -20,7 +21,7 @@ from policies.model import Policy, Stage
 from policies.pseudonyms import Identifier
 from tests.canaries.canary import Canary, Until
 from tests.canaries.expectations import content_must_be_gone, must_be_gone
-from tests.canaries.policies import accepting, retaining, shipped
+from tests.canaries.policies import accepting, shipped
 from tests.canaries.search import Found, Search
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
 
@@ -51,24 +52,46 @@ class Survivor:
     planted_in: str
 
 
-def carried(planted: Sequence[Planted], out: Path, *, keep: bool = False) -> Tally:
-    """Carry everything through stage 1 as shipped, and from there through every policy of stage 2."""
+def carried(planted: Sequence[Planted], out: Path, *, seconds: Sequence[Policy], workers: int = 1) -> Tally:
+    """Carry everything through stage 1 as shipped, and from there through every policy of ``seconds``."""
     tally = Tally()
     for file in planted:
         tally.planted.update(canary.channel for canary in file.canaries)
-    retaining_ones, _ = retaining()
+    if workers == 1:
+        tally.add(_through_all(planted, out, seconds))
+        return tally
+    # Forked children see the same canaries; only places in the list go to them, so that identities stay.
+    global _WORK
+    _WORK = (planted, out, seconds)
+    size = max(1, -(-len(planted) // (4 * workers)))
+    starts = range(0, len(planted), size)
+    with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
+        for part in pool.imap_unordered(_part, [(start, start + size) for start in starts]):
+            tally.add(part)
+    return tally
+
+
+_WORK: tuple[Sequence[Planted], Path, Sequence[Policy]] = ((), Path(), ())
+
+
+def _part(place: tuple[int, int]) -> Tally:
+    planted, out, seconds = _WORK
+    return _through_all(planted[slice(*place)], out / f"{place[0]}", seconds)
+
+
+def _through_all(planted: Sequence[Planted], out: Path, seconds: Sequence[Policy]) -> Tally:
+    tally = Tally()
     firsts = [policy for one in shipped(Stage.PSEUDONYMIZE) for policy in (one, accepting(one))]
     for number, first in enumerate(firsts):
         # The policy that accepts every risk needs to carry only what the shipped one holds by its kind.
         chosen = planted if not first.accept else [file for file in planted if file.at_risk]
         passed, of_first = carry(chosen, out / f"{number}", first)
         tally.add(of_first)
-        seconds = [*shipped(Stage.ANONYMIZE), *retaining_ones]
         for place, second in enumerate(seconds):
             folder = out / f"{number}-{place}"
             tally.add(carry(passed, folder, accepting(second) if first.accept else second, [first])[1])
-            if not keep:
-                shutil.rmtree(folder)
+            shutil.rmtree(folder)
+        shutil.rmtree(out / f"{number}")
     return tally
 
 
@@ -80,8 +103,8 @@ def _sets() -> dict[str, set[int]]:
 class Tally:
     """What was planted, what passed, what survived, and why something did not pass.
 
-    ``planted`` and ``passed`` count canaries once, however many policies they went through; ``searched`` counts each search
-    for one of them.
+    ``planted`` and ``passed`` count canaries once, however many policies they went through; ``searched``
+    counts each search for one of them.
     """
 
     planted: Counter[str] = field(default_factory=Counter)
@@ -114,7 +137,11 @@ class Tally:
 
 
 def carry(
-    planted: Iterable[Planted], out: Path, policy: Policy, before: Sequence[Policy] = (), trial: Mapping[str, str] | None = None
+    planted: Iterable[Planted],
+    out: Path,
+    policy: Policy,
+    before: Sequence[Policy] = (),
+    trial: Mapping[str, str] | None = None,
 ) -> tuple[list[Planted], Tally]:
     """Carry files through the stage of ``policy``; ``before`` are the stages that they went through already."""
     out.mkdir(parents=True, exist_ok=True)
@@ -124,7 +151,9 @@ def carry(
         target = out / f"{number:06d}.dcm"
         said = _written(engine, file, target, tally, label)
         if said:
-            _look(said.encode(errors="surrogateescape"), file, label, [*before, policy], tally, "exception text")
+            _look(
+                said.encode(errors="surrogateescape"), file, label, [*before, policy], tally, "exception text"
+            )
             continue
         tally.instances["passed"] += 1
         for canary in file.canaries:
@@ -158,7 +187,9 @@ def _everything_said(raised: Exception) -> str:
     return f"{raised} {raised!r} {vars(raised)!r}\n{text.getvalue()}"
 
 
-def _look(data: bytes, file: Planted, label: str, policies: Sequence[Policy], tally: Tally, channel: str) -> None:
+def _look(
+    data: bytes, file: Planted, label: str, policies: Sequence[Policy], tally: Tally, channel: str
+) -> None:
     sought = [canary for canary in file.canaries if channel or gone(canary, policies)]
     tally.searched.update(canary.channel for canary in sought)
     for found in Search(sought).everywhere(data):

@@ -1,7 +1,8 @@
 """Looks for canaries in bytes, in every form in which they could have got there.
 
-As they stand in any case, in UTF-16 and UTF-32, percent-encoded, as hexadecimal digits, in base 64, escaped (``\\x41``,
-``\\u0041``), and inside deflated streams. A remainder of a word (its mark and three letters more) counts as well.
+As they stand in any case, in UTF-16 and UTF-32, percent-encoded, as hexadecimal digits, in base 64, escaped
+(``\\x41``, ``\\u0041``), and inside deflated streams. A remainder of a word (its mark and three letters more)
+counts as well.
 """
 
 from __future__ import annotations
@@ -109,7 +110,10 @@ def _forms(data: bytes) -> Iterator[tuple[str, bytes]]:
         if runs:
             yield name, b"\n".join(runs)
     if b"%" in data:
-        yield "percent", b"\n".join(urllib.parse.unquote_to_bytes(run) for run in _PERCENT.findall(data)).lower()
+        yield (
+            "percent",
+            b"\n".join(urllib.parse.unquote_to_bytes(run) for run in _PERCENT.findall(data)).lower(),
+        )
     if b"\\" in data:
         yield "escaped", b"\n".join(_unescaped(run) for run in _ESCAPED.findall(data)).lower()
     yield "base64", b"\n".join(_from_base64(data)).lower()

@@ -1,8 +1,10 @@
-"""The real thing: a site with its own key server, both stages by the command line, media, associations, records, custody.
+"""The real thing: a site with its own key server, both stages by the command line, media, associations, records,
+custody.
 
-``tce demo --from`` walks the whole road over planted files, in folders and under names that are canaries, malformed ones among
-them. Then everything that lies in its folder, and everything it said, is searched; of the key server only its sealed storage is
-left out. A second site runs the strict policy, with wrong arguments, and is searched alike.
+``tce demo --from`` walks the whole road over planted files, in folders and under names that are canaries,
+malformed ones among them. Then everything that lies in its folder, and everything it said, is searched; of the
+key server only its sealed storage is left out. A second site runs the strict policy, with wrong arguments, and
+is searched alike.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def walk(planted: Sequence[Planted], root: Path, mint: Mint) -> Tally:
     legal = [file for file in planted if not any(canary.channel == _ILLEGAL for canary in file.canaries)]
     identified, named = _laid_out(legal, root / "identified", mint)
     everything, further = _laid_out(planted, root / "everything", mint)
-    first, strict, trial = (load_library(name) for name in ("pseudonymization", "basic", "longitudinal-trial"))
+    first, strict, trial = (
+        load_library(name) for name in ("pseudonymization", "basic", "longitudinal-trial")
+    )
     demo = root / "demo"
     said = _tce(["demo", str(demo), "--from", str(identified)])
     tally.instances[f"demo ended with status {said.returncode}"] += 1
@@ -114,11 +118,31 @@ def _by_the_command_line(identified: Path, root: Path, canaries: list[Canary], t
         ("policy", "new", "strict", "--like", "basic"),
         ("--as", "carla", "policy", "submit", "strict"),
         ("--as", "ann", "policy", "approve", "strict"),
-        ("case", "new", "c1", "--title", "T", "--purpose", "P", "--stage2", "strict", "--receiver", "R@127.0.0.1:11999"),
+        (
+            "case",
+            "new",
+            "c1",
+            "--title",
+            "T",
+            "--purpose",
+            "P",
+            "--stage2",
+            "strict",
+            "--receiver",
+            "R@127.0.0.1:11999",
+        ),
         ("--as", "carla", "case", "submit", "c1"),
         ("--as", "ann", "case", "approve", "c1"),
         ("--verbose", "pseudonymize", str(identified), "--case", "c1", "--out", str(root / "pseudonymized")),
-        ("--verbose", "anonymize", str(root / "pseudonymized"), "--case", "c1", "--out", str(root / "anonymized")),
+        (
+            "--verbose",
+            "anonymize",
+            str(root / "pseudonymized"),
+            "--case",
+            "c1",
+            "--out",
+            str(root / "anonymized"),
+        ),
         ("media", "write", _FIT, "--out", str(root / "medium"), "--case", "c1"),
         ("media", "check", str(root / "medium"), "--json"),
         ("--verbose", "pseudonymize", str(identified), "--case", name, "--out", str(root / "x")),
@@ -131,7 +155,9 @@ def _by_the_command_line(identified: Path, root: Path, canaries: list[Canary], t
     )
     try:
         for step in steps:
-            arguments = [fit for part in step for fit in (_fit(root / "anonymized") if part == _FIT else [part])]
+            arguments = [
+                fit for part in step for fit in (_fit(root / "anonymized") if part == _FIT else [part])
+            ]
             said = _tce(["--home", str(home), *arguments])
             tally.instances[f"command ended with status {said.returncode}"] += 1
             own = set(step) | {part for argument in step for part in argument.split("/")}
@@ -145,7 +171,11 @@ def _by_the_command_line(identified: Path, root: Path, canaries: list[Canary], t
 def _fit(folder: Path) -> list[str]:
     """The instances that every medium takes: those that are not compressed."""
     plain = (b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2.1\0")
-    return [str(path) for path in sorted(folder.rglob("*.dcm")) if any(uid in path.read_bytes()[:1024] for uid in plain)]
+    return [
+        str(path)
+        for path in sorted(folder.rglob("*.dcm"))
+        if any(uid in path.read_bytes()[:1024] for uid in plain)
+    ]
 
 
 def _without_paths(said: str, identified: Path) -> str:
@@ -155,7 +185,9 @@ def _without_paths(said: str, identified: Path) -> str:
 
 
 def _tce(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("TCE_", "VAULT_", "BAO_"))}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("TCE_", "VAULT_", "BAO_"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "tce", *arguments],
         capture_output=True,
@@ -199,7 +231,9 @@ def _note(channel: str, where: str, search: Search, data: bytes, name: str, tall
     for found in search.everywhere(data, name):
         canary = found.canary
         planted = f"{canary.channel}: {canary.where}"
-        tally.survivors.append(Survivor(channel, f"{where}: {planted}", "site", channel, found.form, str(canary.value)))
+        tally.survivors.append(
+            Survivor(channel, f"{where}: {planted}", "site", channel, found.form, str(canary.value))
+        )
 
 
 def _files(folder: Path) -> Iterator[Path]:

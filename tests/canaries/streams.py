@@ -19,7 +19,25 @@ from tests.canaries.canary import Canary, Kind, Mint, Until
 
 Stream = Callable[[Dataset, Mint], tuple[bytes, list[Canary]]]
 
-_SHORT = ("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST")
+_SHORT = (
+    "AE",
+    "AS",
+    "AT",
+    "CS",
+    "DA",
+    "DS",
+    "DT",
+    "FD",
+    "FL",
+    "IS",
+    "LO",
+    "LT",
+    "PN",
+    "SH",
+    "SL",
+    "SS",
+    "ST",
+)
 
 
 def written(ds: Dataset) -> bytes:
@@ -111,7 +129,10 @@ def duplicates(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
 
 def out_of_order(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
     """Names of the patient behind everything else."""
-    planted = [_word(mint, "elements out of order", "PatientName"), _word(mint, "elements out of order", "StudyComments")]
+    planted = [
+        _word(mint, "elements out of order", "PatientName"),
+        _word(mint, "elements out of order", "StudyComments"),
+    ]
     behind = element(0x00101001, "PN", _octets(planted[0])) + element(0x00324000, "LT", _octets(planted[1]))
     return written(ds) + behind, planted
 
@@ -155,7 +176,11 @@ def un_sequences(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
         name = _octets(word)
         inner = struct.pack("<HHI", 0x0010, 0x0010, len(name)) + name
         if undefined:
-            item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + inner + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+            item = (
+                struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+                + inner
+                + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+            )
             value = item + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
             undefined_head = struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"UN", 0, 0xFFFFFFFF)
             parts.append((tag, undefined_head + value))
@@ -177,15 +202,26 @@ def names_in_other_vrs(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
         *((0x00100010, "DS"), (0x00080090, "OB"), (0x00101010, "LO"), (0x00180050, "LO"), (0x00180060, "PN")),
         *((0x00280030, "UT"), (0x00200013, "ST"), (0x00080008, "LO"), (0x00200052, "LO"), (0x00280010, "SH")),
     ):
-        word = _word(mint, "another VR than the dictionary's", f"({tag >> 16:04X},{tag & 0xFFFF:04X}) as {vr}", Until.STAGE_2)
+        word = _word(
+            mint,
+            "another VR than the dictionary's",
+            f"({tag >> 16:04X},{tag & 0xFFFF:04X}) as {vr}",
+            Until.STAGE_2,
+        )
         parts.append((tag, element(tag, vr, _octets(word))))
         planted.append(word)
     return inserted(ds, parts), planted
 
 
 def _names_of(ds: Dataset, mint: Mint, channel: str) -> list[Canary]:
-    name, text, operator = (_word(mint, channel, what) for what in ("PatientName", "StudyDescription", "OperatorsName"))
-    ds.PatientName, ds.StudyDescription, ds.OperatorsName = f"{name.value}^Ann", str(text.value), str(operator.value)
+    name, text, operator = (
+        _word(mint, channel, what) for what in ("PatientName", "StudyDescription", "OperatorsName")
+    )
+    ds.PatientName, ds.StudyDescription, ds.OperatorsName = (
+        f"{name.value}^Ann",
+        str(text.value),
+        str(operator.value),
+    )
     return [name, text, operator]
 
 

@@ -1,7 +1,8 @@
 """How much of what an analysis needs is unchanged after de-identification, and whether references still resolve.
 
-Real files go through a policy; each needed attribute of a source, at every depth, is compared with the one at the same place of the
-result. What lies in a sequence that Table E.1-1 removes whole is not counted: the standard leaves no choice there.
+Real files go through a policy; each needed attribute of a source, at every depth, is compared with the one at
+the same place of the result. What lies in a sequence that Table E.1-1 removes whole is not counted: the
+standard leaves no choice there.
 """
 
 from __future__ import annotations
@@ -82,6 +83,43 @@ class Pair:
     result: Path
 
 
+@dataclass(frozen=True, slots=True)
+class NewError:
+    """An IOD error of a result that its source lacked; values are taken out."""
+
+    file: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was measured under one policy. ``unjudged`` counts sources in which dciodvfy sees no instance."""
+
+    policy: str
+    utility: Utility
+    new_errors: Sequence[NewError]
+    unjudged: int
+
+    def facts(self) -> dict[str, object]:
+        """Return it as data for programs."""
+        found = self.utility
+        return {
+            "policy": self.policy,
+            "instances": found.passed,
+            "not_passed": dict(found.not_passed),
+            "needed": dict(found.needed),
+            "unchanged": dict(found.same),
+            "share": found.share,
+            "naming_the_patient": dict(found.naming),
+            "lost": {f"{group}: {where}": count for (group, where), count in found.lost.items()},
+            "references": dict(found.references),
+            "references_resolving": dict(found.resolving),
+            "dangling": dict(found.dangling),
+            "new_errors": [[one.file, one.error] for one in self.new_errors],
+            "unjudged": self.unjudged,
+        }
+
+
 def carry_plainly(sources: Sequence[Path], out: Path, policy: Policy) -> tuple[list[Pair], Counter[str]]:
     """Carry files as they are; return what passed, and why the rest did not."""
     out.mkdir(parents=True, exist_ok=True)
@@ -114,7 +152,12 @@ def measured(pairs: Sequence[Pair], policy: Policy, reasons: Counter[str]) -> Ut
 
 
 def _compare(
-    source: Dataset, result: Dataset | None, path: tuple[int, ...], policy: Policy, utility: Utility, name: str,
+    source: Dataset,
+    result: Dataset | None,
+    path: tuple[int, ...],
+    policy: Policy,
+    utility: Utility,
+    name: str,
     named: frozenset[str],
 ) -> None:
     for element in _readable(source):
@@ -128,11 +171,17 @@ def _compare(
                 continue
             items = result.get(element.tag).value if result is not None and element.tag in result else []
             for place, item in enumerate(element.value or []):
-                _compare(item, items[place] if place < len(items) else None, here, policy, utility, name, named)
+                _compare(
+                    item, items[place] if place < len(items) else None, here, policy, utility, name, named
+                )
         elif tag in NEEDED and not element.is_empty:
             group = NEEDED[tag]
             utility.needed[group] += 1
-            if result is not None and element.tag in result and _same(element.value, result[element.tag].value):
+            if (
+                result is not None
+                and element.tag in result
+                and _same(element.value, result[element.tag].value)
+            ):
                 utility.same[group] += 1
             elif _words(str(element.value)) & named:
                 # What names the patient is no measurement: it has to go, and is counted apart.
@@ -145,7 +194,9 @@ def _compare(
 
 def _names_in(ds: Dataset) -> frozenset[str]:
     """The words of every name in a header, and of the patient's numbers."""
-    values = [str(ds.get(keyword, "")) for keyword in ("PatientID", "OtherPatientIDs", "StudyID", "AccessionNumber")]
+    values = [
+        str(ds.get(keyword, "")) for keyword in ("PatientID", "OtherPatientIDs", "StudyID", "AccessionNumber")
+    ]
     values += [str(element.value) for element in _readable(ds) if element.VR == "PN"]
     return frozenset().union(*map(_words, values))
 
@@ -155,7 +206,9 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _compare_content(source: Dataset, result: Dataset, policy: Policy, utility: Utility, name: str) -> None:
-    """Compare content trees: items may go by Table E.3.4-1, so the measurements and findings are compared as a whole."""
+    """Compare content trees: items may go by Table E.3.4-1, so the measurements and findings are compared as a
+    whole.
+    """
     before, after = Counter(_told_by(source, policy)), Counter(_told_by(result, policy))
     utility.needed["measurements"] += before.total()
     utility.same["measurements"] += (before & after).total()
@@ -184,7 +237,11 @@ def _told_by(ds: Dataset, policy: Policy) -> Iterator[tuple[str, tuple[str, ...]
         elif value_type == "CODE":
             yield value_type, concept, _coded(item.get("ConceptCodeSequence"))
         elif value_type in ("SCOORD", "SCOORD3D", "TCOORD"):
-            yield value_type, concept, (str(item.get("GraphicData", "")), str(item.get("ReferencedTimeOffsets", "")))
+            yield (
+                value_type,
+                concept,
+                (str(item.get("GraphicData", "")), str(item.get("ReferencedTimeOffsets", ""))),
+            )
         yield from _told_by(item, policy)
 
 
@@ -202,7 +259,7 @@ def _readable(ds: Dataset) -> Iterator[pydicom.DataElement]:
     for tag in sorted(ds.keys()):
         try:
             yield ds[tag]
-        except Exception:  # noqa: S112 - a value that pydicom cannot read cannot be compared
+        except Exception:
             continue
 
 
@@ -223,7 +280,9 @@ class References:
         self._walk(ds, (), found, policy)
         self.made.append(found)
 
-    def _walk(self, ds: Dataset, path: tuple[int, ...], found: dict[str, list[tuple[str, str]]], policy: Policy) -> None:
+    def _walk(
+        self, ds: Dataset, path: tuple[int, ...], found: dict[str, list[tuple[str, str]]], policy: Policy
+    ) -> None:
         for element in _readable(ds):
             tag = int(element.tag)
             if element.VR == "SQ" and not (tag >> 16 & 1 or wipes(tag, policy.options)):
@@ -245,4 +304,3 @@ def _follow(before: References, after: References, utility: Utility) -> None:
             utility.resolving.update(kept)
             if kept.total() < len(resolving):
                 utility.dangling[place] += len(resolving) - kept.total()
-
