@@ -35,7 +35,7 @@ from policies.rules import Rules
 from policies.scan import scan
 from policies.source import FileSource, MemorySource, Source
 from policies.standard.beyond import BURNED_IN_RISKS, Risk, opaque_syntaxes, risks
-from policies.standard.tables import attribute_type, is_known_sop_class
+from policies.standard.tables import attribute_type, iod_of, is_known_sop_class
 from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
 from policies.writing import Part, looked_at, write_file
 
@@ -402,8 +402,9 @@ def _held(risk: Risk) -> Held:
 
 @cache
 def _needs_study(sop_class_uid: str) -> bool:
+    # A palette, a hanging protocol or an implant template belongs to no study; of a retired class nobody can say.
     use = attribute_type(sop_class_uid, (0x0020000D,))
-    return use is None or use.type == "1"
+    return iod_of(sop_class_uid) is None if use is None else use.type == "1"
 
 
 def _instead(copy: Copy, draft: Draft, facts: Facts) -> tuple[Part, ...]:

@@ -52,6 +52,7 @@ from policies.profile import Action, compound
 from policies.pseudonyms import Kind
 from policies.rules import STRUCTURAL_UIDS, Rules
 from policies.scan import Memory
+from policies.standard.beyond import directory_keys
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content
 from policies.subject import IDENTIFYING, NAMES
@@ -61,6 +62,7 @@ _tag = struct.Struct("<HH").unpack_from
 
 TEXT_VRS = frozenset({b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"})
 BULK_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"})
+_NUMBERS = frozenset({b"FD", b"FL", b"SL", b"SS", b"SV", b"UL", b"US", b"UV"})
 SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
 
 TEXT_VALUE = 0x0040A160
@@ -141,6 +143,10 @@ class Plan:
         return Plan(
             self.rules, self.sop_class_uid, explicit=False, marked=self.marked, suspicious=self.suspicious
         )
+
+    def is_directory_key(self, tag: int) -> bool:
+        """Say whether a medium needs a value of this attribute though the IOD does not (PS3.3 annex F)."""
+        return (self.sop_class_uid, tag) in directory_keys()
 
     def use(self, path: tuple[int, ...]) -> AttributeUse | None:
         """Return how the IOD uses the attribute at ``path``."""
@@ -274,6 +280,8 @@ class LevelTable:
     def _by_action(self, tag: int, vr: bytes) -> Entry:
         path = (*self.path, tag)
         action = compound(self.plan.rules.code(tag, vr), self.plan.use(path))
+        if action in (Action.X, Action.Z) and not self.path and self.plan.is_directory_key(tag):
+            action = Action.D
         override = self.plan.rules.overrides.get(tag)
         if override is not None and override.value is not None:
             return Entry(tag, CHANGE, Constant(vr, override.value.encode("ascii")))
@@ -448,24 +456,9 @@ def _compatible(file_vr: bytes, legal: tuple[bytes, ...]) -> bool:
     """Say whether a value of the file's VR may be what the dictionary says; text in a number's place may not."""
     if not file_vr or file_vr == b"UN" or file_vr in legal:
         return True
-    binary = {
-        b"OB",
-        b"OW",
-        b"OF",
-        b"OD",
-        b"OL",
-        b"OV",
-        b"US",
-        b"SS",
-        b"UL",
-        b"SL",
-        b"FL",
-        b"FD",
-        b"AT",
-        b"UV",
-        b"SV",
-    }
     text = TEXT_VRS | {b"CS"}
-    if legal[0] in binary:
-        return file_vr in binary
+    if legal[0] in BULK_VRS or legal[0] in _NUMBERS or legal[0] == b"AT":
+        return file_vr in BULK_VRS or file_vr in _NUMBERS or file_vr == b"AT"
+    if legal[0] in (b"DS", b"IS"):
+        return file_vr in (b"DS", b"IS") or file_vr in _NUMBERS
     return legal[0] in text and file_vr in text

@@ -7,7 +7,7 @@ The first that speaks decides. Nothing here depends on a SOP Class; :mod:`polici
 
 from __future__ import annotations
 
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_has_tag, keyword_for_tag, repeater_has_tag
 
 from policies.generalize import Bands
 from policies.model import Dates, Policy
@@ -71,9 +71,9 @@ class Rules:
         override = self.overrides.get(tag)
         if override is not None:
             return str(override.action)
-        if tag >> 24 in (0x50, 0x60, 0x7F) and tag >> 16 != 0x7FE0:
-            # Nobody can say what an overlay's bitmap shows, or a retired curve says, which may be a recorded voice, or
-            # retired variable pixel data: the whole group goes (PS3.3 C.9.2, C.10.2).
+        if repeater_has_tag(tag) and not dictionary_has_tag(tag):
+            # Nobody can say what an overlay's bitmap shows, or a retired curve says, which may be a recorded voice: the
+            # whole group goes (PS3.3 C.9.2, C.10.2). All other repeating groups are retired too; Pixel Data is none.
             return "X"
         code = resolve(tag, self.options) or resolve_beyond(tag, self.options) or self._by_vr(tag, vr)
         # References to images stay, with new UIDs, wherever the table would let them go as well (X/Z/U*): UIDs are

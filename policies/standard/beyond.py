@@ -138,3 +138,9 @@ def body_words() -> tuple[BodyWord, ...]:
 def never_kept() -> dict[str, str]:
     """Return the attributes that no policy may keep or clean, by keyword, each with the reason."""
     return {line["keyword"]: line["why"] for line in read_csv("never_kept.csv")}
+
+
+@cache
+def directory_keys() -> frozenset[tuple[str, int]]:
+    """Return SOP Class and attribute where a directory record wants a value that the IOD does not (PS3.3 annex F)."""
+    return frozenset((line["sop_class_uid"], tag_of(line["tag"])) for line in read_csv("directory_keys.csv"))

@@ -368,7 +368,8 @@ def test_what_cannot_be_chosen_together_contradicts() -> None:
 
 @pytest.mark.parametrize("option", [None, *OPTIONS])
 def test_rows_that_cover_whole_groups(option: Option | None, folder: Path) -> None:
-    """Curves, overlays and private attributes go under every option, because nobody can say what they show."""
+    """Curves, overlays, private attributes and what else is retired in groups go under every option, because nobody
+    can say what they show; pixel data, whose tag was one of those, stay."""
     ds = an_instance(NO_IOD)
     ds.add_new(0x50000010, "US", 3)
     ds.add_new(0x501E3000, "OW", b"ZZ")
@@ -376,6 +377,10 @@ def test_rows_that_cover_whole_groups(option: Option | None, folder: Path) -> No
     ds.add_new(0x601E4000, "LT", "chest Zzyxword")
     ds.add_new(0x60FE0010, "US", 8)
     ds.private_block(0x0009, "NOBODY", create=True).add_new(1, "LO", "chest")
+    ds.add_new(0x7F000010, "OW", b"ZZ")
+    ds.add_new(0x00203101, "CS", "ZZ")
+    ds.PixelData = b"\0\0"
+    ds["PixelData"].VR = "OW"
     item = Dataset()
     item.CodeValue = "T-1"
     item.add_new(0x50000010, "US", 3)
@@ -390,6 +395,8 @@ def test_rows_that_cover_whole_groups(option: Option | None, folder: Path) -> No
         engine.write(draft, CountedPseudonyms(SHIFT).resolve([draft.subject]), out)
     tags = [int(element.tag) for element in pydicom.dcmread(out).iterall()]
     assert not [tag for tag in tags if tag >> 24 in (0x50, 0x60) or tag >> 16 & 1]
+    assert [tag for tag in tags if tag >> 24 == 0x7F] == [0x7FE00010]
+    assert 0x00203101 not in tags
 
 
 def test_rows_outside_of_data_sets_go(folder: Path) -> None:

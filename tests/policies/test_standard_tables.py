@@ -19,6 +19,7 @@ from policies.standard.beyond import (
     beyond,
     body_words,
     conversion_types,
+    directory_keys,
     never_kept,
     opaque_syntaxes,
     risks,
@@ -234,6 +235,15 @@ def test_what_is_never_kept_is_known_to_the_dictionary() -> None:
     assert all(attribute_named(keyword).keyword == keyword for keyword in never_kept())
 
 
+def test_keys_of_directories_are_what_an_iod_leaves_optional() -> None:
+    """A key is listed only where the attribute's own Type does not already demand a value."""
+    assert directory_keys()
+    for sop_class_uid, tag in directory_keys():
+        use = tables.attribute_type(sop_class_uid, (tag,))
+        assert tables.iod_of(sop_class_uid) is not None
+        assert use is None or use.type != "1"
+
+
 def test_the_tables_are_complete_in_the_package() -> None:
     """Each line of a published table is one row; none is lost to a key used twice."""
     folder = Path(tables.__file__).parent
@@ -244,6 +254,7 @@ def test_the_tables_are_complete_in_the_package() -> None:
         ("beyond_the_table.csv", len(beyond())),
         ("risks.csv", len(risks())),
         ("never_kept.csv", len(never_kept())),
+        ("directory_keys.csv", len(directory_keys())),
         ("screen_types.csv", len(screen_types())),
         ("conversion_types.csv", len(conversion_types())),
         ("opaque_transfer_syntaxes.csv", len(opaque_syntaxes())),
