@@ -379,7 +379,7 @@ def test_rows_that_cover_whole_groups(option: Option | None, folder: Path) -> No
     ds.private_block(0x0009, "NOBODY", create=True).add_new(1, "LO", "chest")
     ds.add_new(0x7F000010, "OW", b"ZZ")
     ds.add_new(0x00203101, "CS", "ZZ")
-    ds.PixelData = b"\0\0"
+    ds.PixelData = b""
     ds["PixelData"].VR = "OW"
     item = Dataset()
     item.CodeValue = "T-1"
