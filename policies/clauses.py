@@ -50,6 +50,8 @@ def _odd(group: int) -> int:
 Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Word = Annotated[str, Field(max_length=64), AfterValidator(_one_line)]
 Reason = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
+EventType = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9_ ]*$", max_length=16)]
+"""Longitudinal Temporal Event Type (0012,0053), a CS; the standard defines ENROLLMENT and BASELINE."""
 
 
 class Clause(BaseModel):

@@ -30,7 +30,7 @@ _OPTIONS = {
     Option.CLEAN_STRUCTURED_CONTENT: "structured reports and manifests stay, cleaned item by item",
     Option.CLEAN_DESCRIPTORS: "descriptions and comments stay as far as their words are known to be safe",
     Option.RETAIN_LONGITUDINAL_FULL_DATES: "dates and times stay as they are",
-    Option.RETAIN_LONGITUDINAL_MODIFIED_DATES: "dates are shifted; intervals within a patient stay exact",
+    Option.RETAIN_LONGITUDINAL_MODIFIED_DATES: "dates stay as dates, and are moved",
     Option.RETAIN_PATIENT_CHARACTERISTICS: "age, sex, size, weight and the like stay",
     Option.RETAIN_DEVICE_IDENTITY: "serial numbers and names of devices stay; AE titles are cleaned",
     Option.RETAIN_UIDS: "UIDs stay as they are, and lead back to the originals",
@@ -51,6 +51,12 @@ _GOES = {
 _DATES = {
     Dates.REMOVE: "removed, or replaced by a meaningless one where the standard demands a date",
     Dates.SHIFT: "shifted by a secret number of days, one for all of a patient and another for each patient",
+    Dates.TRUNCATE_TO_MONTH: "moved so that a study begins on the first of its month; all dates of a study by as many"
+    " days, so that intervals within it stay exact; the month is the true one",
+    Dates.TRUNCATE_TO_YEAR: "moved so that a study begins on the first of January; all dates of a study by as many"
+    " days, so that intervals within it stay exact; the year is the true one",
+    Dates.STUDY_DAY: "moved so that each patient's event ({event}) falls on 1 January 1960; what is left of a date"
+    " is the number of days since the event",
     Dates.KEEP: "kept as they are",
 }
 
@@ -140,6 +146,16 @@ def _what_stays(policy: Policy) -> Iterable[str]:
         vr = f", VR {kept.vr}" if kept.vr else ""
         element = f"({kept.group:04X},xx{kept.element:02X})"
         yield f"private element {element} of {kept.creator}{vr}: {kept.reason}"
+    if Option.RETAIN_SAFE_PRIVATE in policy.options:
+        yield (
+            "of private elements that stay: numbers and binary data as they are; texts without dates as above and"
+            " without values of the patient; UIDs replaced; names, addresses and numbers that are dates go;"
+            " sequences item by item"
+        )
+        yield (
+            "private elements that an instance itself declares safe, if their creator is a known one: numbers,"
+            " code strings, and the safe words of texts"
+        )
 
 
 def _age_dates_uids(policy: Policy) -> Iterable[str]:
@@ -156,7 +172,12 @@ def _age_dates_uids(policy: Policy) -> Iterable[str]:
         yield "Age: removed."
     if not any(override.attribute == "PatientBirthDate" for override in policy.overrides):
         yield "Date of birth: emptied."
-    yield f"Dates and times: {_DATES[policy.dates]}."
+    yield f"Dates and times: {_DATES[policy.dates].format(event=policy.event)}."
+    if policy.dates.moves:
+        yield (
+            "Times of day stay. Dates written into texts that stay are moved as well; what names no day, can be read"
+            " in two ways, or stands for no date goes."
+        )
     if Option.RETAIN_UIDS in policy.options:
         yield "UIDs: kept as they are."
     else:

@@ -25,6 +25,7 @@ from policies.instances import Instance, mended, open_instance
 from policies.known import search_for
 from policies.marks import marks_for
 from policies.model import Policy
+from policies.movement import Events, Movement
 from policies.pieces import Block, Changed, Copy, Facts, Piece
 from policies.pixels.kinds import regions_of, risks_of, rules_for, settled_by, words_of_risk
 from policies.pixels.regions import not_cleaned
@@ -71,7 +72,7 @@ class Written:
 class _Answers:
     pseudonyms: Mapping[Identifier, str]
     patient_pseudonym: str
-    date_offset: int
+    date_offset: int | None
 
 
 class Draft:
@@ -88,6 +89,7 @@ class Draft:
         original: Original,
         plan: Plan,
         treatment: Treatment,
+        days: int | None,
     ) -> None:
         self._source = source
         self._data = data
@@ -99,6 +101,7 @@ class Draft:
         self._original = original
         self._names: tuple[Mapping[Identifier, str], Names] | None = None
         self._treatment = treatment
+        self._days = days
 
     def __repr__(self) -> str:
         return f"Draft({self.sop_class_uid})"
@@ -152,12 +155,16 @@ class Draft:
 class Engine:
     """Carries instances through one policy.
 
-    ``trial`` are values of the Clinical Trial modules (keyword to value), written where the policy says so. An
-    engine may be used for any number of instances, one at a time.
+    ``trial`` are values of the Clinical Trial modules (keyword to value), written where the policy says so.
+    ``events`` are the dates from which study days count, by the Patient ID that is read. An engine may be used for
+    any number of instances, one at a time.
     """
 
-    def __init__(self, policy: Policy, *, trial: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, policy: Policy, *, trial: Mapping[str, str] | None = None, events: Events | None = None
+    ) -> None:
         self.policy = policy
+        self._movement = Movement(policy.dates, events or {})
         self._contexts: dict[object, object] = {}
         self._wary = 0
         self._plans: dict[tuple[str, bool, bool], Plan] = {}
@@ -203,15 +210,25 @@ class Engine:
         facts = Facts(explicit=explicit, encapsulated=instance.style.encapsulated)
         pieces = scan(instance.data, instance.offset, plan.top, facts, self._marks, plan.memory)
         # 3. Who is it about, and which identifiers wait for pseudonyms?
-        original = learn(facts, needs_study=_needs_study(meta.sop_class_uid))
+        original = learn(
+            facts,
+            needs_study=_needs_study(meta.sop_class_uid),
+            dates_from_key=self._movement.asks_key,
+        )
         if original.sop_class_uid != meta.sop_class_uid:
             raise Refusal(
                 "malformed", "The File Meta Information and the data set name different SOP Classes."
             )
         # 4. What no attribute rule can see is cleaned, or held.
         treatment = self._treat(instance.data, meta, facts)
+        # 5. By how many days do its dates move? An instance of no study and no patient has none to count from.
+        days = None
+        if facts.study is not None:
+            days = self._movement.days(facts.study_date, original.patient_id, dated=facts.moves_dates)
         self._wary = max(0, self._wary - 1)
-        return Draft(source, instance.data, instance.offset, meta, pieces, facts, original, plan, treatment)
+        return Draft(
+            source, instance.data, instance.offset, meta, pieces, facts, original, plan, treatment, days
+        )
 
     def _treat(self, data: Source, meta: FileMeta, facts: Facts) -> Treatment:
         """Decide what becomes of the pixels. Raises Held where they may show the patient afterwards."""
@@ -387,8 +404,9 @@ def _names(draft: Draft, answers: _Answers) -> Names:
 
 
 def _answers(draft: Draft, pseudonyms: Mapping[Identifier, str]) -> _Answers:
-    original = draft._original
-    days = int(pseudonyms[original.date_offset]) if draft._facts.shifts_dates else 0
+    original, days = draft._original, draft._days
+    if original.date_offset in original.subject.identifiers:
+        days = int(pseudonyms[original.date_offset])
     return _Answers(pseudonyms, pseudonyms[original.subject.patient], days)
 
 

@@ -42,6 +42,7 @@ _FORMS = {
     "'name'": "lower-case letters, digits and hyphens",
     "'version'": "letters, digits, dots and hyphens",
     "'vr'": "the two capital letters of a VR",
+    "'event'": "capital letters, digits, underscores and spaces",
 }
 
 Place = tuple[str | int, ...]
@@ -168,7 +169,9 @@ def _remaining(data: dict[str, Any], invalid: Iterable[tuple[Place, str]]) -> li
     sound = {key: value for key, value in data.items() if key not in wrong}
     needed = {"name": "x", "version": "0", "stage": "anonymize", "title": "x", "description": "x"}
     if "options" in wrong:
-        sound = {key: value for key, value in sound.items() if key not in ("dates", "ages", "private")}
+        sound = {
+            key: value for key, value in sound.items() if key not in ("dates", "event", "ages", "private")
+        }
         written = data["options"]
         known = {str(option) for option in Option}
         if isinstance(written, list):

@@ -6,6 +6,7 @@ because the table would take them away again (PS3.3 C.7.1.3, C.7.2.3, C.7.3.2).
 
 from __future__ import annotations
 
+import struct
 import unicodedata
 from collections.abc import Mapping
 
@@ -15,6 +16,7 @@ from policies.dates import DUMMY_DATE, DUMMY_TIME
 from policies.elements import IMPLEMENTATION_VERSION, encode, encode_item
 from policies.generalize import Bands, age_string
 from policies.model import Policy
+from policies.movement import EPOCH
 from policies.operations import Marked
 from policies.pieces import Answers, Facts, Rendered
 from policies.profile import Action
@@ -22,6 +24,10 @@ from policies.rules import Rules
 
 PATIENT_AGE = 0x00101010
 SUBJECT_ID = 0x00120040
+TIME_POINT = 0x00120050
+"""Clinical Trial Time Point ID, Type 2 of the Clinical Trial Study module."""
+OFFSET_FROM_EVENT = 0x00120052
+EVENT_TYPE = 0x00120053
 
 _VALUED = frozenset({"Z", "D", "Z/D", "X/Z/D"})
 """Codes under which a pseudonym may stand in place of the value."""
@@ -188,6 +194,26 @@ class _NeverEmpty:
         return encode(self.tag, self._vr, value, explicit=facts.explicit)
 
 
+class _StudyDay:
+    """Clinical Trial Study attributes that say how many days after the patient's event a study was.
+
+    A study without a date that can have been has no study day, and its event type would say nothing.
+    """
+
+    def __init__(self, tag: int, vr: bytes, event: str) -> None:
+        self.tag = tag
+        self._vr = vr
+        self._event = event.encode()
+
+    def render(self, facts: Facts, answers: Answers) -> bytes:
+        """Return the element, or nothing for a study without a date."""
+        if facts.study_date is None or answers.date_offset is None:
+            return b""
+        days = (facts.study_date - EPOCH).days + answers.date_offset
+        value = struct.pack("<d", days) if self._vr == b"FD" else self._event
+        return encode(self.tag, self._vr, value, explicit=facts.explicit)
+
+
 def marks_for(policy: Policy, rules: Rules, trial: Mapping[str, str]) -> list[Rendered]:
     """Return the marks for every instance under a policy.
 
@@ -215,6 +241,10 @@ def marks_for(policy: Policy, rules: Rules, trial: Mapping[str, str]) -> list[Re
             marks.append(_NeverEmpty(tag, vr, dummy))
     if rules.code(PATIENT_AGE, b"AS") == Action.K:
         marks.append(_PatientAge(rules.bands))
+    if policy.event:
+        marks += [_StudyDay(OFFSET_FROM_EVENT, b"FD", ""), _StudyDay(EVENT_TYPE, b"CS", policy.event)]
+        if not (policy.clinical_trial and trial.get("ClinicalTrialTimePointID")):
+            marks.append(_Mark(TIME_POINT, b"LO", b""))
     if (
         policy.clinical_trial
         and trial.get("ClinicalTrialSponsorName")

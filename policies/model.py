@@ -17,7 +17,17 @@ from typing import Annotated, Self
 from pydantic import Field, field_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from policies.clauses import AcceptedRisk, AgeBands, Clause, Line, Override, PixelRule, PrivateKeep, Word
+from policies.clauses import (
+    AcceptedRisk,
+    AgeBands,
+    Clause,
+    EventType,
+    Line,
+    Override,
+    PixelRule,
+    PrivateKeep,
+    Word,
+)
 from policies.profile import Action, Stage, contradictions, resolve, resolve_beyond
 from policies.standard.beyond import Risk
 from policies.standard.tables import BASIC_CODE, Option, row_of
@@ -44,11 +54,34 @@ class Dates(StrEnum):
 
     REMOVE = "remove"
     SHIFT = "shift"
+    TRUNCATE_TO_MONTH = "truncate-to-month"
+    TRUNCATE_TO_YEAR = "truncate-to-year"
+    STUDY_DAY = "study-day"
     KEEP = "keep"
+
+    @property
+    def moves(self) -> bool:
+        """Whether every date of an instance moves by one number of days."""
+        return self not in (Dates.REMOVE, Dates.KEEP)
+
+    @property
+    def option(self) -> Option | None:
+        """The option of CID 7050 that this needs."""
+        if self.moves:
+            return _MODIFIED
+        return _FULL if self is Dates.KEEP else None
 
 
 _DATES_OF = {None: Dates.REMOVE, _MODIFIED: Dates.SHIFT, _FULL: Dates.KEEP}
-_TEMPORAL_INFORMATION = {Dates.REMOVE: "REMOVED", Dates.SHIFT: "MODIFIED", Dates.KEEP: "UNMODIFIED"}
+_METHOD = {
+    Dates.REMOVE: "DATES REMOVED",
+    Dates.SHIFT: "DATES SHIFTED",
+    Dates.TRUNCATE_TO_MONTH: "DATES TO MONTH",
+    Dates.TRUNCATE_TO_YEAR: "DATES TO YEAR",
+    Dates.STUDY_DAY: "STUDY DAYS",
+    Dates.KEEP: "DATES KEPT",
+}
+_BIRTH_DATE = 0x00100030
 
 
 class Policy(Clause):
@@ -69,6 +102,7 @@ class Policy(Clause):
     overrides: tuple[Override, ...] = ()
     ages: AgeBands | None = None
     dates: Dates = Dates.REMOVE
+    event: EventType | None = None
     private: tuple[PrivateKeep, ...] = ()
     vocabulary: tuple[Word, ...] = ()
     accept: tuple[AcceptedRisk, ...] = ()
@@ -142,8 +176,8 @@ class Policy(Clause):
     @property
     def method_text(self) -> tuple[str, ...]:
         """Values for De-identification Method (LO, at most 64 characters each)."""
-        dates = {Dates.REMOVE: "DATES REMOVED", Dates.SHIFT: "DATES SHIFTED", Dates.KEEP: "DATES KEPT"}
-        texts = (f"{self.name} {self.version}", dates[self.dates])
+        dates = f"{_METHOD[self.dates]} FROM {self.event}" if self.event else _METHOD[self.dates]
+        texts = (f"{self.name} {self.version}", dates)
         if self.ages is None:
             return texts
         # The same text for every instance: it is an attribute of the patient, who must not differ between instances.
@@ -152,7 +186,9 @@ class Policy(Clause):
     @property
     def temporal_information(self) -> str:
         """The value of Longitudinal Temporal Information Modified (0028,0303)."""
-        return _TEMPORAL_INFORMATION[self.dates]
+        if self.dates.moves:
+            return "MODIFIED"
+        return "UNMODIFIED" if self.dates is Dates.KEEP else "REMOVED"
 
     def _code(self, tag: int) -> str | None:
         return resolve(tag, self.options) or resolve_beyond(tag, self.options)
@@ -174,11 +210,7 @@ class Policy(Clause):
 
     def _contradictions(self) -> list[tuple[str, str]]:
         faults = [("options", f"{what}; choose one of them") for what in contradictions(self.options)]
-        chosen = self.options & {_FULL, _MODIFIED}
-        if len(chosen) < 2:
-            expected = _DATES_OF[next(iter(chosen), None)]
-            if self.dates != expected:
-                faults.append(("dates", self._dates_fault(expected)))
+        faults += self._date_faults()
         if self.ages and Option.RETAIN_PATIENT_CHARACTERISTICS not in self.options:
             faults.append(
                 (
@@ -202,11 +234,22 @@ class Policy(Clause):
             )
         return faults + self._override_faults()
 
+    def _date_faults(self) -> Iterator[tuple[str, str]]:
+        chosen = self.options & {_FULL, _MODIFIED}
+        if len(chosen) < 2 and self.dates.option != next(iter(chosen), None):
+            yield "dates", self._dates_fault(_DATES_OF[next(iter(chosen), None)])
+        if self.dates is Dates.STUDY_DAY and not self.event:
+            yield "dates", "'study-day' counts from an event; write event: ENROLLMENT, or event: BASELINE"
+        if self.event and self.dates is not Dates.STUDY_DAY:
+            yield "event", "only study days count from an event; write dates: study-day, or leave event out"
+
     def _dates_fault(self, expected: Dates) -> str:
-        options = {Dates.SHIFT: _MODIFIED, Dates.KEEP: _FULL}
-        if expected is Dates.REMOVE:
-            return f"'{self.dates}' needs the option {options[self.dates]}; write it, or dates: remove"
-        return f"'{self.dates}' contradicts the option {options[expected]}; write dates: {expected}"
+        if self.dates is Dates.REMOVE or (
+            expected is not Dates.REMOVE and self.dates.option != expected.option
+        ):
+            written = f"dates: {expected}"
+            return f"'{self.dates}' contradicts the option {expected.option}; write {written}"
+        return f"'{self.dates}' needs the option {self.dates.option}; write it, or dates: {expected}"
 
     def _override_faults(self) -> list[tuple[str, str]]:
         faults = []
@@ -216,6 +259,8 @@ class Policy(Clause):
             if override.tag in seen:
                 faults.append((where, f"{override.attribute} is overridden twice; write it once"))
             seen.add(override.tag)
+            if override.tag == _BIRTH_DATE and override.action in (Action.K, Action.C):
+                faults += [(where, what) for what in self._birth_date_faults()]
             if override.action == Action.K and self._code(override.tag) == Action.U:
                 faults.append(
                     (
@@ -224,3 +269,9 @@ class Policy(Clause):
                     )
                 )
         return faults
+
+    def _birth_date_faults(self) -> Iterator[str]:
+        # With a birth date, an age tells the day of the examination again, and a date moved by at most a month or a
+        # year is nearly the true one.
+        if self.dates is not Dates.KEEP:
+            yield f"PatientBirthDate undoes dates: {self.dates}, together with an age; write Z, X or D"

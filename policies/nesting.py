@@ -8,20 +8,23 @@ PS3.5 section 7.5, 7.8 and 6.2.2.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from policies.elements import ITEM, ITEM_END, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
 from policies.errors import Refusal, Unconforming
 from policies.pieces import (
+    DECLARE,
     KEEP_BULK,
     KEEP_LONG,
     KEEP_SHORT,
+    LOOK,
     PRIVATE,
     REMOVE,
     REPLACE,
     Answers,
     Changed,
+    Declared,
     Entry,
     Facts,
     Inner,
@@ -29,6 +32,7 @@ from policies.pieces import (
     Table,
     UnknownNested,
 )
+from policies.private import Said
 
 DEEPEST: Final = 32
 
@@ -43,39 +47,62 @@ class Short(Exception):
 
 
 class PrivateBlocks:
-    """The private creators of one level: which block is whose, and which creator elements stay (PS3.5 7.8)."""
+    """The private creators of one level: which block is whose, and which creator elements stay (PS3.5 7.8).
 
-    __slots__ = ("creators", "placed")
+    ``declared`` is what the level's Private Data Element Characteristics say, by group and creator.
+    """
+
+    __slots__ = ("_creators", "declared")
 
     def __init__(self) -> None:
-        self.creators: dict[tuple[int, int], str] = {}
-        self.placed: dict[tuple[int, int], _Creator] = {}
+        self._creators: dict[tuple[int, int], _Creator] = {}
+        self.declared: Mapping[tuple[int, str], Declared] = {}
 
-    def reserve(self, group: int, block: int, creator: str, element: bytes) -> _Creator:
-        self.creators[group, block] = creator
-        self.placed[group, block] = placed = _Creator(group << 16 | block, element)
+    def reserve(self, group: int, block: int, creator: str, element: bytes) -> _Creator | None:
+        """Give a block to a creator; one that two creators claim is nobody's."""
+        before = self._creators.get((group, block))
+        if before is not None:
+            if before.name != creator and before.pieces:
+                raise Unconforming(
+                    "malformed", "A private block is reserved again, behind elements of its own."
+                )
+            before.name = before.name if before.name == creator else ""
+            return None
+        self._creators[group, block] = placed = _Creator(group << 16 | block, creator, element)
         return placed
 
-    def owner(self, group: int, block: int) -> str | None:
-        return self.creators.get((group, block))
+    def entry(self, table: Table, tag: int, vr: bytes) -> Entry:
+        """Return what happens to a private element that is no creator; in a block of nobody it goes."""
+        owner = self._creators.get((tag >> 16, tag >> 8 & 0xFF))
+        if owner is None or not owner.name:
+            return Entry(tag, REMOVE)
+        said = self.declared.get((tag >> 16, owner.name))
+        word = Said.NOTHING if said is None else said.says(tag & 0xFF)
+        return table.private(owner.name, tag >> 16, tag & 0xFFFF, vr, word)
 
-    def use(self, group: int, block: int) -> None:
-        self.placed[group, block].used = True
+    def keep(self, tag: int, piece: Inner | None) -> None:
+        """Note that an element of a block stays, as far as its piece does."""
+        if piece is not None:
+            self._creators[tag >> 16, tag >> 8 & 0xFF].pieces.append(piece)
 
 
 class _Creator:
     """A Private Creator element; it stays only when an element of its block stays."""
 
-    __slots__ = ("element", "tag", "used")
+    __slots__ = ("element", "name", "pieces", "tag")
 
-    def __init__(self, tag: int, element: bytes) -> None:
+    def __init__(self, tag: int, name: str, element: bytes) -> None:
         self.tag = tag
+        self.name = name
         self.element = element
-        self.used = False
+        self.pieces: list[Inner] = []
 
     def render(self, facts: Facts, answers: Answers) -> bytes:
         """Return the creator element, or nothing when its block is gone."""
-        return self.element if self.used else b""
+        stays = self.name and any(
+            isinstance(piece, bytes) or piece.render(facts, answers) for piece in self.pieces
+        )
+        return self.element if stays else b""
 
 
 def touch(
@@ -93,12 +120,16 @@ def touch(
 ) -> tuple[int, Inner | None]:
     """Do what the entry says to one element that is not simply kept; return its end and its piece."""
     tag, kind, change, inner, fixed = entry
+    if kind == PRIVATE:
+        return _private(buf, pos, start, length, end, vr, tag, table, facts, private, depth)
     if inner is not None:
         scanned = _unknown_sequence if vr == b"UN" else _sequence
         after, piece = scanned(buf, pos, start, length, end, tag, inner, facts, depth)
         return after, None if kind == REMOVE else piece
     if length == UNDEFINED_LENGTH:
         after = skip(buf, start, length, end, facts.explicit and vr != b"UN", depth)
+        if kind == DECLARE:
+            private.declared = table.characteristics(buf, start, after, facts.explicit and vr != b"UN")
         if change is not None:
             return after, _pending(Changed(tag, vr, b"", b"", change), facts)
         return after, fixed if kind == REPLACE else None
@@ -109,9 +140,9 @@ def touch(
         return stop, _pending(Changed(tag, vr, buf[pos:stop], buf[start:stop], change), facts)
     if kind == REPLACE:
         return stop, fixed
-    if kind == PRIVATE:
-        return stop, _private(buf, pos, start, stop, vr, tag, table, facts, private)
-    return stop, None if kind == REMOVE else buf[pos:stop]
+    if kind == DECLARE:
+        private.declared = table.characteristics(buf, start, stop, facts.explicit and vr != b"UN")
+    return stop, None if kind in (REMOVE, DECLARE) else buf[pos:stop]
 
 
 def _pending(changed: Changed, facts: Facts) -> Changed:
@@ -123,26 +154,26 @@ def _private(
     buf: bytes,
     pos: int,
     start: int,
-    stop: int,
+    length: int,
+    end: int,
     vr: bytes,
     tag: int,
     table: Table,
     facts: Facts,
     private: PrivateBlocks,
-) -> Inner | None:
-    group, element = tag >> 16, tag & 0xFFFF
-    if 0x10 <= element <= 0xFF:
-        return private.reserve(group, element, buf[start:stop].decode("latin-1").strip(" \0"), buf[pos:stop])
-    owner = private.owner(group, element >> 8)
-    if owner is None:
-        return None
-    rule = table.private(owner, group, element & 0xFF, vr)
-    if rule.kind == REMOVE:
-        return None
-    private.use(group, element >> 8)
-    if rule.change is not None:
-        return _pending(Changed(tag, vr, buf[pos:stop], buf[start:stop], rule.change), facts)
-    return buf[pos:stop]
+    depth: int,
+) -> tuple[int, Inner | None]:
+    """Reserve a block, or do to an element what its creator's name says."""
+    if 0x10 <= tag & 0xFFFF <= 0xFF and length != UNDEFINED_LENGTH:
+        stop = start + length
+        if stop > end:
+            raise Short
+        creator = buf[start:stop].decode("latin-1").strip(" \0")
+        return stop, private.reserve(tag >> 16, tag & 0xFF, creator, buf[pos:stop])
+    rule = private.entry(table, tag, vr)
+    after, piece = touch(buf, pos, start, length, end, vr, rule, table, facts, private, depth)
+    private.keep(tag, piece)
+    return after, piece
 
 
 def _sequence(
@@ -180,7 +211,7 @@ def _sequence(
         if table.filters_items and facts.content is not None and facts.content.whole:
             if at not in facts.content.stays:
                 changed = True
-                at = _item_end(buf, at, facts.explicit, depth, stop) if open_item else item_stop
+                at = item_end(buf, at, facts.explicit, depth, stop) if open_item else item_stop
                 continue
             inner = table.for_item(facts.content.stays[at])
         at, pieces, touched = _level(buf, at, item_stop, open_item, undefined, inner, facts, depth)
@@ -286,6 +317,11 @@ def _level(
         if kind in (KEEP_LONG, KEEP_BULK) and length != UNDEFINED_LENGTH:
             pos = start + length
             continue
+        if kind == LOOK and length != UNDEFINED_LENGTH and start + length <= end:
+            assert entry.change is not None, "a look is for a change"
+            if not entry.change.touches(buf, start, start + length):
+                pos = start + length
+                continue
         if private is None:
             private = PrivateBlocks()
         if length != UNDEFINED_LENGTH and start + length > end:
@@ -344,10 +380,10 @@ def skip(buf: bytes, start: int, length: int, end: int, explicit: bool, depth: i
             return at
         if item != ITEM:
             raise Unconforming("malformed", "A sequence holds something that is not an item.")
-        at = _item_end(buf, at, explicit, depth, end) if item_length == UNDEFINED_LENGTH else at + item_length
+        at = item_end(buf, at, explicit, depth, end) if item_length == UNDEFINED_LENGTH else at + item_length
 
 
-def _item_end(buf: bytes, pos: int, explicit: bool, depth: int, end: int) -> int:
+def item_end(buf: bytes, pos: int, explicit: bool, depth: int, end: int) -> int:
     """Return the position after the delimiter of an item of undefined length."""
     while True:
         if pos + 8 > end:

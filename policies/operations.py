@@ -14,13 +14,22 @@ from typing import ClassVar
 
 from pydicom._uid_dict import UID_dictionary
 
-from policies.dates import DUMMY_DATE, DUMMY_DATETIME, DUMMY_TIME, shift_date, shift_datetime
+from policies.dates import (
+    DUMMY_DATE,
+    DUMMY_DATETIME,
+    DUMMY_TIME,
+    is_time,
+    is_zone,
+    shift_date,
+    shift_datetime,
+)
 from policies.elements import PADDING
 from policies.generalize import Bands, age_string, read_age
 from policies.known import words_found, words_of
 from policies.pieces import Answers, Change, Facts
 from policies.pseudonyms import Identifier, Kind
 from policies.text import Cleaner, shipped_vocabulary
+from policies.written_dates import has_date, move_written
 
 DICOM_ROOT = b"1.2.840.10008."
 """The root of the standard's own UIDs."""
@@ -30,6 +39,8 @@ _PADDING = PADDING.encode()
 REMOVED = b"REMOVED"
 
 _NUMBERS = frozenset({b"AS", b"DA", b"DS", b"DT", b"IS", b"TM"})
+_LONGEST = {b"SH": 16, b"LO": 64}
+"""Bytes of one value. More may be legal in other character sets, and are not needed."""
 
 DUMMIES: dict[bytes, bytes] = {
     b"AE": REMOVED,
@@ -89,6 +100,10 @@ class _Operation:
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need nothing."""
         return ()
+
+    def touches(self, buf: bytes, start: int, end: int) -> bool:
+        """Say whether the value between two places of a buffer may change at all."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,31 +216,101 @@ class Marked:
         """Need what the change needs."""
         return self.change.identifiers(raw, facts)
 
+    def touches(self, buf: bytes, start: int, end: int) -> bool:
+        """Say that the value may change."""
+        return True
+
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return nothing here."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class ShiftDate(_Operation):
-    """Action C of Modified Dates: DA and DT move by the patient's offset; illegal dates become ``otherwise``."""
+class MoveDate(_Operation):
+    """Action C of Modified Dates: DA and DT move by the instance's number of days; others become ``otherwise``."""
 
     vr: bytes
     otherwise: bytes | None
     asks: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
-        """Need the patient's date offset."""
-        facts.shifts_dates = True
+        """Need the number of days."""
+        facts.moves_dates = facts.moves_dates or bool(raw.strip(b" \0"))
         return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the moved dates; an empty value stays empty."""
         if not raw.strip(b" \0"):
             return b""
+        days = answers.date_offset
+        if days is None:
+            return self.otherwise
         shift = shift_datetime if self.vr == b"DT" else shift_date
-        moved = [shift(part, answers.date_offset) for part in _parts(raw)]
+        moved = [shift(part, days) for part in _parts(raw)]
         return self.otherwise if any(part is None for part in moved) else b"\\".join(filter(None, moved))
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTime(_Operation):
+    """Action C of Modified Dates for TM: whole days leave the time of day alone; what is no time may be a date."""
+
+    vr: bytes
+    otherwise: bytes | None
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the times unchanged when they are nothing else."""
+        return raw if all(not part or is_time(part) for part in _parts(raw)) else self.otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class KeepZone(_Operation):
+    """Action C of Modified Dates for Timezone Offset From UTC: the dates' own zone stays, and nothing else."""
+
+    otherwise: bytes | None
+    vr: bytes = b"SH"
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the offset unchanged when it is one."""
+        return raw if is_zone(raw) else self.otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class MoveInText(_Operation):
+    """A kept text in which dates are written: they move like the others where ``moves``, and go where not.
+
+    A text that names somebody becomes ``otherwise``, because what is moved is not searched again.
+    """
+
+    vr: bytes
+    otherwise: bytes | None
+    moves: bool
+    asks: ClassVar[bool] = True
+
+    def touches(self, buf: bytes, start: int, end: int) -> bool:
+        """Say whether a date is written there."""
+        return has_date(buf, start, end)
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need the number of days where a date is written."""
+        facts.moves_dates = facts.moves_dates or (self.moves and has_date(raw, 0, len(raw)))
+        return ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the text with its dates moved."""
+        if _names_somebody(self.vr, raw, facts):
+            return self.otherwise
+        return self.moved(raw, answers)
+
+    def moved(self, raw: bytes, answers: Answers) -> bytes | None:
+        """Return the text with its dates moved, whoever it names; what would grow too long loses them."""
+        days = answers.date_offset if self.moves else None
+        text = move_written(raw, days)
+        longest = _LONGEST.get(self.vr)
+        if longest and len(text) > len(raw) and any(len(part) > longest for part in text.split(b"\\")):
+            text = move_written(raw, None)
+        if text == raw:
+            return raw
+        return text if text.strip(b" \0\\") else self.otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,24 +344,40 @@ class BandAge(_Operation):
 
 @dataclass(frozen=True, slots=True)
 class DropKnown(_Operation):
-    """A kept text that turned out to hold a value of the subject's: it becomes ``otherwise``."""
+    """A kept text that turned out to hold a value of the subject's: it becomes ``otherwise``.
+
+    Where ``dates`` is given, the dates in what stays are treated as well.
+    """
 
     vr: bytes
     otherwise: bytes | None
+    dates: MoveInText | None = None
+    asks: ClassVar[bool] = True
     searches: ClassVar[bool] = True
 
-    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
-        """Return the value unchanged when it names nobody.
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need what the dates need."""
+        return self.dates.identifiers(raw, facts) if self.dates is not None else ()
 
-        A code string of safe words stays: that a BRAIN was examined names nobody, not even a patient of that name.
-        """
-        if self.vr == b"CS" and words_of(raw) <= shipped_vocabulary():
-            return raw
-        found = words_found(raw, facts.known)
-        if found and self.vr in _NUMBERS:
-            # A number may equal somebody's number by chance; letters have no business here.
-            found = frozenset(word for word in found if not word.isdigit())
-        return self.otherwise if found else raw
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the value unchanged when it names nobody."""
+        if _names_somebody(self.vr, raw, facts):
+            return self.otherwise
+        return raw if self.dates is None else self.dates.moved(raw, answers)
+
+
+def _names_somebody(vr: bytes, raw: bytes, facts: Facts) -> bool:
+    """Say whether a value holds a word that names the subject.
+
+    A code string of safe words does not: that a BRAIN was examined names nobody, not even a patient of that name.
+    """
+    if vr == b"CS" and words_of(raw) <= shipped_vocabulary():
+        return False
+    found = words_found(raw, facts.known)
+    if found and vr in _NUMBERS:
+        # A number may equal somebody's number by chance; letters have no business here.
+        found = frozenset(word for word in found if not word.isdigit())
+    return bool(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from policies.elements import encode, encode_item, tag_bytes
 from policies.known import KnownWords
+from policies.private import Said
 from policies.pseudonyms import Identifier
 from policies.source import Source
 
@@ -31,6 +33,10 @@ REPLACE: Final = 6
 """The element becomes the same bytes in every instance (``Entry.fixed``)."""
 KEEP_PIXELS: Final = 8
 """Pixel data of the top level: always a :class:`Copy` of its own, because :mod:`policies.pixels` looks into it."""
+LOOK: Final = 9
+"""The element stays unless its change touches the value, which is asked of every value."""
+DECLARE: Final = 10
+"""Private Data Element Characteristics Sequence: read for what it says of private blocks, and removed."""
 
 
 class Answers(Protocol):
@@ -43,7 +49,9 @@ class Answers(Protocol):
     def patient_pseudonym(self) -> str: ...
 
     @property
-    def date_offset(self) -> int: ...
+    def date_offset(self) -> int | None:
+        """The days by which every date moves; None where none can be moved."""
+        ...
 
 
 class Change(Protocol):
@@ -65,6 +73,10 @@ class Change(Protocol):
 
     @property
     def vr(self) -> bytes: ...
+
+    def touches(self, buf: bytes, start: int, end: int) -> bool:
+        """Say whether the value between two places of a buffer may change at all; asked of LOOK only."""
+        ...
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Return the identifiers that must be answered before :meth:`value` can be asked."""
@@ -121,8 +133,25 @@ class Table(Protocol):
         """Return the same rules for items in implicit encoding."""
         ...
 
-    def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
-        """Return what happens to a private element of this creator (``element`` is the low byte)."""
+    def characteristics(
+        self, buf: bytes, start: int, end: int, explicit: bool
+    ) -> Mapping[tuple[int, str], Declared]:
+        """Return what Private Data Element Characteristics say, by group and creator (kind DECLARE)."""
+        ...
+
+    def private(self, creator: str, group: int, element: int, vr: bytes, said: Said) -> Entry:
+        """Return what happens to a private element of this creator.
+
+        The low byte of ``element`` names it; ``said`` is what the instance itself says of the element.
+        """
+        ...
+
+
+class Declared(Protocol):
+    """What an instance says of one of its private blocks."""
+
+    def says(self, element: int) -> Said:
+        """Return what is said of an element by its low byte."""
         ...
 
 
@@ -147,7 +176,8 @@ class Facts:
         self.top: dict[int, Changed] = {}
         self.dropped_items = 0
         self.content: Content | None = None
-        self.shifts_dates = False
+        self.moves_dates = False
+        self.study_date: date | None = None
         self.issuer = ""
         self.study: Identifier | None = None
         self.age_years: int | None = None
@@ -170,6 +200,7 @@ class Facts:
         """Take over what was learnt of the subject in another pass over the same instance."""
         self.issuer, self.study, self.decode = other.issuer, other.study, other.decode
         self.age_years, self.age_value, self.carried = other.age_years, other.age_value, other.carried
+        self.study_date = other.study_date
         self.known = other.known
         self.pixels_cleaned, self.keeps_offset_tables = other.pixels_cleaned, other.keeps_offset_tables
 

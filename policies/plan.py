@@ -9,14 +9,14 @@ default: an element that neither the standard's dictionary nor the policy knows 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property, partial
 
 from pydicom.datadict import dictionary_VR
 
-from policies.elements import KNOWN_VRS, LONG_VRS, encode, tag_text
+from policies.characteristics import CHARACTERISTICS, Characteristics, read_characteristics
+from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, TEXT_VRS, encode, tag_text
 from policies.errors import Unconforming
-from policies.model import Dates
 from policies.operations import (
     BandAge,
     CleanText,
@@ -24,22 +24,27 @@ from policies.operations import (
     DropKnown,
     Keep,
     KeepOffsetTable,
+    KeepTime,
+    KeepZone,
     MapIdentifier,
     MapUid,
     Marked,
+    MoveDate,
+    MoveInText,
     NoteAnatomy,
     Remove,
     Renumber,
-    ShiftDate,
     dummy,
 )
 from policies.pieces import (
     CHANGE,
+    DECLARE,
     DESCEND,
     KEEP_BULK,
     KEEP_LONG,
     KEEP_PIXELS,
     KEEP_SHORT,
+    LOOK,
     PRIVATE,
     REMOVE,
     REPLACE,
@@ -48,9 +53,11 @@ from policies.pieces import (
     Entry,
 )
 from policies.pixels.image import DATA, OFFSET_LENGTHS, OFFSETS
+from policies.private import PrivateElement, Said
+from policies.private_entries import private_entry
 from policies.profile import Action, compound
 from policies.pseudonyms import Kind
-from policies.rules import STRUCTURAL_UIDS, Rules
+from policies.rules import NOT_OF_A_PATIENT, STRUCTURAL_UIDS, Rules
 from policies.scan import Memory
 from policies.standard.beyond import directory_keys
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
@@ -60,8 +67,6 @@ from policies.subject import IDENTIFYING, NAMES
 _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from
 
-TEXT_VRS = frozenset({b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"})
-BULK_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"})
 _NUMBERS = frozenset({b"FD", b"FL", b"SL", b"SS", b"SV", b"UL", b"US", b"UV"})
 SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
 
@@ -71,6 +76,7 @@ _CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
 CODING_SCHEME = 0x00080102
 CODE_MEANING = 0x00080104
 ANATOMIC_REGION = 0x00082218
+TIMEZONE = 0x00080201
 
 CAPTURED = frozenset(
     {
@@ -135,7 +141,7 @@ class Plan:
         self.marked = marked
         self.suspicious = suspicious
         self.top = LevelTable(self, ())
-        self.memory = None if rules.private_kept else Memory()
+        self.memory = None if rules.private.keep_any else Memory()
 
     @cached_property
     def twin(self) -> Plan:
@@ -172,6 +178,7 @@ class LevelTable:
         self.entries: dict[bytes, Entry] = {}
         self.value = value
         self._by_value: dict[str, LevelTable] = {}
+        self._private: dict[tuple[str, int, int, bytes, Said], Entry] = {}
         self._implicit: LevelTable | None = None
         self.filters_items = _holds_content(path) and not (dummy or gathering)
 
@@ -199,23 +206,23 @@ class LevelTable:
             )
         return self._implicit
 
-    def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
-        """Return what happens to a private element: kept only by creator and element, dates moved."""
-        tag = group << 16 | element
-        if (creator, group, element) not in self.plan.rules.private_kept or vr in (
-            b"SQ",
-            b"PN",
-            b"UR",
-            b"AE",
-        ):
-            return Entry(tag, REMOVE)
-        if vr == b"UI":
-            return Entry(tag, CHANGE, MapUid())
-        if vr in (b"DA", b"DT"):
-            return _dates(self.plan.rules.dates, tag, vr)
-        if vr in TEXT_VRS:
-            return Entry(tag, CHANGE, DropKnown(vr, None))
-        return Entry(tag, KEEP_LONG)
+    def characteristics(
+        self, buf: bytes, start: int, end: int, explicit: bool
+    ) -> Mapping[tuple[int, str], Characteristics]:
+        """Return what the instance says of its private blocks."""
+        return read_characteristics(buf, start, end, explicit)
+
+    def private(self, creator: str, group: int, element: int, vr: bytes, said: Said) -> Entry:
+        """Return what happens to a private element: kept only by creator and element, and treated by its VR."""
+        key = (creator, group, element, vr, said)
+        entry = self._private.get(key)
+        if entry is None:
+            within = LevelTable(self.plan, (*self.path, group << 16 | element))
+            name = PrivateElement(creator, group, element & 0xFF)
+            entry = private_entry(self.plan.rules, name, element, vr, said, within)
+            if len(self._private) < _MOST_ENTRIES:
+                self._private[key] = entry
+        return entry
 
     def decide(self, head: bytes) -> Entry:
         """Return the entry for the first bytes of an element (tag, and VR where it is explicit)."""
@@ -253,7 +260,10 @@ class LevelTable:
 
     def _entry(self, tag: int, file_vr: bytes) -> Entry:
         if tag >> 16 & 1:
-            return Entry(tag, PRIVATE if self.plan.rules.private_kept and not self.dummy else REMOVE)
+            may_stay = self.plan.rules.private.keep_any and not (self.dummy or self.gathering)
+            return Entry(tag, PRIVATE if may_stay else REMOVE)
+        if tag == CHARACTERISTICS and self.plan.rules.private.keep_any:
+            return Entry(tag, DECLARE)
         if tag & 0xFFFF == 0 or tag >> 16 < 0x0008:
             return Entry(tag, REMOVE)
         captured = not self.path and (tag in CAPTURED or tag in self.plan.rules.captured)
@@ -338,9 +348,12 @@ class LevelTable:
             return Entry(tag, CHANGE, Renumber({}))
         if self.plan.rules.notes_anatomy and tag == CODE_MEANING and ANATOMIC_REGION in path:
             return Entry(tag, CHANGE, NoteAnatomy(vr))
+        dates: MoveInText | None = None
+        if vr in TEXT_VRS and self.plan.rules.holds_dates(tag):
+            dates = MoveInText(vr, self._otherwise(path, vr), self.plan.rules.dates.moves)
         if self.plan.suspicious and vr in SEARCHED_VRS and not self._enumerated(path, vr):
-            return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr)))
-        return Entry(tag, KEEP_SHORT)
+            return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr), dates))
+        return Entry(tag, KEEP_SHORT) if dates is None else Entry(tag, LOOK, dates)
 
     def _enumerated(self, path: tuple[int, ...], vr: bytes) -> bool:
         """Say whether the IOD demands a value of its own list here (Modality, Value Type), which is no name."""
@@ -372,10 +385,13 @@ class LevelTable:
 
     def _clean(self, path: tuple[int, ...], vr: bytes) -> Entry:
         tag = path[-1]
-        if vr in (b"DA", b"DT"):
-            return Entry(tag, CHANGE, ShiftDate(vr, self._otherwise(path, vr)))
-        if vr == b"TM":
-            return self._keep(path, vr)
+        if tag not in NOT_OF_A_PATIENT:
+            if vr in (b"DA", b"DT"):
+                return Entry(tag, CHANGE, MoveDate(vr, self._otherwise(path, vr)))
+            if vr == b"TM":
+                return Entry(tag, CHANGE, KeepTime(vr, self._otherwise(path, vr)))
+        if tag == TIMEZONE:
+            return Entry(tag, CHANGE, KeepZone(self._otherwise(path, vr)))
         if vr in TEXT_VRS:
             return Entry(tag, CHANGE, CleanText(vr, self.plan.rules.cleaner, self._otherwise(path, vr)))
         # What cannot be cleaned (bitmaps, names, titles of application entities) is removed.
@@ -425,12 +441,6 @@ def _captured(entry: Entry, vr: bytes, *, marked: bool) -> Entry:
 def _tells(tag: int, vr: bytes) -> bool:
     """Say whether a value that goes is searched for in what stays."""
     return vr == b"PN" or tag in NAMES or tag in IDENTIFYING
-
-
-def _dates(rule: Dates, tag: int, vr: bytes) -> Entry:
-    if rule is Dates.SHIFT:
-        return Entry(tag, CHANGE, ShiftDate(vr, None))
-    return Entry(tag, KEEP_LONG if rule is Dates.KEEP else REMOVE)
 
 
 def _identifier(path: tuple[int, ...], vr: bytes) -> Change | None:

@@ -13,6 +13,7 @@ from policies.generalize import Bands
 from policies.model import Dates, Policy
 from policies.pixels.image import COLOURING, DESCRIBING
 from policies.pixels.kinds import MATCHED, TELLING, TELLING_OF_BODY
+from policies.private import PrivateElement, PrivateRules
 from policies.profile import resolve, resolve_beyond
 from policies.standard.tables import Option, safe_private
 from policies.text import Cleaner
@@ -38,7 +39,35 @@ STRUCTURAL_UIDS = frozenset(
 _WRITTEN_BY_PEOPLE = ("Comment", "Comments", "Description", "Label", "Note", "Notes", "Title")
 """Endings of keywords whose values people write: what the table forgets of them is cleaned like other descriptors."""
 
-_DATES_BY_VR = {Dates.SHIFT: "C", Dates.KEEP: "K", Dates.REMOVE: "X/Z/D"}
+_TEMPORAL_VRS = (b"DA", b"DT", b"TM")
+
+NOT_OF_A_PATIENT = frozenset(
+    {
+        0x00080106,  # Context Group Version
+        0x00080107,  # Context Group Local Version
+        0x00141020,  # Expiry Date
+        0x00181204,  # Date of Manufacture
+        0x00181205,  # Date of Installation
+        0x0040DB06,  # Template Version
+        0x0040DB07,  # Template Local Version
+        0x0044000B,  # Product Expiration DateTime
+        0x00686226,  # Effective DateTime (of an implant template)
+        0x00686270,  # Information Issue DateTime
+        0x0072000A,  # Hanging Protocol Creation DateTime
+    }
+)
+"""Dates of products and publications. Others know them; moved with the patient's, they would tell by how much."""
+
+_VERSIONS_AND_CODES = (
+    "Manufacturer",
+    "ModelName",
+    "Version",
+    "Versions",
+    "VersionName",
+    "CodeValue",
+    "Designator",
+)
+"""Endings of keywords whose text names a product or a term. A date in it is the product's, and stays."""
 
 
 def _captured(policy: Policy) -> frozenset[int]:
@@ -62,9 +91,7 @@ class Rules:
         self.cleaner = Cleaner(policy.vocabulary)
         self.captured = _captured(policy)
         self.notes_anatomy = Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in self.options
-        self.private_kept = {(rule.creator, rule.group, rule.element) for rule in policy.private}
-        if Option.RETAIN_SAFE_PRIVATE in self.options:
-            self.private_kept |= safe_private().keys()
+        self.private = _private_rules(policy)
 
     def code(self, tag: int, vr: bytes) -> str:
         """Return the action code, possibly compound, for an attribute of the standard's dictionary."""
@@ -75,7 +102,11 @@ class Rules:
             # Nobody can say what an overlay's bitmap shows, or a retired curve says, which may be a recorded voice: the
             # whole group goes (PS3.3 C.9.2, C.10.2). All other repeating groups are retired too; Pixel Data is none.
             return "X"
-        code = resolve(tag, self.options) or resolve_beyond(tag, self.options) or self._by_vr(tag, vr)
+        options = self.options
+        if vr in _TEMPORAL_VRS and self.dates is Dates.REMOVE:
+            # An option that keeps devices keeps the days of their calibration, often those of the examination.
+            options = options - {Option.RETAIN_DEVICE_IDENTITY}
+        code = resolve(tag, options) or resolve_beyond(tag, options) or self._by_vr(tag, vr)
         # References to images stay, with new UIDs, wherever the table would let them go as well (X/Z/U*): UIDs are
         # protected either way, and presentation states, segmentations and plans keep what they refer to.
         return "K" if code == "X/Z/U*" else code
@@ -85,10 +116,25 @@ class Rules:
         if vr == b"UI":
             structural = tag in STRUCTURAL_UIDS or Option.RETAIN_UIDS in self.options
             return "K" if structural else "U"
-        if vr in (b"DA", b"DT", b"TM"):
-            return _DATES_BY_VR[self.dates]
+        if vr in _TEMPORAL_VRS:
+            return "C" if self.dates.moves else "K" if self.dates is Dates.KEEP else "X/Z/D"
         if vr in (b"LT", b"ST", b"UT"):
             return "C" if Option.CLEAN_DESCRIPTORS in self.options else "X/Z/D"
         if vr in (b"LO", b"SH", b"UC") and keyword_for_tag(tag).endswith(_WRITTEN_BY_PEOPLE):
             return "C"
         return "X/Z/D" if vr in (b"PN", b"UR", b"AE") else "K"
+
+    def holds_dates(self, tag: int) -> bool:
+        """Say whether dates that are written into a kept text of this attribute are treated as dates."""
+        return self.dates is not Dates.KEEP and not keyword_for_tag(tag).endswith(_VERSIONS_AND_CODES)
+
+
+def _private_rules(policy: Policy) -> PrivateRules:
+    if Option.RETAIN_SAFE_PRIVATE not in policy.options:
+        return PrivateRules()
+    chosen = {
+        PrivateElement(rule.creator, rule.group, rule.element): (rule.vr or "").encode()
+        for rule in policy.private
+    }
+    table = {PrivateElement(*key): row.vr.partition("/")[0].encode() for key, row in safe_private().items()}
+    return PrivateRules(chosen, table)

@@ -30,6 +30,8 @@ from policies.pieces import (
     KEEP_LONG,
     KEEP_PIXELS,
     KEEP_SHORT,
+    LOOK,
+    PRIVATE,
     REMOVE,
     REPLACE,
     Block,
@@ -48,7 +50,7 @@ _WINDOW: Final = 1 << 16
 _SEQUENCE_LIMIT: Final = 1 << 28
 _BEYOND: Final = 1 << 32
 _KEPT: Final = frozenset({KEEP_LONG, KEEP_BULK})
-_AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
+_AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE, LOOK})
 _TRUNCATED: Final = "The file ends inside an element."
 
 
@@ -181,6 +183,10 @@ def scan(
         raise
 
 
+def _touched(entry: Entry, buf: bytes, start: int, stop: int) -> bool:
+    return entry.change is not None and entry.change.touches(buf, start, stop)
+
+
 def tag_at(element: bytes) -> int:
     """Return the tag of an element from its first bytes."""
     return (element[0] | element[1] << 8) << 16 | element[2] | element[3] << 8
@@ -261,7 +267,11 @@ class _TopLevel:
                 if length & 1:
                     require_order(tag, -1, length)
             stop = start + length
-            if kind == KEEP_SHORT or (kind in _KEPT and length != UNDEFINED_LENGTH and stop <= end):
+            if kind == KEEP_SHORT or (
+                length != UNDEFINED_LENGTH
+                and stop <= end
+                and (kind in _KEPT or (kind == LOOK and not _touched(entry, buf, start, stop)))
+            ):
                 if stop > end:
                     break
                 pos = stop
@@ -396,6 +406,11 @@ class _TopLevel:
             raise Short
         if kind == REMOVE and length != UNDEFINED_LENGTH and entry.table is None:
             return start + length, None
+        if kind == PRIVATE and length != UNDEFINED_LENGTH and start + length > len(buf):
+            # Large: what goes is not read for it, and what stays as it is becomes a range.
+            rule = self.private.entry(self.table, tag, vr)
+            if rule.kind == REMOVE or rule.kind == KEEP_BULK:
+                return self._beyond(pos, start, length, rule)
         return touch(buf, pos, start, length, len(buf), vr, entry, self.table, self.facts, self.private, 0)
 
     def _pixels(self, tag: int, pos: int, start: int, length: int) -> PixelData:
@@ -406,6 +421,14 @@ class _TopLevel:
         if value + length > self.source.size:
             raise Unconforming("truncated", f"The file ends inside {tag_text(tag)}.")
         return PixelData(tag, Copy(at, value + length - at), value, length)
+
+    def _beyond(self, pos: int, start: int, length: int, rule: Entry) -> tuple[int, Piece | None]:
+        """Take a private element that reaches beyond the window and need not be read."""
+        if rule.kind == REMOVE:
+            return start + length, None
+        self.private.keep(rule.tag, b"stays")
+        whole = Copy(self.base + pos, start + length - pos, ((self.base + start, length),))
+        return start + length, whole
 
     def _fragments(self, offset: int) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Return the offset after the last fragment's delimiter, and where the items' contents are (PS3.5 A.4)."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from pydicom import charset
 
-from policies.dates import read_date, years_between
+from policies.dates import read_date, real_date, years_between
 from policies.elements import PADDING, text_of
 from policies.errors import Refusal
 from policies.generalize import age_string, read_age
@@ -82,6 +82,7 @@ class Original:
     """The original identity of one instance. Never print it."""
 
     subject: Subject
+    patient_id: str
     date_offset: Identifier
     sop_class_uid: str
     sop_instance_uid: str
@@ -93,8 +94,10 @@ class Original:
         return "Original(…)"
 
 
-def learn(facts: Facts, *, needs_study: bool) -> Original:
+def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool) -> Original:
     """Return who the instance is about, and complete ``facts`` for rendering.
+
+    ``dates_from_key`` says that dates move by the patient's own number of days, which has to be asked for.
 
     Raises:
         Refusal: ``no-sop-instance-uid``, or ``malformed`` when it belongs to no study or series.
@@ -119,6 +122,7 @@ def learn(facts: Facts, *, needs_study: bool) -> Original:
     if not portrait.patient_id:
         patient = Identifier(Kind.PATIENT_ID, "study", study)
     date_offset = Identifier(Kind.DATE_OFFSET, patient.issuer, patient.value)
+    facts.study_date = real_date(found[STUDY_DATE].raw) if STUDY_DATE in found else None
     identifiers = {
         name
         for piece in facts.pending
@@ -128,10 +132,11 @@ def learn(facts: Facts, *, needs_study: bool) -> Original:
     identifiers.add(patient)
     if facts.study is not None:
         identifiers.add(facts.study)
-    if facts.shifts_dates:
+    if facts.moves_dates and dates_from_key:
         identifiers.add(date_offset)
     return Original(
         subject=Subject(patient, frozenset(identifiers), portrait.attributes),
+        patient_id=portrait.patient_id,
         date_offset=date_offset,
         sop_class_uid=texts.get(SOP_CLASS_UID, ""),
         sop_instance_uid=texts[SOP_INSTANCE_UID],

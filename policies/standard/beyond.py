@@ -63,7 +63,7 @@ def beyond() -> dict[int, BeyondRow]:
             keyword=line["keyword"],
             action=cast('Literal["X", "U", "Z"]', line["action"]),
             options=MappingProxyType(
-                {Option(line["option"]): line["option_action"]} if line["option"] else {},
+                {Option(option): line["option_action"] for option in line["option"].split()},
             ),
             reason=line["reason"],
             source=line["source"],

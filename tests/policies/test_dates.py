@@ -5,10 +5,18 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from policies.dates import read_date, shift_date, shift_datetime, years_between
+from policies.dates import (
+    is_placeholder,
+    is_time,
+    is_zone,
+    read_date,
+    shift_date,
+    shift_datetime,
+    years_between,
+)
 
 
 @given(
@@ -18,6 +26,7 @@ from policies.dates import read_date, shift_date, shift_datetime, years_between
 )
 def test_intervals_are_exactly_kept(first: date, second: date, days: int) -> None:
     """Two dates moved by the same offset are as far apart as before."""
+    assume(not is_placeholder(first) and not is_placeholder(second))
     moved = [read_date(shift_date(day.strftime("%Y%m%d").encode(), days) or b"") for day in (first, second)]
     assert moved[0] is not None and moved[1] is not None
     assert moved[1] - moved[0] == second - first
@@ -33,6 +42,11 @@ def test_intervals_are_exactly_kept(first: date, second: date, days: int) -> Non
         (b"2024", None),
         (b"Smith", None),
         (b"00010101", None),
+        (b"20240301-20240305", b"20240229-20240304"),
+        (b"-20240305", b"-20240304"),
+        (b"20240301-", b"20240229-"),
+        (b"20240301-Smith", None),
+        (b"-", None),
     ],
 )
 def test_a_date_moves_by_a_day(value: bytes, moved: bytes | None) -> None:
@@ -49,11 +63,47 @@ def test_a_date_moves_by_a_day(value: bytes, moved: bytes | None) -> None:
         (b"20240301-0500", b"20240229-0500"),
         (b"202403", None),
         (b"20240301 12:00 Smith", None),
+        (b"2024", None),
+        (b"20240301256161", None),
+        (b"20240301120000+9900", None),
     ],
 )
 def test_a_datetime_keeps_its_time_and_zone(value: bytes, moved: bytes | None) -> None:
     """Only the day of a DT moves; a DT that names no day is none."""
     assert shift_datetime(value, -1) == moved
+
+
+@pytest.mark.parametrize("value", [b"19000101", b"18991230", b"19700101", b"19800106", b"99991231"])
+def test_a_placeholder_is_not_moved(value: bytes) -> None:
+    """What programs write where they know no date is none: moved, it would give the number of days away."""
+    assert shift_date(value, -1) is None
+    assert shift_datetime(value + b"000000", -1) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "time"),
+    [
+        (b"235959.999999", True),
+        (b"12", True),
+        (b"12:34:56", True),
+        (b"093015.1234567 ", True),
+        (b"20240301", False),
+        (b"20240301120000", False),
+        (b"2460", False),
+        (b"noon", False),
+    ],
+)
+def test_a_time_is_a_time_and_nothing_else(value: bytes, time: bool) -> None:
+    """A TM that stays is a time of day; a date in its place is seen."""
+    assert is_time(value) is time
+
+
+@pytest.mark.parametrize(
+    ("value", "zone"), [(b"+0200", True), (b"-0930 ", True), (b"0200", False), (b"CET", False)]
+)
+def test_a_zone_is_an_offset_from_utc(value: bytes, zone: bool) -> None:
+    """A zone that stays is an offset in hours and minutes, not a name."""
+    assert is_zone(value) is zone
 
 
 @pytest.mark.parametrize(
