@@ -58,23 +58,15 @@ class PrivateBlocks:
         self._creators: dict[tuple[int, int], _Creator] = {}
         self.declared: Mapping[tuple[int, str], Declared] = {}
 
-    def reserve(self, group: int, block: int, creator: str, element: bytes) -> _Creator | None:
-        """Give a block to a creator; one that two creators claim is nobody's."""
-        before = self._creators.get((group, block))
-        if before is not None:
-            if before.name != creator and before.pieces:
-                raise Unconforming(
-                    "malformed", "A private block is reserved again, behind elements of its own."
-                )
-            before.name = before.name if before.name == creator else ""
-            return None
+    def reserve(self, group: int, block: int, creator: str, element: bytes) -> _Creator:
+        """Give a block to a creator. Elements stand in order and once, so no block is given twice."""
         self._creators[group, block] = placed = _Creator(group << 16 | block, creator, element)
         return placed
 
     def entry(self, table: Table, tag: int, vr: bytes) -> Entry:
         """Return what happens to a private element that is no creator; in a block of nobody it goes."""
         owner = self._creators.get((tag >> 16, tag >> 8 & 0xFF))
-        if owner is None or not owner.name:
+        if owner is None:
             return Entry(tag, REMOVE)
         said = self.declared.get((tag >> 16, owner.name))
         word = Said.NOTHING if said is None else said.says(tag & 0xFF)
@@ -99,9 +91,7 @@ class _Creator:
 
     def render(self, facts: Facts, answers: Answers) -> bytes:
         """Return the creator element, or nothing when its block is gone."""
-        stays = self.name and any(
-            isinstance(piece, bytes) or piece.render(facts, answers) for piece in self.pieces
-        )
+        stays = any(isinstance(piece, bytes) or piece.render(facts, answers) for piece in self.pieces)
         return self.element if stays else b""
 
 

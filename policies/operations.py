@@ -235,7 +235,8 @@ class MoveDate(_Operation):
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Need the number of days."""
-        facts.moves_dates = facts.moves_dates or bool(raw.strip(b" \0"))
+        if not facts.moves_dates:
+            facts.moves_dates = any(self._shift(part, 0) is not None for part in _parts(raw))
         return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
@@ -245,9 +246,11 @@ class MoveDate(_Operation):
         days = answers.date_offset
         if days is None:
             return self.otherwise
-        shift = shift_datetime if self.vr == b"DT" else shift_date
-        moved = [shift(part, days) for part in _parts(raw)]
+        moved = [self._shift(part, days) for part in _parts(raw)]
         return self.otherwise if any(part is None for part in moved) else b"\\".join(filter(None, moved))
+
+    def _shift(self, part: bytes, days: int) -> bytes | None:
+        return shift_datetime(part, days) if self.vr == b"DT" else shift_date(part, days)
 
 
 @dataclass(frozen=True, slots=True)

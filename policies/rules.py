@@ -102,11 +102,7 @@ class Rules:
             # Nobody can say what an overlay's bitmap shows, or a retired curve says, which may be a recorded voice: the
             # whole group goes (PS3.3 C.9.2, C.10.2). All other repeating groups are retired too; Pixel Data is none.
             return "X"
-        options = self.options
-        if vr in _TEMPORAL_VRS and self.dates is Dates.REMOVE:
-            # An option that keeps devices keeps the days of their calibration, often those of the examination.
-            options = options - {Option.RETAIN_DEVICE_IDENTITY}
-        code = resolve(tag, options) or resolve_beyond(tag, options) or self._by_vr(tag, vr)
+        code = resolve(tag, self.options) or resolve_beyond(tag, self.options) or self._by_vr(tag, vr)
         # References to images stay, with new UIDs, wherever the table would let them go as well (X/Z/U*): UIDs are
         # protected either way, and presentation states, segmentations and plans keep what they refer to.
         return "K" if code == "X/Z/U*" else code

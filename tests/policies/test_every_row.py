@@ -89,6 +89,20 @@ EMPTIED = {
 }
 """Sequences whose action D removes them."""
 
+NOT_MOVED = {
+    "ContextGroupVersion": "published",
+    "ContextGroupLocalVersion": "published",
+    "DateOfManufacture": "the product's",
+    "DateOfInstallation": "the product's",
+    "EffectiveDateTime": "published",
+    "HangingProtocolCreationDateTime": "published",
+    "InformationIssueDateTime": "published",
+    "ProductExpirationDateTime": "the product's",
+    "TemplateVersion": "published",
+    "TemplateLocalVersion": "published",
+}
+"""Dates that others know: moved with the patient's they would tell by how much, so C takes them out."""
+
 
 @cache
 def table() -> dict[int, dict[str, str]]:
@@ -249,7 +263,7 @@ def wrong(place: Place, ds: Dataset, options: frozenset[Option]) -> str:
             may_go = (
                 place.expected(options) in ("X", "C")
                 if place.row["vr"] == "AE"
-                else place.expected(options) == "X"
+                else place.expected(options) == "X" or place.row["keyword"] in NOT_MOVED
             )
             return "" if may_go else "its level went"
         level = level[tag].value[0]
@@ -259,6 +273,9 @@ def wrong(place: Place, ds: Dataset, options: frozenset[Option]) -> str:
     if place.path[-1] == TIMEZONE and expected == "C":
         # It tells no date: it may stay, and where it goes no day is told with it.
         return "" if element is None or str(element.value) in ("+0100", "+0000", "") else "C: no time zone"
+    if expected == "C" and place.row["keyword"] in NOT_MOVED:
+        told = element is not None and str(element.value) in (original, SHIFTED[vr])
+        return "C: it tells by how much dates move" if told else ""
     if element is None:
         gone = expected == "X" or (expected == "C" and vr not in ("DA", "DT", "TM", "SQ", *TEXTS))
         return "" if gone else f"{expected}: it went"
