@@ -14,6 +14,7 @@ from functools import cache, cached_property, partial
 
 from pydicom.datadict import dictionary_VR
 
+from policies.captured import CAPTURED, GATHERED
 from policies.characteristics import CHARACTERISTICS, Characteristics, read_characteristics
 from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, TEXT_VRS, encode, tag_text
 from policies.errors import Unconforming
@@ -78,43 +79,6 @@ CODE_MEANING = 0x00080104
 ANATOMIC_REGION = 0x00082218
 TIMEZONE = 0x00080201
 
-CAPTURED = frozenset(
-    {
-        0x00080005,  # Specific Character Set
-        0x00080016,  # SOP Class UID
-        0x00080018,  # SOP Instance UID
-        0x00080020,  # Study Date
-        0x00080030,  # Study Time
-        0x00100010,  # Patient's Name
-        0x00100020,  # Patient ID
-        0x00100021,  # Issuer of Patient ID
-        0x00100030,  # Patient's Birth Date
-        0x00100040,  # Patient's Sex
-        0x00101000,  # Other Patient IDs
-        0x00101001,  # Other Patient Names
-        0x00101005,  # Patient's Birth Name
-        0x00101010,  # Patient's Age
-        0x00101040,  # Patient's Address
-        0x00101060,  # Patient's Mother's Birth Name
-        0x00102154,  # Patient's Telephone Numbers
-        0x0020000D,  # Study Instance UID
-        0x0020000E,  # Series Instance UID
-        0x00200010,  # Study ID
-    }
-)
-"""Top-level attributes whose original value the engine needs, whatever becomes of them."""
-
-_GATHERED = frozenset(
-    {
-        0x00080096,  # Referring Physician Identification Sequence
-        0x00081049,  # Physician(s) of Record Identification Sequence
-        0x00081052,  # Performing Physician Identification Sequence
-        0x00081062,  # Physician(s) Reading Study Identification Sequence
-        0x00081072,  # Operator Identification Sequence
-        0x00101002,  # Other Patient IDs Sequence
-        0x00400275,  # Request Attributes Sequence
-    }
-)
 _CONTENT_LABEL = 0x00700080
 _DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
 
@@ -313,7 +277,7 @@ class LevelTable:
         tag = path[-1]
         if action is Action.X:
             # Before these go they are read: what identifies somebody there is searched for in what stays.
-            gathered = LevelTable(self.plan, path, gathering=True) if tag in _GATHERED else None
+            gathered = LevelTable(self.plan, path, gathering=True) if tag in GATHERED else None
             return Entry(tag, REMOVE, None, gathered)
         if action is Action.Z:
             return Entry(tag, CHANGE, Constant(b"SQ", b""))
