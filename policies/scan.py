@@ -408,8 +408,7 @@ class _TopLevel:
             return start + length, None
         if kind == PRIVATE and length != UNDEFINED_LENGTH and start + length > len(buf):
             # Large: what goes is not read for it, and what stays as it is becomes a range.
-            rule = self.private.entry(self.table, tag, vr)
-            if rule.kind == REMOVE or rule.kind == KEEP_BULK:
+            if (rule := self.private.entry(self.table, tag, vr)).kind in (REMOVE, KEEP_BULK):
                 return self._beyond(pos, start, length, rule)
         return touch(buf, pos, start, length, len(buf), vr, entry, self.table, self.facts, self.private, 0)
 
@@ -427,8 +426,7 @@ class _TopLevel:
         if rule.kind == REMOVE:
             return start + length, None
         self.private.keep(rule.tag, b"stays")
-        whole = Copy(self.base + pos, start + length - pos, ((self.base + start, length),))
-        return start + length, whole
+        return start + length, Copy(self.base + pos, start + length - pos, ((self.base + start, length),))
 
     def _fragments(self, offset: int) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Return the offset after the last fragment's delimiter, and where the items' contents are (PS3.5 A.4)."""
