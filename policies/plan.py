@@ -16,7 +16,7 @@ from pydicom.datadict import dictionary_VR
 
 from policies.captured import CAPTURED, GATHERED
 from policies.characteristics import CHARACTERISTICS, Characteristics, read_characteristics
-from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, TEXT_VRS, encode, tag_text
+from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, NUMBER_VRS, TEXT_VRS, encode, tag_text
 from policies.errors import Unconforming
 from policies.operations import (
     BandAge,
@@ -68,7 +68,6 @@ from policies.subject import IDENTIFYING, NAMES
 _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from
 
-_NUMBERS = frozenset({b"FD", b"FL", b"SL", b"SS", b"SV", b"UL", b"US", b"UV"})
 SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
 
 TEXT_VALUE = 0x0040A160
@@ -431,8 +430,8 @@ def _compatible(file_vr: bytes, legal: tuple[bytes, ...]) -> bool:
     if not file_vr or file_vr == b"UN" or file_vr in legal:
         return True
     text = TEXT_VRS | {b"CS"}
-    if legal[0] in BULK_VRS or legal[0] in _NUMBERS or legal[0] == b"AT":
-        return file_vr in BULK_VRS or file_vr in _NUMBERS or file_vr == b"AT"
+    if legal[0] in BULK_VRS or legal[0] in NUMBER_VRS:
+        return file_vr in BULK_VRS or file_vr in NUMBER_VRS
     if legal[0] in (b"DS", b"IS"):
-        return file_vr in (b"DS", b"IS") or file_vr in _NUMBERS
+        return file_vr in (b"DS", b"IS") or file_vr in NUMBER_VRS - {b"AT"}
     return legal[0] in text and file_vr in text

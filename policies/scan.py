@@ -408,7 +408,8 @@ class _TopLevel:
             return start + length, None
         if kind == PRIVATE and length != UNDEFINED_LENGTH and start + length > len(buf):
             # Large: what goes is not read for it, and what stays as it is becomes a range.
-            if (rule := self.private.entry(self.table, tag, vr)).kind in (REMOVE, KEEP_BULK):
+            rule = self.private.entry(self.table, tag, vr)
+            if rule.kind in (REMOVE, KEEP_BULK):
                 return self._beyond(pos, start, length, rule)
         return touch(buf, pos, start, length, len(buf), vr, entry, self.table, self.facts, self.private, 0)
 
