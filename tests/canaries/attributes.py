@@ -14,6 +14,7 @@ from policies.model import Policy
 from tests.canaries.canary import Canary, Kind, Mint, Until
 from tests.canaries.expectations import must_be_gone
 from tests.canaries.families import Path
+from tests.canaries.forgotten import GIVEN_NAMES
 from tests.canaries.known import KnownPatient
 
 _TEXT = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "PN"})
@@ -42,7 +43,7 @@ class Unknown:
         if made is None:
             return None
         written, value, kind = made
-        channel = self.channel or _channel(path, vr)
+        channel = self.channel or channel_of(path, vr)
         self.planted.append(Canary(channel, value, kind, Until.BY_RULE, said(path), path, vr))
         return written
 
@@ -64,6 +65,7 @@ class Known:
         forms = self.patient.forms(vr)
         channel, text = forms[self._turn % len(forms)]
         self._turn += 1
+        channel += ", in code strings" if vr == "CS" else ""
         self.planted.append(Canary(channel, text, Kind.TEXT, Until.STAGE_1, said(path), path, vr))
         return text
 
@@ -147,8 +149,10 @@ _MAKERS: dict[str, Callable[[Mint], tuple[object, str | bytes, Kind]]] = {
 }
 
 
-def _channel(path: Path, vr: str) -> str:
+def channel_of(path: Path, vr: str) -> str:
     """Name the channel of an attribute: where it lies, and of what kind it is."""
+    if path[-1] in GIVEN_NAMES:
+        return "names that people give to things"
     groups = set(path[:-1])
     if groups & {0x52009229, 0x52009230}:
         return "functional groups"

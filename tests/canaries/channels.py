@@ -14,8 +14,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from policies.standard.tables import rows, safe_private
-from tests.canaries.attributes import canary_value, said
+from tests.canaries.attributes import canary_value, channel_of, said
 from tests.canaries.canary import Canary, Kind, Mint, Until
+from tests.canaries.forgotten import GIVEN_NAMES
 
 Channel = Callable[[Dataset, Mint], list[Canary]]
 
@@ -244,9 +245,12 @@ def every_attribute(first: int, last: int) -> Channel:
                 ds.add_new(
                     tag, vr, [made[0], made[0]] if several and vr in ("LO", "SH", "PN", "UI") else made[0]
                 )
+                channel = (
+                    channel_of((tag,), vr) if tag in GIVEN_NAMES else "every attribute of the dictionary"
+                )
                 planted.append(
                     Canary(
-                        "every attribute of the dictionary",
+                        channel,
                         made[1],
                         made[2],
                         Until.BY_RULE,

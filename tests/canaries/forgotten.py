@@ -58,6 +58,17 @@ _LISTED: dict[str, tuple[Option, str] | None] = {
     "FillerOrderNumberProcedure": None,
 }
 
+_GIVEN: dict[str, tuple[Option, str] | None] = {
+    **dict.fromkeys(("BeamName", "BlockName", "ApplicationSetupName", "TreatmentProtocols"), _DESCRIPTOR),
+    **dict.fromkeys(
+        ("PotentialReasonsForProcedure", "PotentialDiagnosticTasks", "InstructionText"), _DESCRIPTOR
+    ),
+    **dict.fromkeys(("RequestedProcedureDescriptionTrial", "HangingProtocolName"), _DESCRIPTOR),
+    **dict.fromkeys(("ItineraryID", "BoardingPassID", "CarrierID", "RouteID", "AssignedLocation")),
+    **dict.fromkeys(("ItineraryIDAssigningAuthority", "RouteIDAssigningAuthority", "ComponentWelderIDs")),
+}
+"""What people call a thing, or a journey, in their own words: short texts that look harmless by their VR."""
+
 
 def _tag(keyword: str) -> int:
     tag = tag_for_keyword(keyword)
@@ -65,7 +76,8 @@ def _tag(keyword: str) -> int:
     return tag
 
 
-FORGOTTEN: Final = {_tag(keyword): kept for keyword, kept in _LISTED.items()}
+FORGOTTEN: Final = {_tag(keyword): kept for keyword, kept in {**_LISTED, **_GIVEN}.items()}
+GIVEN_NAMES: Final = frozenset(map(_tag, _GIVEN))
 
 STRUCTURAL_UIDS: Final = frozenset(
     map(

@@ -40,7 +40,10 @@ def retaining() -> tuple[list[Policy], list[str]]:
             possible.append(_with(option.value, {option}))
         except ValidationError:
             impossible.append(option.value)
-    chosen = {Option(policy.name.removeprefix("only-")) for policy in possible}
+    # To clean faces holds every head, so it would hide all the others.
+    chosen = set().union(*(policy.options for policy in possible)) - {
+        Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES
+    }
     possible.append(_with("all-modified-dates", chosen - {_FULL}, prefix=""))
     possible.append(_with("all-full-dates", chosen - {_MODIFIED}, prefix=""))
     return possible, impossible

@@ -28,7 +28,7 @@ _SEALED = ("raft", "vault.db", "raft.db")
 """The key server's own storage, encrypted by its barrier; its names below the site's ``vault`` folder."""
 
 _FIT = "(uncompressed instances)"
-_ILLEGAL = "wrong kind of value for the VR"
+_ILLEGAL = ("wrong kind of value for the VR", "missing file meta")
 _PATIENCE = 1500
 
 
@@ -44,8 +44,8 @@ class Area:
 def walk(planted: Sequence[Planted], root: Path, mint: Mint) -> Tally:
     """Walk the whole road with the trial's policy and a second site's with the strict one, and search both."""
     tally = Tally()
-    # One illegal number ends a selection, so those go the other way alone.
-    legal = [file for file in planted if not any(canary.channel == _ILLEGAL for canary in file.canaries)]
+    # What one step of the demo cannot take ends all of it, so those go the other way alone.
+    legal = [file for file in planted if not any(canary.channel in _ILLEGAL for canary in file.canaries)]
     identified, named = _laid_out(legal, root / "identified", mint)
     everything, further = _laid_out(planted, root / "everything", mint)
     first, strict, trial = (
