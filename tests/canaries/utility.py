@@ -23,6 +23,7 @@ from policies.model import Policy
 from policies.standard.tables import concepts
 from tests.canaries.analysis import NEEDED
 from tests.canaries.attributes import said
+from tests.canaries.cells import same_image, same_words
 from tests.canaries.expectations import wipes
 from tests.canaries.road import OFFSET
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
@@ -43,7 +44,7 @@ _REFERS = {
 }
 
 
-_CONTENT = 0x0040A730
+_CONTENT, _PIXEL_DATA = 0x0040A730, 0x7FE00010
 _WRITTEN_ANEW = frozenset({0x00120064, 0x0018A001})
 """De-identification Method Code Sequence and Contributing Equipment: what a de-identifier says of itself."""
 
@@ -177,11 +178,7 @@ def _compare(
         elif tag in NEEDED and not element.is_empty:
             group = NEEDED[tag]
             utility.needed[group] += 1
-            if (
-                result is not None
-                and element.tag in result
-                and _same(element.value, result[element.tag].value)
-            ):
+            if result is not None and element.tag in result and _unchanged(source, result, element):
                 utility.same[group] += 1
             elif _words(str(element.value)) & named:
                 # What names the patient is no measurement: it has to go, and is counted apart.
@@ -249,6 +246,13 @@ def _coded(sequence: Sequence[Dataset] | None) -> tuple[str, str]:
     if not sequence:
         return "", ""
     return str(sequence[0].get("CodeValue", "")), str(sequence[0].get("CodingSchemeDesignator", ""))
+
+
+def _unchanged(source: Dataset, result: Dataset, element: pydicom.DataElement) -> bool:
+    one, other = element.value, result[element.tag].value
+    if int(element.tag) == _PIXEL_DATA:
+        return bool(one == other) or same_image(source, result)
+    return _same(one, other) or (element.VR == "OW" and same_words(source, one, other))
 
 
 def _same(one: object, other: object) -> bool:
