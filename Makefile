@@ -10,7 +10,7 @@ DEMO ?= demo
 CORPUS ?=
 ARGS ?=
 
-.PHONY: demo test check lint bench canaries docs tables setup clean
+.PHONY: demo test check lint bench canaries fuzz docs tables setup clean
 
 demo: $(READY)
 	$(RUN) -m tce demo $(DEMO) $(ARGS)
@@ -36,6 +36,11 @@ canaries: $(READY)
 
 bench: $(READY)
 	$(RUN) -m tests.bench $(ARGS)
+
+# ARGS="reader" fuzzes the reader alone; options of libFuzzer follow, for example ARGS="engine -max_total_time=3600".
+fuzz: $(READY)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(RUN) -W ignore -m tests.fuzz $(ARGS)
 
 # What a new edition of the standard changes: DOCBOOK is a folder with its part15.xml, part16.xml and part06.xml.
 # ARGS=--write takes it over.

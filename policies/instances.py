@@ -23,7 +23,8 @@ from policies.elements import (
     text_of,
 )
 from policies.errors import Refusal, Unconforming
-from policies.mending import looks_like, mend, values_from
+from policies.heads import looks_like
+from policies.mending import mend, values_from
 from policies.source import MemorySource, Source
 
 _HEAD: Final = 1 << 16

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import Final
+from enum import Enum
+from typing import Final, NamedTuple
 
 from policies.elements import ITEM, ITEM_END, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
 from policies.errors import Refusal, Unconforming
 from policies.pieces import (
+    CHANGE,
     DECLARE,
     KEEP_BULK,
     KEEP_LONG,
@@ -35,6 +37,10 @@ from policies.pieces import (
 from policies.private import Said
 
 DEEPEST: Final = 32
+_SHORT_SEQUENCE: Final = 1 << 10
+_MOST_REPEATS: Final = 256
+_MOST_PIECES: Final = 1 << 22
+_AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
 
 head_explicit = struct.Struct("<6sH").unpack_from
 head_implicit = struct.Struct("<4sI").unpack_from
@@ -44,6 +50,41 @@ item_head: Callable[..., tuple[int, int, int]] = struct.Struct("<HHI").unpack_fr
 
 class Short(Exception):
     """The buffer ends before the element does."""
+
+
+class Unchanged(Enum):
+    """The fate of an element whose bytes stay as they are."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+class Repeat(NamedTuple):
+    """A whole sequence as it stood in the instance, and what became of it."""
+
+    source: bytes
+    piece: Inner | Unchanged | None
+    changes: tuple[Changed, ...]
+
+
+class Repeats:
+    """What became of short sequences of one table in one instance, by their bytes.
+
+    The same bytes under the same table become the same. Where nothing is repeated, nothing more is learnt.
+    """
+
+    __slots__ = ("found", "last", "room")
+
+    def __init__(self) -> None:
+        self.found: dict[bytes, Repeat] = {}
+        self.last: Repeat | None = None
+        self.room = _MOST_REPEATS
+
+    def learn(self, repeat: Repeat) -> None:
+        self.found[repeat.source] = self.last = repeat
+        self.room -= 1
 
 
 class PrivateBlocks:
@@ -107,14 +148,13 @@ def touch(
     facts: Facts,
     private: PrivateBlocks,
     depth: int,
-) -> tuple[int, Inner | None]:
+) -> tuple[int, Inner | Unchanged | None]:
     """Do what the entry says to one element that is not simply kept; return its end and its piece."""
     tag, kind, change, inner, fixed = entry
     if kind == PRIVATE:
         return _private(buf, pos, start, length, end, vr, tag, table, facts, private, depth)
     if inner is not None:
-        scanned = _unknown_sequence if vr == b"UN" else _sequence
-        after, piece = scanned(buf, pos, start, length, end, tag, inner, facts, depth)
+        after, piece = _repeated(buf, pos, start, length, end, vr, tag, inner, facts, depth)
         return after, None if kind == REMOVE else piece
     if length == UNDEFINED_LENGTH:
         after = skip(buf, start, length, end, facts.explicit and vr != b"UN", depth)
@@ -132,7 +172,51 @@ def touch(
         return stop, fixed
     if kind == DECLARE:
         private.declared = table.characteristics(buf, start, stop, facts.explicit and vr != b"UN")
-    return stop, None if kind in (REMOVE, DECLARE) else buf[pos:stop]
+    return stop, None if kind in (REMOVE, DECLARE) else UNCHANGED
+
+
+def _repeated(
+    buf: bytes,
+    pos: int,
+    start: int,
+    length: int,
+    end: int,
+    vr: bytes,
+    tag: int,
+    inner: Table,
+    facts: Facts,
+    depth: int,
+) -> tuple[int, Inner | Unchanged | None]:
+    """Scan a sequence, or take over what became of the same bytes before, which frames repeat again and again."""
+    if facts.content is not None:
+        # What becomes of content items depends on their place in the tree.
+        scanned = _unknown_sequence if vr == b"UN" else _sequence
+        return scanned(buf, pos, start, length, end, tag, inner, facts, depth)
+    repeats = facts.repeats.get(inner)
+    if repeats is None:
+        repeats = facts.repeats[inner] = Repeats()
+    whole = b""
+    if length == UNDEFINED_LENGTH:
+        # Its own delimiters say where it ends: bytes that begin like the last one are the last one again.
+        known = repeats.last
+        if known is not None and not (buf.startswith(known.source, pos) and pos + len(known.source) <= end):
+            known = None
+    elif length <= _SHORT_SEQUENCE and repeats.room:
+        whole = buf[pos : start + length]
+        known = repeats.found.get(whole)
+    else:
+        known = None
+    if known is not None:
+        repeats.room += 1
+        facts.pending.extend(known.changes)
+        return pos + len(known.source), known.piece
+    pending = len(facts.pending)
+    scanned = _unknown_sequence if vr == b"UN" else _sequence
+    after, piece = scanned(buf, pos, start, length, end, tag, inner, facts, depth)
+    if after - pos <= _SHORT_SEQUENCE and repeats.room:
+        changes = tuple(facts.pending[pending:])
+        repeats.learn(Repeat(whole or buf[pos:after], piece, changes))
+    return after, piece
 
 
 def _pending(changed: Changed, facts: Facts) -> Changed:
@@ -152,7 +236,7 @@ def _private(
     facts: Facts,
     private: PrivateBlocks,
     depth: int,
-) -> tuple[int, Inner | None]:
+) -> tuple[int, Inner | Unchanged | None]:
     """Reserve a block, or do to an element what its creator's name says."""
     if 0x10 <= tag & 0xFFFF <= 0xFF and length != UNDEFINED_LENGTH:
         stop = start + length
@@ -162,14 +246,14 @@ def _private(
         return stop, private.reserve(tag >> 16, tag & 0xFF, creator, buf[pos:stop])
     rule = private.entry(table, tag, vr)
     after, piece = touch(buf, pos, start, length, end, vr, rule, table, facts, private, depth)
-    private.keep(tag, piece)
+    private.keep(tag, b"stays" if piece is UNCHANGED else piece)
     return after, piece
 
 
 def _sequence(
     buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
-) -> tuple[int, Inner | None]:
-    """Scan the items of a sequence; an unchanged one is returned as its bytes."""
+) -> tuple[int, Nested | Unchanged | None]:
+    """Scan the items of a sequence."""
     if table.filters_items and facts.content is None:
         return _content_tree(buf, pos, start, length, end, tag, table, facts, depth)
     if depth >= DEEPEST:
@@ -206,12 +290,15 @@ def _sequence(
             inner = table.for_item(facts.content.stays[at])
         at, pieces, touched = _level(buf, at, item_stop, open_item, undefined, inner, facts, depth)
         changed = changed or touched
+        facts.parts += len(pieces) + 1
+        if facts.parts > _MOST_PIECES:
+            raise Refusal("malformed", f"The sequence {tag_text(tag)} is of more than four million parts.")
         if touched and not pieces:
             # Nothing of the item stays: an empty item would only break its macro.
             continue
         items.append((open_item, pieces))
     if not changed:
-        return at, buf[pos:at]
+        return at, UNCHANGED
     if not items:
         # A sequence of which nothing stays goes: an empty content tree would not be legal.
         return at, None
@@ -220,7 +307,7 @@ def _sequence(
 
 def _content_tree(
     buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
-) -> tuple[int, Inner | None]:
+) -> tuple[int, Nested | Unchanged | None]:
     """Scan a content tree: read as a whole first, because its items count each other (PS3.3 C.17.3.2.5)."""
     undefined = length == UNDEFINED_LENGTH
     stop = end if undefined else start + length
@@ -241,10 +328,11 @@ def _content_tree(
 
 def _unknown_sequence(
     buf: bytes, pos: int, start: int, length: int, end: int, tag: int, table: Table, facts: Facts, depth: int
-) -> tuple[int, Inner | None]:
+) -> tuple[int, Inner | Unchanged | None]:
     """Scan a sequence of VR UN, whose items are in implicit encoding whatever surrounds them (PS3.5 6.2.2)."""
     implicit = facts.in_implicit()
     after, piece = _sequence(buf, pos, start, length, end, tag, table.implicit(), implicit, depth)
+    facts.parts = implicit.parts
     return after, UnknownNested(piece) if isinstance(piece, Nested) else piece
 
 
@@ -312,26 +400,26 @@ def _level(
             if not entry.change.touches(buf, start, start + length):
                 pos = start + length
                 continue
-        if private is None:
-            private = PrivateBlocks()
         if length != UNDEFINED_LENGTH and start + length > end:
             _out_of_item(may_grow or open_item)
-        after, piece = touch(
-            buf,
-            pos,
-            start,
-            length,
-            end,
-            raw[4:] if explicit else b"",
-            entry,
-            table,
-            facts,
-            private,
-            depth + 1,
-        )
-        if isinstance(piece, bytes) and piece == buf[pos:after]:
-            pos = after
-            continue
+        piece: Inner | Unchanged | None
+        if kind in _AT_ONCE and entry[3] is None and length != UNDEFINED_LENGTH:
+            after = start + length
+            if (change := entry[2]) is not None:
+                vr = raw[4:]
+                piece = changing = Changed(tag, vr, buf[pos:after], buf[start:after], change)
+                facts.pending.append(changing)
+            else:
+                piece = entry[4] if kind == REPLACE else None
+        else:
+            if private is None:
+                private = PrivateBlocks()
+            after, piece = touch(
+                buf, pos, start, length, end, raw[4:], entry, table, facts, private, depth + 1
+            )
+            if piece is UNCHANGED:
+                pos = after
+                continue
         changed = True
         if run < pos:
             pieces.append(buf[run:pos])

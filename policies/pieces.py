@@ -13,13 +13,15 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from policies.elements import encode, encode_item, tag_bytes
 from policies.known import KnownWords
 from policies.private import Said
 from policies.pseudonyms import Identifier
 from policies.source import Source
+
+_SHORT: Final = 1 << 10
 
 KEEP_SHORT: Final = 0
 KEEP_LONG: Final = 1
@@ -168,16 +170,17 @@ class Rendered(Protocol):
 class Facts:
     """What is learnt about one instance on the way: what waits for answers, who the subject is, what to search for."""
 
-    def __init__(self, *, explicit: bool, encapsulated: bool = True) -> None:
+    def __init__(self, *, explicit: bool, encapsulated: bool | None = None) -> None:
         self.explicit = explicit
         self.encapsulated = encapsulated
-        """Whether the transfer syntax is one of compressed pixels."""
+        """Whether the transfer syntax is one of compressed pixels; None where nobody said."""
         self.pending: list[Changed] = []
         self.top: dict[int, Changed] = {}
-        self.dropped_items = 0
         self.content: Content | None = None
         self.moves_dates = False
         self.study_date: date | None = None
+        self.parts = 0
+        """How many items and pieces of items are held in memory."""
         self.issuer = ""
         self.study: Identifier | None = None
         self.age_years: int | None = None
@@ -188,6 +191,8 @@ class Facts:
         self.pixels_cleaned = False
         self.keeps_offset_tables = True
         self.anatomy: set[bytes] = set()
+        self.repeats: dict[Table, Any] = {}
+        """What became of short sequences, by their table; kept by :mod:`policies.nesting`."""
         self.decode: Callable[[bytes], str] = lambda raw: raw.decode("latin-1")
 
     def in_implicit(self) -> Facts:
@@ -327,12 +332,14 @@ class Block:
 class Nested:
     """A sequence in which something changes. Lengths keep their style: defined stays defined."""
 
-    __slots__ = ("items", "tag", "undefined")
+    __slots__ = ("_answers", "_rendered", "items", "tag", "undefined")
 
     def __init__(self, tag: int, undefined: bool, items: list[tuple[bool, list[Inner]]]) -> None:
         self.tag = tag
         self.undefined = undefined
         self.items = items
+        self._answers: Answers | None = None
+        self._rendered = b""
 
     def item_bytes(self, facts: Facts, answers: Answers) -> bytes:
         """Return the items without the sequence's own header and delimiter."""
@@ -346,12 +353,18 @@ class Nested:
         return b"".join(out)
 
     def render(self, facts: Facts, answers: Answers) -> bytes:
-        """Return the whole sequence element."""
+        """Return the whole sequence element; a short one that stands in many places is rendered once."""
+        if self._answers is answers:
+            return self._rendered
         content = self.item_bytes(facts, answers)
-        if not self.undefined:
-            return encode(self.tag, b"SQ", content, explicit=facts.explicit)
-        head = tag_bytes(self.tag) + (b"SQ\0\0" if facts.explicit else b"") + b"\xff\xff\xff\xff"
-        return head + content + b"\xfe\xff\xdd\xe0\0\0\0\0"
+        if self.undefined:
+            head = tag_bytes(self.tag) + (b"SQ\0\0" if facts.explicit else b"") + b"\xff\xff\xff\xff"
+            rendered = head + content + b"\xfe\xff\xdd\xe0\0\0\0\0"
+        else:
+            rendered = encode(self.tag, b"SQ", content, explicit=facts.explicit)
+        if len(rendered) <= _SHORT:
+            self._answers, self._rendered = answers, rendered
+        return rendered
 
 
 def render(pieces: list[Inner], facts: Facts, answers: Answers) -> bytes:

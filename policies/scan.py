@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from policies.elements import ITEM, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
 from policies.errors import Refusal, Unconforming
 from policies.nesting import (
+    UNCHANGED,
     PrivateBlocks,
     Short,
     head_explicit,
@@ -65,7 +66,6 @@ class Segment(NamedTuple):
     piece: Piece | None
     changes: tuple[Changed, ...] = ()
     """All changes, at every depth."""
-    dropped: int = 0
     top: Mapping[int, Changed] = MappingProxyType({})
     """The changes at the top level, by tag."""
 
@@ -306,7 +306,7 @@ class _TopLevel:
         first = True
         while at < len(before):
             segment = before[at]
-            source, tag, last, piece, changes, dropped, top = segment
+            source, tag, last, piece, changes, top = segment
             if tag <= self.last or not buf.startswith(source, pos):
                 break
             if tag >= self.next_mark:
@@ -318,7 +318,6 @@ class _TopLevel:
             if changes:
                 facts.pending.extend(changes)
                 facts.top.update(top)
-                facts.dropped_items += dropped
             memory.now.append(segment)
             pos += len(source)
             at += 1
@@ -351,17 +350,16 @@ class _TopLevel:
             self.pieces.append(piece)
         if self.memory is not None:
             top = {entry.tag: changes[0]} if changes else {}
-            self.memory.learn(Segment(whole, entry.tag, entry.tag, piece, changes, 0, top))
+            self.memory.learn(Segment(whole, entry.tag, entry.tag, piece, changes, top))
 
     def _slowly(self, buf: bytes, pos: int, start: int, length: int, raw: bytes, entry: Entry) -> int | None:
         """Take one element that has to be looked into, or reaches beyond the window; None asks for a larger one."""
-        pending, dropped = len(self.facts.pending), self.facts.dropped_items
+        pending = len(self.facts.pending)
         try:
             after, piece = self._element(buf, pos, start, length, raw, entry)
         except Short:
             # The same element is scanned again in a larger window: forget what this attempt learnt.
             del self.facts.pending[pending:]
-            self.facts.dropped_items = dropped
             return None
         top = {piece.tag: piece} if isinstance(piece, Changed) else {}
         self.facts.top.update(top)
@@ -369,8 +367,7 @@ class _TopLevel:
             self.pieces.append(piece)
         if self.memory is not None and after <= len(buf) and not isinstance(piece, Copy):
             changes = tuple(self.facts.pending[pending:])
-            dropped = self.facts.dropped_items - dropped
-            self.memory.learn(Segment(buf[pos:after], entry.tag, entry.tag, piece, changes, dropped, top))
+            self.memory.learn(Segment(buf[pos:after], entry.tag, entry.tag, piece, changes, top))
         return after
 
     def _place_marks(self, tag: int) -> None:
@@ -411,7 +408,10 @@ class _TopLevel:
             rule = self.private.entry(self.table, tag, vr)
             if rule.kind in (REMOVE, KEEP_BULK):
                 return self._beyond(pos, start, length, rule)
-        return touch(buf, pos, start, length, len(buf), vr, entry, self.table, self.facts, self.private, 0)
+        after, piece = touch(
+            buf, pos, start, length, len(buf), vr, entry, self.table, self.facts, self.private, 0
+        )
+        return after, buf[pos:after] if piece is UNCHANGED else piece
 
     def _pixels(self, tag: int, pos: int, start: int, length: int) -> PixelData:
         at, value = self.base + pos, self.base + start
@@ -420,6 +420,8 @@ class _TopLevel:
             return PixelData(tag, Copy(at, end - at), value, end - value, fragments)
         if value + length > self.source.size:
             raise Unconforming("truncated", f"The file ends inside {tag_text(tag)}.")
+        if self.facts.encapsulated and length and tag == PIXEL_DATA:
+            raise Unconforming("malformed", "Pixel Data are not compressed, but the transfer syntax says so.")
         return PixelData(tag, Copy(at, value + length - at), value, length)
 
     def _beyond(self, pos: int, start: int, length: int, rule: Entry) -> tuple[int, Piece | None]:
@@ -431,7 +433,7 @@ class _TopLevel:
 
     def _fragments(self, offset: int) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Return the offset after the last fragment's delimiter, and where the items' contents are (PS3.5 A.4)."""
-        if not self.facts.encapsulated:
+        if self.facts.encapsulated is False:
             raise Unconforming(
                 "malformed", "Pixel Data are compressed, but the transfer syntax does not say how."
             )
@@ -446,5 +448,7 @@ class _TopLevel:
                 return offset, tuple(fragments)
             if (group << 16 | element) != ITEM or length == UNDEFINED_LENGTH:
                 raise Unconforming("malformed", "The compressed pixel data is not a series of fragments.")
+            if length & 1:
+                raise Unconforming("malformed", "The length of a fragment is odd.")
             fragments.append((offset, length))
             offset += length

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from io import BytesIO
 
 import pydicom
@@ -15,74 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
-from policies.elements import LONG_VRS, read_file_meta
+from policies.elements import read_file_meta
 from policies.errors import Refusal
-from policies.pieces import KEEP_BULK, KEEP_PIXELS, KEEP_SHORT, Content, Copy, Entry, Facts, render
-from policies.pseudonyms import Identifier
-from policies.scan import scan
-from policies.source import MemorySource
-
-
-class KeepAll:
-    """A table that keeps everything and looks into every sequence."""
-
-    filters_items = False
-
-    def __init__(self, *, explicit: bool) -> None:
-        self.entries: dict[bytes, Entry] = {}
-        self.explicit = explicit
-
-    def decide(self, head: bytes) -> Entry:
-        tag = int.from_bytes(head[1::-1] + head[3:1:-1], "big")
-        vr = (
-            head[4:]
-            if self.explicit
-            else pydicom.datadict.dictionary_VR(tag).encode()
-            if _known(tag)
-            else b"UN"
-        )
-        if vr == b"SQ":
-            entry = Entry(tag, 4, None, self)
-        elif tag == 0x7FE00010:
-            entry = Entry(tag, KEEP_PIXELS)
-        else:
-            entry = Entry(tag, KEEP_BULK if vr in LONG_VRS or not self.explicit else KEEP_SHORT)
-        self.entries[head] = entry
-        return entry
-
-    def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
-        raise AssertionError("no items are filtered here")
-
-    def for_item(self, action: str) -> KeepAll:
-        raise AssertionError("no items are filtered here")
-
-    def implicit(self) -> KeepAll:
-        return KeepAll(explicit=False)
-
-    def private(self, creator: str, group: int, element: int, vr: bytes) -> Entry:
-        raise AssertionError("nothing is private here")
-
-
-@dataclass(frozen=True)
-class NoAnswers:
-    pseudonyms: Mapping[Identifier, str] = field(default_factory=dict)
-    patient_pseudonym: str = ""
-    date_offset: int = 0
-
-
-def _known(tag: int) -> bool:
-    return pydicom.datadict.dictionary_has_tag(tag)
-
-
-def through(data_set: bytes, *, explicit: bool = True) -> bytes:
-    facts = Facts(explicit=explicit)
-    pieces = scan(MemorySource(data_set), 0, KeepAll(explicit=explicit), facts, [])
-    return b"".join(
-        data_set[piece.offset : piece.offset + piece.length]
-        if isinstance(piece, Copy)
-        else render([piece], facts, NoAnswers())
-        for piece in pieces
-    )
+from tests.policies.keep_all import through
 
 
 @pytest.mark.parametrize(
