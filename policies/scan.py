@@ -47,6 +47,7 @@ from policies.pieces import (
 )
 from policies.source import Source
 
+_PIXEL_DATA: Final = 0x7FE00010
 _WINDOW: Final = 1 << 16
 _SEQUENCE_LIMIT: Final = 1 << 28
 _BEYOND: Final = 1 << 32
@@ -420,7 +421,7 @@ class _TopLevel:
             return PixelData(tag, Copy(at, end - at), value, end - value, fragments)
         if value + length > self.source.size:
             raise Unconforming("truncated", f"The file ends inside {tag_text(tag)}.")
-        if self.facts.encapsulated and length and tag == PIXEL_DATA:
+        if self.facts.encapsulated and length and tag == _PIXEL_DATA:
             raise Unconforming("malformed", "Pixel Data are not compressed, but the transfer syntax says so.")
         return PixelData(tag, Copy(at, value + length - at), value, length)
 
