@@ -86,6 +86,9 @@ IMPLEMENTATION_VERSION: Final = "TCE_1"
 
 _INFLATE_LIMIT: Final = 1 << 28
 
+_implicit_head = struct.Struct("<HHI").pack
+_short_head = struct.Struct("<HH2sH").pack
+_long_head = struct.Struct("<HH2sHI").pack
 _u16 = struct.Struct("<H").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 
@@ -230,15 +233,17 @@ def padding_of(vr: bytes) -> bytes:
 
 def encode(tag: int, vr: bytes, value: bytes, *, explicit: bool) -> bytes:
     """Return one element of defined length; a value of odd length is padded as its VR asks (PS3.5 section 6.2)."""
-    if len(value) % 2:
+    length = len(value)
+    if length & 1:
         value += padding_of(vr)
+        length += 1
     if not explicit:
-        return tag_bytes(tag) + struct.pack("<I", len(value)) + value
+        return _implicit_head(tag >> 16, tag & 0xFFFF, length) + value
     if vr in LONG_VRS:
-        return tag_bytes(tag) + vr + b"\0\0" + struct.pack("<I", len(value)) + value
-    if len(value) > 0xFFFF:
+        return _long_head(tag >> 16, tag & 0xFFFF, vr, 0, length) + value
+    if length > 0xFFFF:
         raise Refusal("malformed", f"A value of {tag_text(tag)} is too long for its VR.")
-    return tag_bytes(tag) + vr + struct.pack("<H", len(value)) + value
+    return _short_head(tag >> 16, tag & 0xFFFF, vr, length) + value
 
 
 def encode_item(content: bytes) -> bytes:

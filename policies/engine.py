@@ -62,7 +62,7 @@ class Names:
 class Written:
     """One instance as it was written. ``changed`` counts elements with a new value; removed ones are not counted."""
 
-    path: Path
+    path: str | Path
     names: Names
     transfer_syntax_uid: str
     changed: int
@@ -165,6 +165,8 @@ class Engine:
     ) -> None:
         self.policy = policy
         self._movement = Movement(policy.dates, events or {})
+        self._accepted = policy.accepted_risks
+        self._admitted: set[tuple[str, str]] = set()
         self._contexts: dict[object, object] = {}
         self._wary = 0
         self._plans: dict[tuple[str, bool, bool], Plan] = {}
@@ -235,7 +237,7 @@ class Engine:
         raws = {tag: piece.raw for tag, piece in facts.top.items()}
         found = risks_of(meta.sop_class_uid, raws, facts.anatomy, facts.decode, self.policy)
         rules = rules_for(meta.sop_class_uid, raws, found, self.policy)
-        for risk in sorted(found - self.policy.accepted_risks - settled_by(rules)):
+        for risk in sorted(found - self._accepted - settled_by(rules)):
             raise _held(risk)
         if facts.pixels is None:
             facts.keeps_offset_tables = False
@@ -301,7 +303,7 @@ class Engine:
         deflated = style_of(transfer_syntax_uid).deflated
         folder = scratch or Path(out).parent
         write_file(out, folder, head, parts, draft._source, draft._data, deflated=deflated)
-        return Written(Path(out), names, transfer_syntax_uid, changed=len(facts.pending))
+        return Written(out, names, transfer_syntax_uid, changed=len(facts.pending))
 
     def _render(
         self, draft: Draft, pieces: list[Piece], facts: Facts, answers: _Answers
@@ -350,6 +352,12 @@ class Engine:
         return self._render(draft, pieces, facts, answers)
 
     def _admit(self, sop_class_uid: str, transfer_syntax_uid: str) -> None:
+        kind = sop_class_uid, transfer_syntax_uid
+        if kind not in self._admitted:
+            self._look_at_kind(*kind)
+            self._admitted.add(kind)
+
+    def _look_at_kind(self, sop_class_uid: str, transfer_syntax_uid: str) -> None:
         if sop_class_uid == _MEDIA_STORAGE_DIRECTORY:
             raise Refusal(
                 "directory", "A DICOMDIR is a directory, not an instance; a new medium gets its own."
@@ -371,7 +379,7 @@ class Engine:
             kinds.add(Risk.OPAQUE_STREAM)
         # What a pixel rule may settle is decided when the instance was read.
         settled = BURNED_IN_RISKS if self.policy.pixels else frozenset()
-        for risk in sorted(filter(None, kinds - self.policy.accepted_risks - settled)):
+        for risk in sorted(filter(None, kinds - self._accepted - settled)):
             raise _held(risk)
 
     def _plan(self, sop_class_uid: str, *, explicit: bool, suspicious: bool = False) -> Plan:

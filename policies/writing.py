@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from policies.elements import copy_range, deflate
+from policies.errors import Refusal
 from policies.pieces import Copy, Made
 from policies.source import FileSource, MemorySource, Source
 
 Part: TypeAlias = bytes | Copy | Made
 
 _LOOK: Final = 1 << 20
+_SMALL: Final = 1 << 16
+"""A range of so few bytes is read and written with its neighbours, which takes less time than a call of its own."""
 
 
 def looked_at(parts: list[Part], data: Source) -> Iterator[bytes]:
@@ -61,6 +64,8 @@ def write_file(
             for part in parts:
                 if isinstance(part, bytes):
                     run.append(part)
+                elif isinstance(part, Copy) and part.length <= _SMALL and part.overwriting is None:
+                    run.append(_read_whole(part, source))
                 else:
                     _write_all(target, b"".join(run))
                     run.clear()
@@ -79,11 +84,18 @@ def _write_part(target: int, part: Copy | Made, source: FileSource) -> None:
         for block in part.blocks():
             _write_all(target, block)
         return
-    begin = os.lseek(target, 0, os.SEEK_CUR)
     copy_range(source.descriptor, part.offset, part.length, target)
     if part.overwriting is not None:
+        begin = os.lseek(target, 0, os.SEEK_CUR) - part.length
         for offset, block in part.overwriting.blocks(source):
             os.pwrite(target, block, begin + offset - part.offset)
+
+
+def _read_whole(part: Copy, source: FileSource) -> bytes:
+    content = source.read(part.offset, part.length)
+    if len(content) != part.length:
+        raise Refusal("truncated", "The file became shorter while it was read.", next_step="Try again later.")
+    return content
 
 
 def _in_memory(part: Part, data: MemorySource) -> bytes | memoryview:

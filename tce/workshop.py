@@ -92,7 +92,7 @@ class RoadEngine:
             draft.close()
         names = written.names
         return Made(
-            path=written.path,
+            path=Path(written.path),
             sop_class_uid=names.sop_class_uid,
             sop_instance_uid=names.sop_instance_uid,
             series_uid=names.series_uid,

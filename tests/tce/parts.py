@@ -110,7 +110,8 @@ def pseudonymized_ct(folder: Path, *, patient: int = 1, slices: int = 3) -> list
         source = folder / f"source-{place}"
         sample.instance.save_as(source, enforce_file_format=True)
         draft = engine.read(source)
-        paths.append(engine.write(draft, pseudonyms.resolve([draft.subject]), folder / f"{place:04d}").path)
+        paths.append(folder / f"{place:04d}")
+        engine.write(draft, pseudonyms.resolve([draft.subject]), paths[-1])
         draft.close()
         source.unlink()
     return paths
