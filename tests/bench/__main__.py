@@ -1,7 +1,14 @@
-"""``python -m tests.bench``: build the work sets, let everybody run in turn, print medians and ratios.
+"""``python -m tests.bench``: how fast, and in how much memory, beside ``cp -r`` and beside others' de-identifiers.
 
-Everything lies on one tmpfs where there is one, so that a disk's mood does not count. Contenders take turns within
-each repetition, so that a slow minute of the machine hits all of them.
+    race    files to files: both stages of ours with a real Vault, cp and the peers, as multiples of cp
+    engine  CPU of the engine alone, an instance
+    nested  enhanced multi-frame headers with very many nested elements: linear or not, MB a second
+    memory  one instance of 2 GiB, and 10,000 small ones: resident MB
+
+Without a name all four run. Everything lies on one tmpfs where there is one, so that a disk's mood does not count.
+Contenders take turns within each repetition, so that a slow minute of the machine hits all of them. The race ends with
+the table of docs/verification.md. Peers that are absent are named with how to get them; ``--peers`` fetches those that
+are written in Python into an environment of their own.
 """
 
 from __future__ import annotations
@@ -9,87 +16,90 @@ from __future__ import annotations
 import argparse
 import platform
 import shutil
-import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.contenders import AbsentError, Contender, Lap, contenders
-from tests.bench.work_sets import WorkSet, make_work_sets
+from tests.bench.contenders import contenders
+from tests.bench.engine import engine_table, nested_table
+from tests.bench.memory import GIB, memory_table
+from tests.bench.peers import install
+from tests.bench.race import page_table, race, table
+from tests.bench.work_sets import make_work_sets
+
+_MEASURES = ("race", "engine", "nested", "memory")
+_NESTED = [10_000, 50_000, 200_000]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure and print a table in Markdown for each work set."""
-    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__.splitlines()[0])
+    """Measure and print tables in Markdown."""
+    options = _options(arguments)
+    if options.peers:
+        install()
+    shared = Path("/dev/shm")
+    place = options.work or (shared if shared.is_dir() else Path(tempfile.gettempdir()))
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}", end="")
+    print(f", {options.repetitions} repetitions, work on {place}")
+    with tempfile.TemporaryDirectory(prefix="tce-bench-", dir=place) as folder:
+        root = Path(folder)
+        for measure in options.measures or _MEASURES:
+            {"race": _race, "engine": _engine, "nested": _nested, "memory": _memory}[measure](root, options)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench ARGS=...",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "measures", nargs="*", metavar="MEASURE", help=f"{', '.join(_MEASURES)} (default: all)"
+    )
     parser.add_argument("--ct", type=int, default=500, help="CT instances (0.5 MB each)")
     parser.add_argument("--mr", type=int, default=2000, help="small MR instances")
     parser.add_argument("--large", type=int, default=10, help="multi-frame instances (38 MB each)")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--only", default="", help="contenders whose name holds this text (and cp)")
+    parser.add_argument("--peers", action="store_true", help="install the peers written in Python first")
+    parser.add_argument("--instances", type=int, default=10_000, help="instances of the measure of memory")
+    parser.add_argument("--gib", type=float, default=2.0, help="size of its large instance")
     parser.add_argument(
         "--work", type=Path, help="where to work (default: /dev/shm, else the temporary folder)"
     )
     options = parser.parse_args(arguments)
-    shared = Path("/dev/shm")
-    place = options.work or (shared if shared.is_dir() else Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix="tce-bench-", dir=place) as folder:
-        root = Path(folder)
-        print(f"building the work sets in {place} …", file=sys.stderr, flush=True)
-        sets = make_work_sets(root, ct=options.ct, mr=options.mr, large=options.large)
-        with contenders(root) as everybody:
-            chosen = [one for one in everybody if one.name == "`cp -r`" or options.only in one.name]
-            print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}", end="")
-            print(f", {options.repetitions} repetitions, work on {place}")
-            for work_set in sets:
-                print(_table(work_set, *_race(work_set, chosen, root, options.repetitions)), flush=True)
+    unknown = set(options.measures) - set(_MEASURES)
+    if unknown:
+        parser.error(f"there is no measure {', '.join(sorted(unknown))}; choose from {', '.join(_MEASURES)}")
+    return options
 
 
-def _race(
-    work_set: WorkSet, everybody: list[Contender], root: Path, repetitions: int
-) -> tuple[dict[str, list[Lap]], dict[str, str]]:
-    laps: dict[str, list[Lap]] = {contender.name: [] for contender in everybody}
-    absent: dict[str, str] = {}
-    for repetition in range(repetitions):
-        for contender in everybody:
-            if contender.name in absent:
-                continue
-            print(
-                f"{work_set.name}: {repetition + 1}/{repetitions} {contender.name}",
-                file=sys.stderr,
-                flush=True,
-            )
-            out = root / "out"
-            try:
-                laps[contender.name].append(contender.run(work_set.folder, out))
-            except AbsentError as reason:
-                absent[contender.name] = str(reason)
-            except RuntimeError as failure:
-                absent[contender.name] = f"failed: {failure}"
-            finally:
-                shutil.rmtree(out, ignore_errors=True)
-    return laps, absent
+def _race(root: Path, options: argparse.Namespace) -> None:
+    print("building the work sets …", file=sys.stderr, flush=True)
+    sets = make_work_sets(root / "sets", ct=options.ct, mr=options.mr, large=options.large)
+    results = []
+    with contenders(root) as everybody:
+        chosen = [one for one in everybody if one.name == "`cp -r`" or options.only in one.name]
+        for work_set in sets:
+            results.append(race(work_set, chosen, root / "out", options.repetitions))
+            print(table(results[-1]), flush=True)
+    print(page_table(results))
+    shutil.rmtree(root / "sets")
 
 
-def _table(work_set: WorkSet, laps: dict[str, list[Lap]], absent: dict[str, str]) -> str:
-    lines = [
-        f"\n### {work_set.instances:,} {work_set.name}, {work_set.octets / 1e6:.0f} MB\n",
-        "| | median s | x cp | spread s | process start s |",
-        "|---|---|---|---|---|",
-    ]
-    copied = statistics.median(lap.seconds for lap in laps["`cp -r`"])
-    for name, runs in laps.items():
-        if name in absent or not runs:
-            lines.append(f"| {name} | - | - | {absent.get(name, 'no run')} | |")
-            continue
-        seconds = [lap.seconds for lap in runs]
-        middle = statistics.median(seconds)
-        start = statistics.median(lap.start for lap in runs)
-        spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-        lines.append(
-            f"| {name} | {middle:.2f} | {middle / copied:.1f} | {spread} | {f'{start:.2f}' if start else ''} |"
-        )
-    return "\n".join(lines)
+def _engine(root: Path, options: argparse.Namespace) -> None:
+    sets = make_work_sets(root / "engine", ct=min(options.ct, 200), mr=min(options.mr, 1000), large=0)
+    print(engine_table(sets, root / "out"), flush=True)
+    shutil.rmtree(root / "engine")
+
+
+def _nested(root: Path, options: argparse.Namespace) -> None:
+    print(nested_table(_NESTED, root / "nested"), flush=True)
+
+
+def _memory(root: Path, options: argparse.Namespace) -> None:
+    octets = min(int(options.gib * GIB), (1 << 32) - (1 << 20))
+    print(memory_table(root, octets=octets, instances=options.instances), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,118 @@
+"""How much memory a job takes: one instance of 2 GB, and ten thousand instances.
+
+Each is a process of its own, so that nothing else is counted; what is told is its resident memory. The large instance
+is sparse where the file system allows it, and its copy is written in full.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from policies.engine import Engine
+from policies.loader import load_library
+from policies.pseudonyms import Pseudonyms
+from tce.folder import de_identify
+from tests.bench.work_sets import large_instances, mr_instances
+from tests.policies.pseudonyms_for_tests import CountedPseudonyms
+
+GIB = 1 << 30
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_table(root: Path, *, octets: int, instances: int) -> str:
+    """Return the figures as a table in Markdown."""
+    large = measured("large", root / "large", octets)
+    many = measured("many", root / "many", instances)
+    tenth, end = many[0], many[-1]
+    return "\n".join(
+        [
+            "",
+            "### Memory, resident MB of a process in stage 2",
+            "",
+            "| | before | peak |",
+            "|---|---|---|",
+            f"| one multi-frame instance of {octets / GIB:.1f} GiB | {large[0]:.0f} | {large[1]:.0f} |",
+            "",
+            "| | after a tenth | at the end |",
+            "|---|---|---|",
+            f"| {instances:,} instances | {tenth:.0f} | {end:.0f} |",
+        ]
+    )
+
+
+def measured(what: str, folder: Path, amount: int) -> list[float]:
+    """Run one measurement in a fresh process and return its figures in MB."""
+    command = [sys.executable, "-m", "tests.bench.memory", what, str(folder), str(amount)]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the measurement of memory failed: {done.stderr[-2000:]}")
+    return [float(figure) for figure in done.stdout.split()]
+
+
+def one_large(folder: Path, octets: int) -> list[float]:
+    """Carry one instance of so many octets through stage 2; resident memory before, and its peak."""
+    folder.mkdir()
+    source = folder / "large.dcm"
+    ds = next(iter(large_instances(1)))
+    ds.NumberOfFrames = str(octets // (ds.Rows * ds.Columns * 2))
+    octets = int(ds.NumberOfFrames) * ds.Rows * ds.Columns * 2
+    ds.PixelData = b""
+    ds.save_as(source, enforce_file_format=True)
+    # Only Data Set Trailing Padding could follow Pixel Data; it goes, and the value is a hole.
+    head, empty, _ = source.read_bytes().partition(b"\xe0\x7f\x10\x00OW\0\0")
+    with source.open("wb") as file:
+        file.write(head + empty + octets.to_bytes(4, "little"))
+        file.truncate(file.tell() + octets)
+    del ds
+    engine, known = Engine(load_library("longitudinal-trial")), CountedPseudonyms()
+    before = resident()
+    with engine.read(source) as draft:
+        engine.write(draft, known.resolve([draft.subject]), folder / "out.dcm")
+    peak = _peak()
+    (folder / "out.dcm").unlink()
+    source.unlink()
+    return [before, peak]
+
+
+def many_small(folder: Path, count: int) -> list[float]:
+    """Carry so many small instances through a job; resident memory after each tenth of them."""
+    sources = folder / "in"
+    sources.mkdir(parents=True)
+    template = next(iter(mr_instances(1)))
+    template.save_as(folder / "template.dcm", enforce_file_format=True)
+    content = (folder / "template.dcm").read_bytes()
+    uid = template.SOPInstanceUID.encode()
+    for number in range(count):
+        (sources / f"{number:06d}.dcm").write_bytes(content.replace(uid, uid[:-8] + b"%08d" % number))
+    figures: list[float] = []
+
+    def progress(done: int) -> None:
+        while done >= (len(figures) + 1) * count // 10 and len(figures) < 10:
+            figures.append(resident())
+
+    def bench() -> tuple[Engine, Callable[[], Pseudonyms]]:
+        return Engine(load_library("longitudinal-trial")), CountedPseudonyms
+
+    de_identify([sources], folder / "out", bench, workers=1, progress=progress)
+    return figures
+
+
+def resident() -> float:
+    """Return the resident memory of this process in MB."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE / 1e6
+
+
+def _peak() -> float:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("the system does not tell the peak of memory")
+
+
+if __name__ == "__main__":
+    what, where, amount = sys.argv[1:]
+    print(*{"large": one_large, "many": many_small}[what](Path(where), int(amount)))
