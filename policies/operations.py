@@ -415,7 +415,7 @@ class NoteAnatomy(_Operation):
         return raw
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def uid_parts(raw: bytes) -> tuple[Identifier | bytes, ...]:
     """Return the UIDs of a value: identifiers to be replaced, and as bytes those that stay as they are."""
     return tuple(

@@ -60,9 +60,14 @@ class Place(NamedTuple):
     """Where an instance lies, by its new SOP Instance UID; ``new`` when this job put it there."""
 
     uid: str
-    target: str
+    folder: str
     source: str
     new: bool
+
+    @property
+    def target(self) -> str:
+        """The file. Only its folder is kept, which is the same for a whole series: a job may have very many files."""
+        return f"{self.folder}/{self.uid}.dcm"
 
 
 @dataclass(slots=True)
@@ -139,7 +144,7 @@ class _Doubles:
         """Note a batch; take back what another series or patient already claims."""
         for place in batch.places:
             first = self._places.setdefault(place.uid, place)
-            if first.target != place.target:
+            if first.folder != place.folder:
                 self._disputed.add(place.uid)
                 self._take_back(place, batch)
         self._disputed.update(batch.disputed)
@@ -304,7 +309,7 @@ class _Worker:
         self._engine = engine
         self._asking = ThreadPoolExecutor(1)
         self._pseudonyms = self._asking.submit(way)
-        self._folders: set[str] = set()
+        self._folders: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -357,7 +362,7 @@ class _Worker:
         folder = f"{self._out}/{names.patient_id}/{names.study_uid}/{names.series_uid}"
         if folder not in self._folders:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            self._folders.add(folder)
+        folder = self._folders.setdefault(folder, folder)
         target = f"{folder}/{names.sop_instance_uid}.dcm"
         try:
             self._engine.write(draft, answers, target, scratch=self._scratch)
@@ -369,7 +374,7 @@ class _Worker:
             new = False
         account.written += new
         account.already += not new
-        account.places.append(Place(names.sop_instance_uid, target, source, new))
+        account.places.append(Place(names.sop_instance_uid, folder, source, new))
         account.patients.add(names.patient_id)
         account.studies.add(names.study_uid)
         account.series.add(names.series_uid)

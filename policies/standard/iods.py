@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 
 _STRICTNESS = {"1": 0, "1C": 1, "2": 2, "2C": 3, "3": 4}
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+_MODULES = b',"modules":{'
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +92,29 @@ class _Tables(NamedTuple):
 
     sop_classes: dict[str, str]
     ciods: dict[str, list[tuple[str, str, str]]]
-    modules: dict[str, bytes]
+    text: bytes
+    modules: dict[str, tuple[int, int]]
+    """Where in the text the types of a module stand."""
 
 
 @cache
 def _tables() -> _Tables:
     packed = resources.files("policies.standard").joinpath("iod_attribute_types.json.gz").read_bytes()
-    head, _, modules = gzip.decompress(packed).partition(b',"modules":{')
-    beginning = json.loads(head + b"}")
-    # A module is a flat object, so its text ends at the first closing brace; reading all would cost a process 50 ms.
-    named = (part.split(b'":', 1) for part in modules.split(b"}") if part)
-    return _Tables(
-        beginning["sop_classes"],
-        beginning["ciods"],
-        {name.lstrip(b',"').decode(): content for name, content in named},
-    )
+    text = gzip.decompress(packed)
+    head = text.index(_MODULES)
+    beginning = json.loads(text[:head] + b"}")
+    return _Tables(beginning["sop_classes"], beginning["ciods"], text, _places(text, head + len(_MODULES)))
+
+
+def _places(text: bytes, at: int) -> dict[str, tuple[int, int]]:
+    """Return where each module stands: a flat object, so that it ends at the first closing brace."""
+    places: dict[str, tuple[int, int]] = {}
+    while text[at : at + 1] == b'"':
+        start = text.index(b"{", at)
+        stop = text.index(b"}", start) + 1
+        places[text[at + 1 : start - 2].decode()] = start, stop
+        at = stop + 1  # behind the comma
+    return places
 
 
 @cache
@@ -115,7 +124,8 @@ def _iod_of_sop_class() -> dict[str, str]:
 
 @cache
 def _module_types(name: str) -> dict[str, str]:
-    return cast("dict[str, str]", json.loads(_tables().modules[name] + b"}"))
+    start, stop = _tables().modules[name]
+    return cast("dict[str, str]", json.loads(_tables().text[start:stop]))
 
 
 @cache

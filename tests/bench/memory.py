@@ -7,6 +7,7 @@ is sparse where the file system allows it, and its copy is written in full.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,9 +26,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def memory_table(root: Path, *, octets: int, instances: int) -> str:
     """Return the figures as a table in Markdown."""
-    large = measured("large", root / "large", octets)
-    many = measured("many", root / "many", instances)
-    tenth, end = many[0], many[-1]
+    large, many = root / "large", root / "many"
+    write_large(large, octets)
+    write_many(many, instances)
+    before, peak = measured("large", large)
+    progress = measured("many", many)
     return "\n".join(
         [
             "",
@@ -35,51 +38,44 @@ def memory_table(root: Path, *, octets: int, instances: int) -> str:
             "",
             "| | before | peak |",
             "|---|---|---|",
-            f"| one multi-frame instance of {octets / GIB:.1f} GiB | {large[0]:.0f} | {large[1]:.0f} |",
+            f"| one multi-frame instance of {octets / GIB:.1f} GiB | {before:.0f} | {peak:.0f} |",
             "",
             "| | after a tenth | at the end |",
             "|---|---|---|",
-            f"| {instances:,} instances | {tenth:.0f} | {end:.0f} |",
+            f"| {instances:,} instances | {progress[0]:.0f} | {progress[-1]:.0f} |",
         ]
     )
 
 
-def measured(what: str, folder: Path, amount: int) -> list[float]:
-    """Run one measurement in a fresh process and return its figures in MB."""
-    command = [sys.executable, "-m", "tests.bench.memory", what, str(folder), str(amount)]
+def measured(what: str, folder: Path) -> list[float]:
+    """Run one measurement in a fresh process, remove its folder, and return its figures in MB."""
+    command = [sys.executable, "-m", "tests.bench.memory", what, str(folder)]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
+    shutil.rmtree(folder)
     if done.returncode:
         raise RuntimeError(f"the measurement of memory failed: {done.stderr[-2000:]}")
     return [float(figure) for figure in done.stdout.split()]
 
 
-def one_large(folder: Path, octets: int) -> list[float]:
-    """Carry one instance of so many octets through stage 2; resident memory before, and its peak."""
+def write_large(folder: Path, octets: int) -> None:
+    """Write a multi-frame instance of about so many octets, sparse where the file system can."""
     folder.mkdir()
-    source = folder / "large.dcm"
+    path = folder / "large.dcm"
     ds = next(iter(large_instances(1)))
-    ds.NumberOfFrames = str(octets // (ds.Rows * ds.Columns * 2))
-    octets = int(ds.NumberOfFrames) * ds.Rows * ds.Columns * 2
+    frame = ds.Rows * ds.Columns * 2
+    ds.NumberOfFrames = str(octets // frame)
     ds.PixelData = b""
-    ds.save_as(source, enforce_file_format=True)
+    ds.save_as(path, enforce_file_format=True)
     # Only Data Set Trailing Padding could follow Pixel Data; it goes, and the value is a hole.
-    head, empty, _ = source.read_bytes().partition(b"\xe0\x7f\x10\x00OW\0\0")
-    with source.open("wb") as file:
-        file.write(head + empty + octets.to_bytes(4, "little"))
-        file.truncate(file.tell() + octets)
-    del ds
-    engine, known = Engine(load_library("longitudinal-trial")), CountedPseudonyms()
-    before = resident()
-    with engine.read(source) as draft:
-        engine.write(draft, known.resolve([draft.subject]), folder / "out.dcm")
-    peak = _peak()
-    (folder / "out.dcm").unlink()
-    source.unlink()
-    return [before, peak]
+    head, empty, _ = path.read_bytes().partition(b"\xe0\x7f\x10\x00OW\0\0")
+    length = octets // frame * frame
+    with path.open("wb") as file:
+        file.write(head + empty + length.to_bytes(4, "little"))
+        file.truncate(file.tell() + length)
 
 
-def many_small(folder: Path, count: int) -> list[float]:
-    """Carry so many small instances through a job; resident memory after each tenth of them."""
+def write_many(folder: Path, count: int) -> None:
+    """Write so many small instances of one series."""
     sources = folder / "in"
     sources.mkdir(parents=True)
     template = next(iter(mr_instances(1)))
@@ -88,6 +84,20 @@ def many_small(folder: Path, count: int) -> list[float]:
     uid = template.SOPInstanceUID.encode()
     for number in range(count):
         (sources / f"{number:06d}.dcm").write_bytes(content.replace(uid, uid[:-8] + b"%08d" % number))
+
+
+def one_large(folder: Path) -> list[float]:
+    """Carry the large instance through stage 2; resident memory before, and its peak."""
+    engine, known = Engine(load_library("longitudinal-trial")), CountedPseudonyms()
+    before = resident()
+    with engine.read(folder / "large.dcm") as draft:
+        engine.write(draft, known.resolve([draft.subject]), folder / "out.dcm")
+    return [before, _peak()]
+
+
+def many_small(folder: Path) -> list[float]:
+    """Carry the small instances through a job; resident memory after each tenth of them."""
+    count = sum(1 for _ in (folder / "in").iterdir())
     figures: list[float] = []
 
     def progress(done: int) -> None:
@@ -97,7 +107,9 @@ def many_small(folder: Path, count: int) -> list[float]:
     def bench() -> tuple[Engine, Callable[[], Pseudonyms]]:
         return Engine(load_library("longitudinal-trial")), CountedPseudonyms
 
-    de_identify([sources], folder / "out", bench, workers=1, progress=progress)
+    account = de_identify([folder / "in"], folder / "out", bench, workers=1, progress=progress)
+    if account.written != count:
+        raise RuntimeError("not every instance was written")
     return figures
 
 
@@ -114,5 +126,5 @@ def _peak() -> float:
 
 
 if __name__ == "__main__":
-    what, where, amount = sys.argv[1:]
-    print(*{"large": one_large, "many": many_small}[what](Path(where), int(amount)))
+    what, where = sys.argv[1:]
+    print(*{"large": one_large, "many": many_small}[what](Path(where)))
