@@ -8,7 +8,8 @@ The tree::
     │   └── ConfigFault    tce.toml says something impossible; every fault is named with line and key
     ├── CaseError          a case is unknown, faulty, or not in the state that was asked for
     │   ├── UnknownCase
-    │   └── CaseFault
+    │   ├── CaseFault
+    │   └── EventsFault    a list of events says something impossible; every fault is named with its line
     ├── NotApproved        a policy or case without a valid approval of two people
     ├── UnknownPolicy      no policy of that name and version
     ├── ReleaseError       a release record that does not prove what it says
@@ -65,6 +66,10 @@ class UnknownCase(CaseError):
 
 class CaseFault(CaseError):
     """A case file has faults; ``what`` names every one."""
+
+
+class EventsFault(CaseError):
+    """A list of events has faults; ``what`` names every one with its line and no patient."""
 
 
 class NotApproved(TceError):

@@ -8,12 +8,13 @@ travel between them as they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from policies.engine import Engine
+from policies.movement import Events
 from policies.pseudonyms import Pseudonyms
-from tce import cases, folder, portable
+from tce import cases, events, folder, portable
 from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import ReceiverSettings
 from tce.approvals_desk import Desk
@@ -45,10 +46,12 @@ class StageOne:
 
     home: Path
     case: Case
+    events: Events = field(default_factory=dict, repr=False)
 
     def __call__(self) -> tuple[Engine, Callable[[], Pseudonyms]]:
         """Return the engine, and what each worker calls for pseudonyms of its own."""
-        return Engine(Shelf(Site(self.home).policies_dir).exactly(self.case.stage1).policy), self._pseudonyms
+        policy = Shelf(Site(self.home).policies_dir).exactly(self.case.stage1).policy
+        return Engine(policy, events=self.events), self._pseudonyms
 
     def _pseudonyms(self) -> Pseudonyms:
         site = Site(self.home)
@@ -68,26 +71,30 @@ class StageTwo:
 
     home: Path
     case: Case
+    events: Events = field(default_factory=dict, repr=False)
 
     def __call__(self) -> tuple[Engine, Callable[[], Pseudonyms]]:
         """Return the engine, and what each worker calls for pseudonyms of its own."""
         policy = Shelf(Site(self.home).policies_dir).exactly(self.case.stage2).policy
-        return Engine(policy, trial=self.case.trial_attributes()), self._pseudonyms
+        return Engine(policy, trial=self.case.trial_attributes(), events=self.events), self._pseudonyms
 
     def _pseudonyms(self) -> Pseudonyms:
         client = Logins(Site(self.home)).service(Service.MANAGER)
         return CasePseudonyms(client, case=self.case.id, prefix=self.case.prefix)
 
 
-def stage_one(site: Site, case_id: str) -> folder.Bench:
-    """Return the bench of stage 1 for a case. Raises NotApproved unless the site's policy is approved."""
+def stage_one(site: Site, case_id: str, given: Path | None = None) -> folder.Bench:
+    """Return the bench of stage 1 for a case; ``given`` is a list of events, by original Patient IDs.
+
+    Raises NotApproved unless the site's policy is approved, and EventsFault.
+    """
     case = cases.load(site.cases_dir, case_id)
     desk = Desk(site)
     desk.require_policy(Shelf(site.policies_dir).exactly(case.stage1))
     desk.require_open(case)
     _require_its_key_version(site, case)
     Logins(site).url()  # started once here, rather than by every worker
-    return StageOne(site.home, case)
+    return StageOne(site.home, case, events.read(given).dates if given else {})
 
 
 def _require_its_key_version(site: Site, case: Case) -> None:
@@ -104,14 +111,18 @@ def _require_its_key_version(site: Site, case: Case) -> None:
         )
 
 
-def stage_two(site: Site, case_id: str) -> folder.Bench:
-    """Return the bench of stage 2 for a case. Raises NotApproved unless case and policy are approved."""
+def stage_two(site: Site, case_id: str, given: Path | None = None) -> folder.Bench:
+    """Return the bench of stage 2 for a case; ``given`` is a list of events in place of the case's own.
+
+    Raises NotApproved unless case and policy are approved, and EventsFault.
+    """
     case = cases.load(site.cases_dir, case_id)
     desk = Desk(site)
     desk.require_policy(Shelf(site.policies_dir).exactly(case.stage2))
     desk.require_case(case)
     Logins(site).url()
-    return StageTwo(site.home, case)
+    dates = events.read(given).dates if given else events.of_case(site.cases_dir, case_id)
+    return StageTwo(site.home, case, dates)
 
 
 class ApprovedCases:
@@ -190,6 +201,7 @@ def rooms(site: Site) -> Rooms:
             shelf.exactly(case.stage2).policy,
             CasePseudonyms(session.client(), case=case.id, prefix=case.prefix),
             trial=case.trial_attributes(),
+            events=events.of_case(site.cases_dir, case.id),
             minimum_cohort=terms.minimum_cohort,
         )
 

@@ -16,6 +16,7 @@ import pydicom
 from policies.engine import Draft as EngineDraft
 from policies.engine import Engine
 from policies.model import Policy
+from policies.movement import Events
 from policies.originals import ALL, Trait, originals_of
 from policies.pseudonyms import Identifier, Kind, Pseudonyms, Subject
 from policies.residue import Residue
@@ -169,11 +170,16 @@ def _makers(sources: Sequence[Path]) -> set[str]:
 
 
 def workshop(
-    policy: Policy, pseudonyms: Pseudonyms, *, trial: Mapping[str, str], minimum_cohort: int = 1
+    policy: Policy,
+    pseudonyms: Pseudonyms,
+    *,
+    trial: Mapping[str, str],
+    events: Events | None = None,
+    minimum_cohort: int = 1,
 ) -> Workshop[OpenDraft]:
     """Put a workshop together for a policy and the keys of a case."""
     return Workshop(
-        engine=RoadEngine(Engine(policy, trial=trial)),
+        engine=RoadEngine(Engine(policy, trial=trial, events=events)),
         pseudonyms=pseudonyms,
         verifier=SetVerifier(policy, pseudonyms, minimum_cohort),
     )

@@ -64,6 +64,7 @@ EVENTS: Mapping[str, EventRow] = {
     "policy.withdrawn": EventRow(Shape.ALERT, _CONFIGURED, "the approval of a policy was withdrawn"),
     "case.submitted": EventRow(Shape.ALERT, _CONFIGURED, "a case was submitted for approval"),
     "case.approved": EventRow(Shape.ALERT, _CONFIGURED, "a case was approved"),
+    "case.events": EventRow(Shape.ALERT, _CONFIGURED, "a case was given the events of its patients"),
     "case.closed": EventRow(Shape.ALERT, _CONFIGURED, "a case was closed"),
     "approval.refused": EventRow(Shape.ALERT, _RESTRICTED, "something without valid approval was refused"),
     "reidentify.requested": EventRow(Shape.ALERT, _RESTRICTED, "a custodian asked for re-identification"),

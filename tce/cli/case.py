@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tce import cases, key_versions
+from tce import cases, counts, events, key_versions
 from tce.approvals_desk import Desk
+from tce.audit.journal import Journal
 from tce.cases import CaseReceiver, Trial
 from tce.cli.actors import peer_of
 from tce.cli.session import JsonOption, session, verbs
@@ -103,6 +105,28 @@ def new(
     # Through the text, so that a fault is named as it is for a file.
     path = cases.save(run.site.cases_dir, cases.checked(draft, "the new case"))
     run.say(f"case {case} in {path}\nedit it, then: tce --as COORDINATOR case submit {case}")
+
+
+@app.command("events")
+def events_(
+    context: typer.Context,
+    case: CaseId,
+    file: Annotated[Path, typer.Option(help="CSV with the header patient_id,date.")],
+) -> None:
+    """Give a case the day of each patient's event, from which study days count; again for every new patient.
+
+    The patients are named as stage 2 reads them, by the pseudonyms of stage 1. The list replaces the one before. Its
+    digest is recorded; no approval is needed, because it changes with every patient. Needs a coordinator.
+
+    Example: tce --as coordinator case events lung-1 --file first-treatment.csv
+    """
+    run = session(context)
+    found = cases.load(run.site.cases_dir, case)
+    person = run.acting("coordinator", "giving the events of a case")
+    kept = events.save(run.site.cases_dir, found.id, file)
+    detail = {"case": found.id, "patients": str(len(kept.dates)), "digest": kept.digest}
+    Journal(run.site, person).record("case.events", success=True, detail=detail)
+    run.say(f"events of {counts.patients(len(kept.dates))} in case {case}\n{kept.digest}")
 
 
 @app.command()

@@ -19,11 +19,20 @@ Sources = Annotated[
 ]
 CaseId = Annotated[str, typer.Option("--case", help="Case that the work is for.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results; made when it does not exist.")]
+EventsFile = Annotated[
+    Path | None,
+    typer.Option("--events", help="For study days: CSV with patient_id,date; patients as SRC names them."),
+]
 Workers = Annotated[int, typer.Option(help="Processes to use. Default: one for each core.", min=0)]
 
 
 def pseudonymize(
-    context: typer.Context, sources: Sources, case: CaseId, out: Out, workers: Workers = 0
+    context: typer.Context,
+    sources: Sources,
+    case: CaseId,
+    out: Out,
+    workers: Workers = 0,
+    events: EventsFile = None,
 ) -> None:
     """Stage 1: take the direct identifiers out, reversibly by two custodians. In the hospital.
 
@@ -33,20 +42,28 @@ def pseudonymize(
     Example: tce pseudonymize /data/from-modality --case lung-1 --out pseudonymized
     """
     run = session(context)
-    bench = wiring.stage_one(run.site, case)
+    bench = wiring.stage_one(run.site, case, events)
     _carry(run, sources, out, bench, workers, case, "folder.pseudonymized", "pseudonymized")
 
 
-def anonymize(context: typer.Context, sources: Sources, case: CaseId, out: Out, workers: Workers = 0) -> None:
+def anonymize(
+    context: typer.Context,
+    sources: Sources,
+    case: CaseId,
+    out: Out,
+    workers: Workers = 0,
+    events: EventsFile = None,
+) -> None:
     """Stage 2: treat what could still single a person out, irreversibly, under the case's own key. In research.
 
     Needs the case and its stage-2 policy to be approved. The result is not released: for that, select it for
-    export. What cannot be treated is set aside with its reason; the exit status is then 3.
+    export. What cannot be treated is set aside with its reason; the exit status is then 3. Study days count from
+    the case's own events (tce case events), unless --events names others.
 
     Example: tce anonymize pseudonymized --case lung-1 --out anonymized
     """
     run = session(context)
-    bench = wiring.stage_two(run.site, case)
+    bench = wiring.stage_two(run.site, case, events)
     _carry(run, sources, out, bench, workers, case, "folder.anonymized", "anonymized")
 
 

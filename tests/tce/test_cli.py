@@ -8,6 +8,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pydicom
@@ -406,3 +407,41 @@ def test_additional_information_is_read_from_yaml(tmp_path: Path) -> None:
     path.write_text("author: A\nabstract: B\nkeywords: c\nfoo: 1\n")
     with pytest.raises(Refused, match="keywords"):
         information(path)
+
+
+@pytest.mark.vault
+def test_study_days_count_from_the_events_of_a_case(
+    home: Path, identified: Path, tmp_path: Path, tce: Tce
+) -> None:
+    """Patients of the case's list get study days, the others are set aside; a faulty list changes nothing."""
+    out, given = tmp_path / "out", tmp_path / "events.csv"
+    tce("--home", home, "pseudonymize", identified, "--case", "lung-1", "--out", tmp_path / "ps")
+    sources = [pydicom.dcmread(path) for path in (tmp_path / "ps").rglob("*.dcm")]
+    patients = sorted({str(ds.PatientID) for ds in sources})
+    tce("--home", home, "policy", "new", "days", "--like", "longitudinal-trial")
+    policy = home / "policies" / "days-1.yaml"
+    policy.write_text(policy.read_text().replace("dates: shift", "dates: study-day\nevent: ENROLLMENT"))
+    case = "case new days-1 --title t --purpose p --stage2 days --receiver TCE_RECEIVER@127.0.0.1:104"
+    for step in ("--as carla policy submit days", "--as ann policy approve days", case):
+        assert (said := tce("--home", home, *step.split())).status == 0, said.err
+    for step in ("--as carla case submit days-1", "--as ann case approve days-1"):
+        assert (said := tce("--home", home, *step.split())).status == 0, said.err
+    carla = ("--home", home, "--as", "carla", "case", "events", "days-1", "--file", given)
+    given.write_text(f"patient_id,date\n{patients[0]},2024-01-01\n{patients[1]},soon\n")
+    said = tce(*carla)
+    assert said.status == 1 and "line 3" in said.err and patients[1] not in said.err
+    given.write_text(f"patient_id,date\n{patients[0]},2024-01-01\n")
+    assert tce("--home", home, "--as", "ann", *carla[4:]).status == 1
+    assert (said := tce(*carla)).status == 0 and "1 patient" in said.out
+    said = tce("--home", home, "anonymize", tmp_path / "ps", "--case", "days-1", "--out", out)
+    assert said.status == 3 and "no-event" in said.err
+    written = [pydicom.dcmread(path) for path in out.rglob("*.dcm")]
+    assert len(written) == sum(ds.PatientID == patients[0] for ds in sources)
+    epoch, event = date(1960, 1, 1), date(2024, 1, 1)
+    before = {date.fromisoformat(ds.StudyDate) for ds in sources if ds.PatientID == patients[0]}
+    after = {date.fromisoformat(ds.StudyDate) for ds in written}
+    assert {day - epoch for day in after} == {day - event for day in before}
+    assert {ds.LongitudinalTemporalOffsetFromEvent for ds in written} == {
+        (day - event).days for day in before
+    }
+    assert {ds.LongitudinalTemporalEventType for ds in written} == {"ENROLLMENT"}
