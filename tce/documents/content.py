@@ -6,6 +6,7 @@ modules that a document takes over from the study it belongs to. No rule of the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,7 +73,8 @@ def new_document(
     for keyword in _TYPE_2:
         setattr(ds, keyword, _plain(header, keyword))
     for keyword in _IF_PRESENT:
-        if keyword in header:
+        # What is not legal in the instance (letters in a weight) must not stop a whole selection; it is left out.
+        with contextlib.suppress(ValueError, KeyError):
             setattr(ds, keyword, header[keyword].value)
     ds.SOPClassUID = UID(sop_class_uid)
     ds.SOPInstanceUID = UID(new_uid())

@@ -75,6 +75,18 @@ def test_a_selection_over_two_studies_is_two_documents_that_name_each_other() ->
     assert documents[0].ContentSequence == documents[1].ContentSequence
 
 
+def test_an_illegal_attribute_of_an_instance_stops_no_selection() -> None:
+    """Foreign instances may hold letters in a number; the document is written without that attribute."""
+    header = headers()["1.1"]
+    header.PatientWeight = "62.125"
+    written = BytesIO()
+    header.save_as(written, enforce_file_format=True)
+    illegal = dcmread(BytesIO(written.getvalue().replace(b"62.125", b"heavy ")))
+    (ds,) = build(Manifest(ExportTitle.TEACHING, REFERENCES), {"1.1": illegal}, now=NOW)
+    assert "PatientWeight" not in reread(ds)
+    assert ds.PatientID == "P1"
+
+
 def test_evidence_is_the_content_tree() -> None:
     """Every referenced instance stands in the evidence with its series and study, and nothing else does."""
     (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES), headers(), now=NOW)
