@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from policies.loader import load_library
 from policies.standard.beyond import risks
 from tests.canaries.attributes import Known, Unknown
+from tests.canaries.broken import BROKEN
 from tests.canaries.canary import Canary, Mint
 from tests.canaries.channels import CHANNELS, every_attribute
 from tests.canaries.character_sets import CHARACTER_SETS
@@ -127,7 +128,7 @@ class Garden:
             ds = self._plain(CT)
             planted = channel(ds, self.mint)
             yield self.kept(written(ds), family_of(CT), planted)
-        for stream in (*STREAMS, *FRAMES, *CHARACTER_SETS):
+        for stream in (*STREAMS, *FRAMES, *CHARACTER_SETS, *BROKEN):
             data, planted = stream(self._plain(CT), self.mint)
             yield self.kept(data, family_of(CT), planted)
 

@@ -13,6 +13,8 @@ OPEN: Final = {
     "UIDs as text": "an instance's own UIDs, written into texts that stay",
     "code meaning of local codes": "names in the meaning of codes that a site made itself",
     "content of reports, local codes": "the same in reports",
+    "malformed files": "words in code strings that say how an instance is to be read",
+    "warnings and logs": "the same, told by pydicom when it meets an unknown character set",
     "known name in kept bytes, UTF-16": "names in UTF-16 within binary values",
     "known: birth date": "a date of birth in texts that stay",
     "names that people give to things": "beams, blocks, protocols and itineraries that no table names",

@@ -7,19 +7,26 @@ exception says is searched as well.
 from __future__ import annotations
 
 import io
+import logging
 import multiprocessing
 import shutil
 import traceback
+import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
 
 from policies.engine import Engine
 from policies.errors import PolicyRoomError
 from policies.model import Policy, Stage
 from policies.pseudonyms import Identifier
-from tests.canaries.canary import Canary, Until
+from tests.canaries.attributes import said
+from tests.canaries.canary import Canary, Kind, Until
 from tests.canaries.expectations import content_must_be_gone, must_be_gone
 from tests.canaries.policies import accepting, shipped
 from tests.canaries.search import Found, Search
@@ -149,10 +156,20 @@ def carry(
     label = " + ".join(one.name for one in (*before, policy))
     for number, file in enumerate(planted):
         target = out / f"{number:06d}.dcm"
-        said = _written(engine, file, target, tally, label)
-        if said:
+        with _hearing() as heard:
+            told = _written(engine, file, target, tally, label)
+        if heard:
             _look(
-                said.encode(errors="surrogateescape"), file, label, [*before, policy], tally, "exception text"
+                "\n".join(heard).encode(errors="surrogateescape"),
+                file,
+                label,
+                [*before, policy],
+                tally,
+                "warnings and logs",
+            )
+        if told:
+            _look(
+                told.encode(errors="surrogateescape"), file, label, [*before, policy], tally, "exception text"
             )
             continue
         tally.instances["passed"] += 1
@@ -161,6 +178,25 @@ def carry(
         _look(target.read_bytes(), file, label, [*before, policy], tally, "")
         passed.append(Planted(target, file.family, file.canaries, file.at_risk, file.origin))
     return passed, tally
+
+
+@contextmanager
+def _hearing() -> Iterator[list[str]]:
+    """Collect what is warned of and logged, by whatever library."""
+    heard: list[str] = []
+    ear = logging.Handler(logging.DEBUG)
+    ear.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    loggers = [logging.getLogger(), logging.getLogger("pydicom")]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for logger in loggers:
+            logger.addHandler(ear)
+        try:
+            yield heard
+        finally:
+            for logger in loggers:
+                logger.removeHandler(ear)
+            heard += [str(one.message) for one in warned]
 
 
 def _written(engine: Engine, file: Planted, target: Path, tally: Tally, label: str) -> str:
@@ -192,9 +228,42 @@ def _look(
 ) -> None:
     sought = [canary for canary in file.canaries if channel or gone(canary, policies)]
     tally.searched.update(canary.channel for canary in sought)
-    for found in Search(sought).everywhere(data):
-        survivor = _survivor(found, file, label, channel)
-        tally.survivors.append(survivor)
+    survived = list(Search(sought).everywhere(data))
+    for found in _told_once(survived, data):
+        tally.survivors.append(_survivor(found, file, label, channel))
+
+
+def _told_once(survived: list[Found], data: bytes) -> Iterator[Found]:
+    """Of texts that were planted in many places, only those places where they still stand, or one of them."""
+    texts: dict[str, list[Found]] = defaultdict(list)
+    for found in survived:
+        if found.canary.kind is Kind.TEXT:
+            texts[str(found.canary.value)].append(found)
+        else:
+            yield found
+    places = _places(data, set(texts)) if texts else set()
+    for text, all_found in texts.items():
+        standing = [found for found in all_found if (found.canary.where, text.lower()) in places]
+        yield from standing or all_found[:1]
+
+
+def _places(data: bytes, texts: set[str]) -> set[tuple[str, str]]:
+    """Where texts stand in an instance, by path."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return set(
+            _standing(pydicom.dcmread(io.BytesIO(data), force=True), (), {text.lower() for text in texts})
+        )
+
+
+def _standing(ds: Dataset, path: tuple[int, ...], texts: set[str]) -> Iterator[tuple[str, str]]:
+    for element in ds:
+        here = (*path, int(element.tag))
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _standing(item, here, texts)
+        elif isinstance(element.value, str):
+            yield from ((said(here), text) for text in texts if text in element.value.lower())
 
 
 def _survivor(found: Found, file: Planted, label: str, channel: str) -> Survivor:

@@ -84,7 +84,7 @@ def file_meta(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
     uid = mint.uid()
     meta.PrivateInformationCreatorUID = uid
     planted.append(Canary("file meta information", uid, Kind.UID, Until.STAGE_1, "(0002,0100)"))
-    copy = Dataset(ds)
+    copy = between(ds, 0, 1 << 32)
     copy.file_meta = meta
     return written(copy), planted
 
@@ -247,18 +247,19 @@ def body(ds: Dataset, *, implicit: bool = False) -> bytes:
 
 def inserted(ds: Dataset, parts: Sequence[tuple[int, bytes]], *, replace: bool = True) -> bytes:
     """The file of ``ds`` in Explicit VR Little Endian, with encoded elements of our own at their places."""
-    rest, out, start = Dataset(ds), [], 0
+    rest, out, start = between(ds, 0, 1 << 32), [], 0
     for tag, _ in parts:
         if replace and tag in rest:
             del rest[tag]
     for tag, encoded in sorted(parts, key=lambda part: part[0]):
-        out += [body(_between(rest, start, tag + 1)), encoded]
+        out += [body(between(rest, start, tag + 1)), encoded]
         start = tag + 1
-    out.append(body(_between(rest, start, 1 << 32)))
+    out.append(body(between(rest, start, 1 << 32)))
     return head(ds, ExplicitVRLittleEndian) + b"".join(out)
 
 
-def _between(ds: Dataset, first: int, last: int) -> Dataset:
+def between(ds: Dataset, first: int, last: int) -> Dataset:
+    """A data set with the elements from one tag to before another."""
     part = Dataset()
     for found in ds:
         if first <= found.tag < last:
