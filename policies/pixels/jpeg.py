@@ -9,17 +9,22 @@ header without its thumbnail, Adobe's and HP's colour transform, a SPIFF header 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from policies.pixels.overwritten import Blank
 from policies.pixels.streams import Stream, unreadable
 
 STARTS: Final = (b"\xff\xd8\xff",)
 
-_IN_JPEG: Final = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
-_IN_JPEG_LS: Final = re.compile(rb"\xff+[\x80-\xcf\xd8-\xfe]")
+_BLOCK: Final = 1 << 16
+_OCTETS: Final = np.arange(256)
+# FF before FF is filling, and restarts belong to the data; what stuffing leaves behind FF is below the first marker.
+_IN_JPEG: Final = (_OCTETS > 0x00) & (_OCTETS < 0xFF) & (_OCTETS & 0xF8 != 0xD0)
+_IN_JPEG_LS: Final = _IN_JPEG & (_OCTETS >= 0x80)
 
 _EOI: Final = 0xD9
 _SOS: Final = 0xDA
@@ -80,16 +85,19 @@ def _marker(stream: Stream, pos: int) -> tuple[int, int]:
     return stream.read(pos, 1)[0], pos + 1
 
 
-def _behind_scan(stream: Stream, pos: int, marker: re.Pattern[bytes]) -> int:
+def _behind_scan(stream: Stream, pos: int, markers: npt.NDArray[np.bool_]) -> int:
     """Return where the entropy-coded data that begins at ``pos`` ends: at the next marker but a restart."""
-    while pos < stream.size:
+    while stream.size - pos > 1:
         buf, at = stream.window(pos, 2)
-        found = marker.search(buf, at)
-        if found is not None:
-            return pos + found.start() - at
-        # The window may end between the two bytes of a marker.
-        seen = len(buf) - at
-        pos += max(1, seen - 1 if buf.endswith(b"\xff") else seen)
+        if len(buf) - at < 2:
+            break
+        octets = np.frombuffer(buf, np.uint8, min(len(buf) - at, _BLOCK + 1), at)
+        escapes = np.flatnonzero(octets[:-1] == 0xFF)
+        found = np.flatnonzero(markers[octets[escapes + 1]])
+        if len(found):
+            return pos + int(escapes[found[0]])
+        # The last octet may be the first of a marker.
+        pos += len(octets) - 1
     raise unreadable("a frame has no end")
 
 

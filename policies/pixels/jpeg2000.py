@@ -7,7 +7,6 @@ Packets are hopped over: each tile-part says its length.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator
 from typing import Final
 
@@ -26,7 +25,7 @@ _EOC: Final = 0xD9
 _SEGMENTS: Final = frozenset(
     {0x50, 0x51, 0x52, 0x53, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5C, 0x5D, 0x5E, 0x5F, 0x60, 0x61, 0x63}
 ) | frozenset(range(0x70, 0x7A))
-_END: Final = re.compile(rb"\xff\xd9")
+_END: Final = b"\xff\xd9"
 _KEPT_BOXES: Final = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"free"})
 _LARGEST_TYPE: Final = 32
 _HEADER_BOXES: Final = frozenset({b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res "})
@@ -125,9 +124,9 @@ def _tile_part(stream: Stream, pos: int, end: int) -> int:
     at = pos + 12
     while at < end:
         buf, begin = stream.window(at, 2)
-        found = _END.search(buf, begin)
-        if found is not None:
-            return at + found.start() - begin
+        found = buf.find(_END, begin)
+        if found >= 0:
+            return at + found - begin
         seen = len(buf) - begin
         at += max(1, seen - 1)
     raise unreadable("a frame has no end")

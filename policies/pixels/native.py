@@ -145,4 +145,4 @@ def _harmless(image: Image, cells: Cells, stray: int) -> bool:
         low, high = image.padding
         odd = odd[(odd < low) | (odd > high)]
     # An extended sign says nothing that the sign does not: all bits from High Bit upwards are set.
-    return bool(image.signed and np.all(odd >> image.high == -1))
+    return not len(odd) or bool(image.signed and np.all(odd >> image.high == -1))

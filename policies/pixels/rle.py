@@ -22,12 +22,10 @@ from policies.pixels.streams import Stream, unreadable
 
 _HEADER: Final = 64
 _MOST: Final = 15
-_WALK: Final = 1 << 16
 
-_CONTROL: Final = np.arange(256)
 # G.3.1: up to 127 is a literal run, from 129 on a repeated byte, 128 is nothing.
-_STEP: Final = np.where(_CONTROL < 128, _CONTROL + 2, np.where(_CONTROL == 128, 1, 2))
-_RUN: Final = np.where(_CONTROL < 128, _CONTROL + 1, np.where(_CONTROL == 128, 0, 257 - _CONTROL))
+_STEP: Final = tuple(octet + 2 if octet < 128 else 1 if octet == 128 else 2 for octet in range(256))
+_RUN: Final = tuple(octet + 1 if octet < 128 else 0 if octet == 128 else 257 - octet for octet in range(256))
 
 
 def to_blank(stream: Stream, image: Image) -> Iterator[Blank]:
@@ -82,25 +80,17 @@ def _segments(stream: Stream, image: Image) -> list[tuple[int, int]]:
 
 def _walked(stream: Stream, start: int, stop: int, size: int) -> int:
     """Return where the runs of a segment end that are ``size`` bytes when unpacked."""
-    missing = size
+    missing, step, run = size, _STEP, _RUN
     while missing > 0:
-        if start >= stop:
-            raise unreadable("a segment is shorter than the image needs")
         buf, at = stream.window(start, 1)
-        octets = np.frombuffer(buf[at : at + min(_WALK, stop - start)], np.uint8)
-        following = (np.arange(len(octets)) + _STEP[octets]).tolist()
-        controls = []
-        place = 0
-        while place < len(following):
-            controls.append(place)
-            place = following[place]
-        unpacked = np.cumsum(_RUN[octets[controls]])
-        if unpacked[-1] < missing:
-            missing -= int(unpacked[-1])
-            start += place
-            continue
-        last = int(np.searchsorted(unpacked, missing))
-        missing, start = 0, start + following[controls[last]]
+        begin, end = at, min(len(buf), at + stop - start)
+        if begin >= end:
+            raise unreadable("a segment is shorter than the image needs")
+        while missing > 0 and at < end:
+            control = buf[at]
+            missing -= run[control]
+            at += step[control]
+        start += at - begin
     if start > stop:
         raise unreadable("a segment is shorter than the image needs")
     return start

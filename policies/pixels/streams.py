@@ -111,7 +111,7 @@ def is_offset_table(source: Source, fragments: Sequence[tuple[int, int]], frames
     offset, length = fragments[0]
     if not length:
         return True
-    if length != 4 * frames:
+    if length != 4 * frames or offset + length > source.size:
         return False
     return _are_beginnings(struct.unpack(f"<{frames}I", source.read(offset, length)), fragments)
 

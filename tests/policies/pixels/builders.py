@@ -133,10 +133,12 @@ def an_image(
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit, ds.PixelRepresentation = 7, 0
     for keyword, value in attributes.items():
-        if value is None:
+        if keyword in ds:
             del ds[keyword]
-        else:
+        if value is not None:
             setattr(ds, keyword, value)
+            if ds[keyword].VR == "US or SS":
+                ds[keyword].VR = "US"
     if content is None:
         content = bytes(range(SIDE * SIDE))
     ds.PixelData = content if isinstance(content, bytes) else content.tobytes()
