@@ -87,6 +87,14 @@ def test_age_and_dates_are_told_as_the_policy_has_them(name: str, age: str, date
     assert dates in words
 
 
+def test_heads_are_said_to_be_held() -> None:
+    """The option Clean Recognizable Visual Features is told as what it does: it holds, and is never claimed."""
+    asked = RICH.replace("options: [", "options: [clean-recognizable-visual-features, ")
+    words = flat(describe(loads(asked, "asked.yaml")))
+    assert "volumes of the head, or of a part of the body that nothing names, and images that say" in words
+    assert "113102" not in words
+
+
 @pytest.mark.parametrize("name", library())
 def test_overlay_planes_are_said_to_go(name: str) -> None:
     """No policy keeps overlay planes, and none says so, whatever it does with other graphics."""
