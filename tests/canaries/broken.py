@@ -38,7 +38,8 @@ def _cut(share: float) -> Stream:
         word = _word(mint, f"cut at {share:.0%}")
         ds.PatientName = ds.StudyDescription = ds.InstitutionName = str(word.value)
         whole = written(ds)
-        return whole[: int(len(whole) * share)], [word]
+        first = whole.index(_octets(word)) + len(_octets(word))
+        return whole[: first + int((len(whole) - first) * share)], [word]
 
     return plant
 
@@ -108,7 +109,7 @@ BROKEN: tuple[Stream, ...] = (
     _with(0x00101010, "AS", "PatientAge"),
     _with(0x00080020, "DA", "StudyDate"),
     _with(0x00080201, "SH", "TimezoneOffsetFromUTC"),
-    *(_cut(share) for share in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+    *(_cut(share) for share in (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99)),
     transfer_syntax,
     sop_class_of_the_meta,
     illegal_vr,
