@@ -12,6 +12,10 @@ CAPTURED = frozenset(
         0x00080018,  # SOP Instance UID
         0x00080020,  # Study Date
         0x00080030,  # Study Time
+        0x00080070,  # Manufacturer
+        0x00080080,  # Institution Name
+        0x00080081,  # Institution Address
+        0x00081090,  # Manufacturer's Model Name
         0x00100010,  # Patient's Name
         0x00100020,  # Patient ID
         0x00100021,  # Issuer of Patient ID

@@ -9,7 +9,6 @@ alone. It serves PS3.15 Annex E.1.1 (de-identifier).
 
 from __future__ import annotations
 
-import itertools
 import os
 import stat
 from collections.abc import Mapping
@@ -22,21 +21,22 @@ from typing import Self
 from policies.elements import FileMeta, file_head, style_of, text_of
 from policies.errors import Held, Refusal, Unconforming
 from policies.instances import Instance, mended, open_instance
-from policies.known import search_for
+from policies.known import hidden_in, search_for, uids_stand_in, unmistakable_search_for
 from policies.marks import marks_for
 from policies.model import Policy
 from policies.movement import Events, Movement
+from policies.operations import names_the_patient
 from policies.pieces import Block, Changed, Copy, Facts, Piece
 from policies.pixels.kinds import regions_of, risks_of, rules_for, settled_by, words_of_risk
 from policies.pixels.regions import not_cleaned
 from policies.pixels.treatment import Treatment, require_pixels_here, treat
 from policies.plan import Plan
 from policies.pseudonyms import Identifier, Subject
-from policies.rules import Rules
+from policies.rules import STRUCTURAL_UIDS, Rules
 from policies.scan import scan
 from policies.source import FileSource, MemorySource, Source
 from policies.standard.beyond import BURNED_IN_RISKS, Risk, opaque_syntaxes, risks
-from policies.standard.tables import attribute_type, iod_of, is_known_sop_class
+from policies.standard.tables import Option, attribute_type, iod_of, is_known_sop_class
 from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
 from policies.writing import Part, looked_at, write_file
 
@@ -216,6 +216,7 @@ class Engine:
             facts,
             needs_study=_needs_study(meta.sop_class_uid),
             dates_from_key=self._movement.asks_key,
+            institution_retained=Option.RETAIN_INSTITUTION_IDENTITY in self.policy.options,
         )
         if original.sop_class_uid != meta.sop_class_uid:
             raise Refusal(
@@ -284,19 +285,17 @@ class Engine:
         transfer_syntax_uid = draft._treatment.syntax or draft._meta.transfer_syntax_uid
         # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
         parts, kept = self._render(draft, draft._pieces, facts, answers)
-        if not draft._plan.suspicious and search_for(facts.known.telling, facts.known.compact).finds_in_any(
-            kept
+        if draft._plan.suspicious or search_for(facts.known).finds_in_any(kept):
+            if not draft._plan.suspicious:
+                self._wary = _WARY_FOR
+                parts, kept = self._without_known_words(draft, answers)
+            if unmistakable_search_for(facts.known).finds_in_any(kept):
+                raise names_the_patient()
+        if uids_stand_in(kept, facts.uids, STRUCTURAL_UIDS) or any(
+            hidden_in(block, facts.known) or uids_stand_in((block,), facts.uids)
+            for block in looked_at(parts, draft._data)
         ):
-            self._wary = _WARY_FOR
-            parts, kept = self._without_known_words(draft, answers)
-        if search_for(facts.known.unmistakable).finds_in_any(
-            itertools.chain(kept, looked_at(parts, draft._data))
-        ):
-            raise Held(
-                "names-the-patient",
-                "Binary data, or a term of the standard, contains a word that names somebody.",
-                next_step="Have the instance reviewed, or leave it out of the selection.",
-            )
+            raise names_the_patient()
         # 2. New File Meta Information, from the new UID (PS3.15 E.1.1).
         head = file_head(names.sop_class_uid, names.sop_instance_uid, transfer_syntax_uid)
         # 3. Write under the final name only when every byte is there.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
+from policies.codes import CODE_HEADS
 from policies.elements import ITEM, ITEM_END, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
 from policies.errors import Refusal, Unconforming
 from policies.pieces import (
@@ -288,6 +289,8 @@ def _sequence(
                 at = item_end(buf, at, facts.explicit, depth, stop) if open_item else item_stop
                 continue
             inner = table.for_item(facts.content.stays[at])
+        if buf.startswith(CODE_HEADS, at):
+            inner = inner.for_code(buf, at, item_stop, facts.explicit)
         at, pieces, touched = _level(buf, at, item_stop, open_item, undefined, inner, facts, depth)
         changed = changed or touched
         facts.parts += len(pieces) + 1
@@ -392,6 +395,8 @@ def _level(
             start = pos + 12
             if length & 1:
                 require_order(tag, -1, length)
+        if kind == KEEP_BULK and entry.change is not None:
+            kind = LOOK
         if kind in (KEEP_LONG, KEEP_BULK) and length != UNDEFINED_LENGTH:
             pos = start + length
             continue

@@ -24,11 +24,13 @@ from policies.dates import (
     shift_datetime,
 )
 from policies.elements import PADDING
+from policies.errors import Held
 from policies.generalize import Bands, age_string, read_age
-from policies.known import words_found, words_of
+from policies.known import hidden_in, is_known_number, names_a_place, names_in_letters, names_somebody
+from policies.legality import Check, holds_text, only_terms
 from policies.pieces import Answers, Change, Facts
 from policies.pseudonyms import Identifier, Kind
-from policies.text import Cleaner, shipped_vocabulary
+from policies.text import Cleaner
 from policies.written_dates import has_date, move_written
 
 DICOM_ROOT = b"1.2.840.10008."
@@ -41,6 +43,7 @@ REMOVED = b"REMOVED"
 _NUMBERS = frozenset({b"AS", b"DA", b"DS", b"DT", b"IS", b"TM"})
 _LONGEST = {b"SH": 16, b"LO": 64}
 """Bytes of one value. More may be legal in other character sets, and are not needed."""
+_BINARY = frozenset(b" AT FD FL OB OD OF OL OV OW SL SS SV UL UN US UV".split(b" "))
 
 DUMMIES: dict[bytes, bytes] = {
     b"AE": REMOVED,
@@ -326,9 +329,9 @@ class CleanText(_Operation):
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the safe words."""
-        text = raw.decode("latin-1")
+        text = raw.decode("latin-1") if raw.isascii() and b"\x1b" not in raw else facts.decode(raw)
         parts = [text] if self.vr in (b"LT", b"ST", b"UT") else text.split("\\")
-        kept = "\\".join(self.cleaner.clean(part.strip(" \0"), facts.known.telling) for part in parts)
+        kept = "\\".join(self.cleaner.clean(part.strip(" \0"), facts.known.words) for part in parts)
         return kept.encode("ascii") if kept.strip("\\") else self.otherwise
 
 
@@ -346,15 +349,50 @@ class BandAge(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class DropKnown(_Operation):
-    """A kept text that turned out to hold a value of the subject's: it becomes ``otherwise``.
+class KeepLawful(_Operation):
+    """Action K for a value that has a form to keep to: one that ``check`` does not pass becomes ``otherwise``.
 
     Where ``dates`` is given, the dates in what stays are treated as well.
     """
 
     vr: bytes
     otherwise: bytes | None
+    check: Check | None
     dates: MoveInText | None = None
+
+    @property
+    def asks(self) -> bool:  # type: ignore[override]
+        """Ask what the dates ask."""
+        return self.dates is not None
+
+    def touches(self, buf: bytes, start: int, end: int) -> bool:
+        """Say whether the value has another form than it should have, or holds a date."""
+        if self.check is not None and not self.check(buf[start:end]):
+            return True
+        return self.dates is not None and self.dates.touches(buf, start, end)
+
+    def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
+        """Need what the dates need."""
+        return self.dates.identifiers(raw, facts) if self.dates is not None else ()
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the value unchanged when it has the form that it should have, its dates apart."""
+        if self.check is not None and not self.check(raw):
+            return self.otherwise
+        return raw if self.dates is None else self.dates.value(raw, facts, answers)
+
+
+@dataclass(frozen=True, slots=True)
+class DropKnown(_Operation):
+    """A kept value that turned out to hold a value of the subject's: it becomes ``otherwise``.
+
+    One that ``check`` does not pass does so too. Where ``dates`` is given, the dates in what stays are treated as well.
+    """
+
+    vr: bytes
+    otherwise: bytes | None
+    dates: MoveInText | None = None
+    check: Check | None = None
     asks: ClassVar[bool] = True
     searches: ClassVar[bool] = True
 
@@ -363,24 +401,62 @@ class DropKnown(_Operation):
         return self.dates.identifiers(raw, facts) if self.dates is not None else ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
-        """Return the value unchanged when it names nobody."""
+        """Return the value unchanged when it has the form that it should have, and names nobody."""
+        if self.check is not None and not self.check(raw):
+            return self.otherwise
         if _names_somebody(self.vr, raw, facts):
             return self.otherwise
         return raw if self.dates is None else self.dates.moved(raw, answers)
 
 
 def _names_somebody(vr: bytes, raw: bytes, facts: Facts) -> bool:
-    """Say whether a value holds a word that names the subject.
+    """Say whether a value names the subject, another person, or an institution that may not be named.
 
-    A code string of safe words does not: that a BRAIN was examined names nobody, not even a patient of that name.
+    A code string of safe words does not: that a BRAIN was examined names nobody, not even a patient of that name. A
+    short number may equal somebody's number by chance; letters have no business in a number.
     """
-    if vr == b"CS" and words_of(raw) <= shipped_vocabulary():
-        return False
-    found = words_found(raw, facts.known)
-    if found and vr in _NUMBERS:
-        # A number may equal somebody's number by chance; letters have no business here.
-        found = frozenset(word for word in found if not word.isdigit())
-    return bool(found)
+    if vr in _NUMBERS:
+        whole = vr in (b"DS", b"IS") and is_known_number(raw, facts.known)
+        return whole or names_in_letters(raw, facts.known)
+    if vr in _BINARY:
+        return hidden_in(raw, facts.known)
+    if vr == b"CS":
+        return not only_terms(raw) and names_somebody(raw, facts.known)
+    return names_somebody(raw, facts.known) or names_a_place(raw, facts.known)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldKnown(_Operation):
+    """A kept value that cannot be taken out of its instance: where it names somebody, the instance is held."""
+
+    vr: bytes
+
+    def touches(self, buf: bytes, start: int, end: int) -> bool:
+        """Say whether there is anything in the value that could be text."""
+        return holds_text(buf[start:end])
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the value unchanged when it names nobody.
+
+        Raises:
+            Held: ``names-the-patient``.
+        """
+        if self.vr == b"UI":
+            found = not all(map(_is_registered, _parts(raw))) and names_somebody(raw, facts.known)
+        else:
+            found = hidden_in(raw, facts.known)
+        if found:
+            raise names_the_patient()
+        return raw
+
+
+def names_the_patient() -> Held:
+    """Return why an instance is held in which somebody is named where nothing can be taken out."""
+    return Held(
+        "names-the-patient",
+        "Binary data, or a term of the standard, contains a word that names somebody.",
+        next_step="Have the instance reviewed, or leave it out of the selection.",
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -400,9 +476,10 @@ class Renumber(_Operation):
 
 @dataclass(frozen=True, slots=True)
 class NoteAnatomy(_Operation):
-    """A part of the body that an image shows is kept, and noted."""
+    """A part of the body that an image shows is noted; ``change`` says what else happens to it."""
 
     vr: bytes
+    change: Change | None
     asks: ClassVar[bool] = True
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
@@ -411,8 +488,8 @@ class NoteAnatomy(_Operation):
         return ()
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
-        """Return the value unchanged."""
-        return raw
+        """Return what the change makes of the value."""
+        return raw if self.change is None else self.change.value(raw, facts, answers)
 
 
 @lru_cache(maxsize=4096)

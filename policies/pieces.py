@@ -90,7 +90,10 @@ class Change(Protocol):
 
 
 class Entry(NamedTuple):
-    """What happens to one element of one level: ``kind`` is one of the constants above."""
+    """What happens to one element of one level: ``kind`` is one of the constants above.
+
+    KEEP_BULK with a change is LOOK for a value that is small enough to be read.
+    """
 
     tag: int
     kind: int
@@ -129,6 +132,10 @@ class Table(Protocol):
 
     def for_item(self, action: str) -> Table:
         """Return the table for a content item to whose value this happens."""
+        ...
+
+    def for_code(self, buf: bytes, start: int, end: int, explicit: bool) -> Table:
+        """Return the table for the coded entry that begins at ``start`` and ends not behind ``end``."""
         ...
 
     def implicit(self) -> Table:
@@ -193,6 +200,7 @@ class Facts:
         self.anatomy: set[bytes] = set()
         self.repeats: dict[Table, Any] = {}
         """What became of short sequences, by their table; kept by :mod:`policies.nesting`."""
+        self.uids: frozenset[bytes] = frozenset()
         self.decode: Callable[[bytes], str] = lambda raw: raw.decode("latin-1")
 
     def in_implicit(self) -> Facts:
@@ -206,7 +214,7 @@ class Facts:
         self.issuer, self.study, self.decode = other.issuer, other.study, other.decode
         self.age_years, self.age_value, self.carried = other.age_years, other.age_value, other.carried
         self.study_date = other.study_date
-        self.known = other.known
+        self.known, self.uids = other.known, other.uids
         self.pixels_cleaned, self.keeps_offset_tables = other.pixels_cleaned, other.keeps_offset_tables
 
 

@@ -16,14 +16,27 @@ from pydicom.datadict import dictionary_VR
 
 from policies.captured import CAPTURED, GATHERED
 from policies.characteristics import CHARACTERISTICS, Characteristics, read_characteristics
+from policies.codes import (
+    CODE_MEANING,
+    CODE_VALUE,
+    CODED,
+    CODING_SCHEME,
+    LOCAL,
+    Trust,
+    is_known_scheme,
+    trust_in_item,
+)
 from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, NUMBER_VRS, TEXT_VRS, encode, tag_text
 from policies.errors import Unconforming
+from policies.legality import check_of
 from policies.operations import (
     BandAge,
     CleanText,
     Constant,
     DropKnown,
+    HoldKnown,
     Keep,
+    KeepLawful,
     KeepOffsetTable,
     KeepTime,
     KeepZone,
@@ -63,22 +76,20 @@ from policies.scan import Memory
 from policies.standard.beyond import directory_keys
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content
-from policies.subject import IDENTIFYING, NAMES
+from policies.subject import IDENTIFYING, NAMES, PLACES
 
 _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from
 
+_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
 
 TEXT_VALUE = 0x0040A160
 _CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
 """Text Value and UID: what happens to them in a content item is said by its concept."""
-CODING_SCHEME = 0x00080102
-CODE_MEANING = 0x00080104
 ANATOMIC_REGION = 0x00082218
 TIMEZONE = 0x00080201
 
-_CONTENT_LABEL = 0x00700080
 _DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
 
 
@@ -133,6 +144,7 @@ class LevelTable:
         dummy: bool = False,
         gathering: bool = False,
         value: Action | None = None,
+        trust: Trust = Trust.NOTHING,
     ) -> None:
         self.plan = plan
         self.path = path
@@ -142,6 +154,8 @@ class LevelTable:
         self.value = value
         self._by_value: dict[str, LevelTable] = {}
         self._private: dict[tuple[str, int, int, bytes, Said], Entry] = {}
+        self.trust = trust
+        self._by_trust: dict[Trust, LevelTable] = {trust: self}
         self._implicit: LevelTable | None = None
         self.filters_items = _holds_content(path) and not (dummy or gathering)
 
@@ -161,11 +175,26 @@ class LevelTable:
             found = self._by_value[action] = LevelTable(self.plan, self.path, value=Action(action))
         return found
 
+    def for_code(self, buf: bytes, start: int, end: int, explicit: bool) -> LevelTable:
+        """Return the table for a coded entry: the more of it is public, the more may stay."""
+        if self.dummy or self.gathering:
+            return self
+        trust = trust_in_item(buf, start, end, explicit)
+        table = self._by_trust.get(trust)
+        if table is None:
+            table = self._by_trust[trust] = LevelTable(self.plan, self.path, trust=trust)
+        return table
+
     def implicit(self) -> LevelTable:
         """Return the same rules for items in implicit encoding."""
         if self._implicit is None:
             self._implicit = LevelTable(
-                self.plan.twin, self.path, dummy=self.dummy, gathering=self.gathering, value=self.value
+                self.plan.twin,
+                self.path,
+                dummy=self.dummy,
+                gathering=self.gathering,
+                value=self.value,
+                trust=self.trust,
             )
         return self._implicit
 
@@ -199,10 +228,12 @@ class LevelTable:
         entry = self._entry(tag, vr)
         if entry.kind in (KEEP_SHORT, KEEP_LONG):
             # How to step over a kept element depends on the file's VR, whatever the dictionary says.
-            if self.plan.explicit and vr not in LONG_VRS:
+            bulk = (vr or (*_legal_vrs(tag), b"")[0]) in BULK_VRS
+            if entry.change is not None:
+                entry = Entry(tag, KEEP_BULK if bulk else LOOK, entry.change)
+            elif self.plan.explicit and vr not in LONG_VRS:
                 entry = Entry(tag, KEEP_SHORT)
             else:
-                bulk = (vr or (*_legal_vrs(tag), b"")[0]) in BULK_VRS
                 entry = Entry(tag, KEEP_BULK if bulk else KEEP_LONG)
             if tag in DATA and not self.path:
                 entry = Entry(tag, KEEP_PIXELS)
@@ -237,7 +268,8 @@ class LevelTable:
             return self._gathered(tag, file_vr if file_vr in legal else (*legal, b"UN")[0])
         if not legal:
             return Entry(tag, REMOVE)
-        vr = file_vr if file_vr in legal else legal[0]
+        as_written = file_vr in legal or (file_vr in NUMBER_VRS and legal[0] in (b"DS", b"IS"))
+        vr = file_vr if as_written else legal[0]
         if not _compatible(file_vr, legal):
             entry = Entry(tag, REMOVE)
         elif self.dummy:
@@ -309,19 +341,36 @@ class LevelTable:
         tag = path[-1]
         if tag == REFERENCE:
             return Entry(tag, CHANGE, Renumber({}))
-        if self.plan.rules.notes_anatomy and tag == CODE_MEANING and ANATOMIC_REGION in path:
-            return Entry(tag, CHANGE, NoteAnatomy(vr))
+        listed = self.plan.rules.lists(tag)
+        if tag in CODED and not listed:
+            coded = self._coded(path, vr)
+            if tag == CODE_MEANING and ANATOMIC_REGION in path and self.plan.rules.notes_anatomy:
+                return Entry(tag, CHANGE, NoteAnatomy(vr, coded.change))
+            return coded
+        otherwise, check = self._otherwise(path, vr), check_of(tag, vr, listed=listed)
         dates: MoveInText | None = None
         if vr in TEXT_VRS and self.plan.rules.holds_dates(tag):
-            dates = MoveInText(vr, self._otherwise(path, vr), self.plan.rules.dates.moves)
-        if self.plan.suspicious and vr in SEARCHED_VRS and not self._enumerated(path, vr):
-            return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr), dates))
-        return Entry(tag, KEEP_SHORT) if dates is None else Entry(tag, LOOK, dates)
+            dates = MoveInText(vr, otherwise, self.plan.rules.dates.moves)
+        if not self.plan.suspicious:
+            if check is None and dates is None:
+                return Entry(tag, KEEP_SHORT)
+            return Entry(tag, LOOK, KeepLawful(vr, otherwise, check, dates))
+        if vr in SEARCHED_VRS:
+            return Entry(tag, CHANGE, DropKnown(vr, otherwise, dates, check))
+        return Entry(tag, KEEP_LONG) if tag in _PIXELS else Entry(tag, KEEP_LONG, HoldKnown(vr))
 
-    def _enumerated(self, path: tuple[int, ...], vr: bytes) -> bool:
-        """Say whether the IOD demands a value of its own list here (Modality, Value Type), which is no name."""
-        use = self.plan.use(path)
-        return vr == b"CS" and use is not None and use.type[0] in "12" and path[-1] != _CONTENT_LABEL
+    def _coded(self, path: tuple[int, ...], vr: bytes) -> Entry:
+        """Return what happens to a part of a coded entry, of which no more than ``trust`` says is public."""
+        tag = path[-1]
+        if tag == CODING_SCHEME:
+            return Entry(tag, LOOK, KeepLawful(vr, LOCAL, is_known_scheme))
+        if self.trust is not Trust.ALL and (tag == CODE_MEANING or self.trust is Trust.NOTHING):
+            if tag == CODE_VALUE and self.plan.use(path[:-1]) is not None:
+                return Entry(tag, CHANGE, MapIdentifier(vr, Kind.FREE))
+            return Entry(tag, CHANGE, CleanText(vr, self.plan.rules.cleaner, self._otherwise(path, vr)))
+        if self.plan.suspicious:
+            return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr)))
+        return Entry(tag, KEEP_SHORT)
 
     def _remove(self, path: tuple[int, ...], vr: bytes) -> Entry:
         return Entry(path[-1], REMOVE)
@@ -368,9 +417,11 @@ class LevelTable:
         """Return what stands where nothing of a value may stay: by Type a dummy, an empty value, or nothing."""
         if path[-1] == TEXT_VALUE:
             return dummy(path[-1], vr)
-        return {Action.D: dummy(path[-1], vr), Action.Z: b"", Action.X: None}[
-            compound("X/Z/D", self.plan.use(path))
-        ]
+        action = compound("X/Z/D", self.plan.use(path))
+        if action is Action.X:
+            return None
+        # No UID says nothing: what is not one leaves an empty value.
+        return b"" if action is Action.Z or vr == b"UI" else dummy(path[-1], vr)
 
 
 _ACTIONS: dict[Action, Callable[[LevelTable, tuple[int, ...], bytes], Entry]] = {
@@ -403,7 +454,7 @@ def _captured(entry: Entry, vr: bytes, *, marked: bool) -> Entry:
 
 def _tells(tag: int, vr: bytes) -> bool:
     """Say whether a value that goes is searched for in what stays."""
-    return vr == b"PN" or tag in NAMES or tag in IDENTIFYING
+    return vr == b"PN" or tag in NAMES or tag in IDENTIFYING or tag in PLACES
 
 
 def _identifier(path: tuple[int, ...], vr: bytes) -> Change | None:

@@ -8,6 +8,7 @@ calls safe is treated as if nobody had: its text keeps safe words only, and bina
 from __future__ import annotations
 
 from policies.elements import BULK_VRS, NUMBER_VRS, TEXT_VRS
+from policies.legality import check_of_private
 from policies.model import Dates
 from policies.operations import BandAge, CleanText, DropKnown, KeepTime, MapUid, MoveDate, MoveInText
 from policies.pieces import CHANGE, DESCEND, KEEP_BULK, KEEP_LONG, REMOVE, Change, Entry, Table
@@ -58,12 +59,12 @@ def _change(rules: Rules, vr: bytes, standing: Standing) -> Change | None:
     if vr not in _SEARCHED:
         return None
     dates = None if rules.dates is Dates.KEEP else MoveInText(vr, None, rules.dates.moves)
-    return DropKnown(vr, None, dates)
+    return DropKnown(vr, None, dates, check_of_private(vr))
 
 
 def _date_change(dates: Dates, vr: bytes) -> Change | None:
     if dates is Dates.KEEP:
-        return DropKnown(vr, None)
+        return DropKnown(vr, None, None, check_of_private(vr))
     if not dates.moves:
         return None
     return KeepTime(vr, None) if vr == b"TM" else MoveDate(vr, None)

@@ -107,6 +107,11 @@ class Rules:
         # protected either way, and presentation states, segmentations and plans keep what they refer to.
         return "K" if code == "X/Z/U*" else code
 
+    def lists(self, tag: int) -> bool:
+        """Say whether a table or an override decides about the attribute, and not its VR alone."""
+        named = resolve(tag, self.options) or resolve_beyond(tag, self.options)
+        return named is not None or tag in self.overrides
+
     def _by_vr(self, tag: int, vr: bytes) -> str:
         """Return the action code for an attribute that no table names (PS3.15 E.1.1, suggested hardening)."""
         if vr == b"UI":

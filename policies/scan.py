@@ -268,6 +268,8 @@ class _TopLevel:
                 if length & 1:
                     require_order(tag, -1, length)
             stop = start + length
+            if kind == KEEP_BULK and entry.change is not None and stop <= end:
+                kind = LOOK
             if kind == KEEP_SHORT or (
                 length != UNDEFINED_LENGTH
                 and stop <= end

@@ -6,25 +6,33 @@ belongs to a subject of its own study, so that two patients without an ID never 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from pydicom import charset
 
+from policies.births import Birth
 from policies.dates import read_date, real_date, years_between
 from policies.elements import PADDING, text_of
 from policies.errors import Refusal
 from policies.generalize import age_string, read_age
-from policies.known import KnownWords, known_words, respelled
-from policies.operations import Marked
+from policies.known import KnownWords, known_words, words_of
+from policies.operations import DropKnown, Keep, KeepLawful, Marked
 from policies.pieces import Changed, Facts
 from policies.pseudonyms import Identifier, Kind, Subject
+from policies.respelling import Respelled, respelled
 
 CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 STUDY_DATE = 0x00080020
+MANUFACTURER = 0x00080070
+INSTITUTION_NAME = 0x00080080
+INSTITUTION_ADDRESS = 0x00080081
+MODEL = 0x00081090
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
 ISSUER = 0x00100021
@@ -60,21 +68,57 @@ IDENTIFYING = frozenset(
         PATIENT_ID,
         0x00101000,  # Other Patient IDs
         0x00101040,  # Patient's Address
+        0x00100033,  # Patient's Birth Date in Alternative Calendar
         0x00101050,  # Insurance Plan Identification
         0x00101090,  # Medical Record Locator
         0x00102154,  # Patient's Telephone Numbers
         0x00102155,  # Patient's Telecom Information
+        0x00120040,  # Clinical Trial Subject ID
+        0x00120042,  # Clinical Trial Subject Reading ID
         0x00200010,  # Study ID
         0x00380010,  # Admission ID
         0x00380060,  # Service Episode ID
         0x00400009,  # Scheduled Procedure Step ID
         0x00400253,  # Performed Procedure Step ID
+        0x00400512,  # Container Identifier
+        0x00400551,  # Specimen Identifier
         0x00401001,  # Requested Procedure ID
+        0x00401006,  # Placer Order Number / Procedure
+        0x00401007,  # Filler Order Number / Procedure
+        0x00401102,  # Person's Address
+        0x00401103,  # Person's Telephone Numbers
+        0x00401104,  # Person's Telecom Information
+        0x00402006,  # Placer Order Number / Imaging Service Request (retired)
+        0x00402007,  # Filler Order Number / Imaging Service Request (retired)
+        0x00402010,  # Order Callback Phone Number
+        0x00402011,  # Order Callback Telecom Information
         0x00402016,  # Placer Order Number / Imaging Service Request
         0x00402017,  # Filler Order Number / Imaging Service Request
     }
 )
 """Attributes beside names whose values are searched for in everything that stays."""
+
+STATIONS = frozenset({0x00081010, 0x00400010, 0x00400242})
+"""Station Name, Scheduled Station Name, Performed Station Name: places that may be called like their equipment."""
+
+PLACES = STATIONS | frozenset(
+    {
+        INSTITUTION_NAME,
+        INSTITUTION_ADDRESS,
+        0x00081040,  # Institutional Department Name
+        0x00100021,  # Issuer of Patient ID
+        0x00102299,  # Responsible Organization
+        0x00120031,  # Clinical Trial Site Name
+        0x00321033,  # Requesting Service
+        0x00380300,  # Current Patient Location
+        0x00380400,  # Patient's Institution Residence
+        0x00400011,  # Scheduled Procedure Step Location
+        0x00400243,  # Performed Location
+        0x00402009,  # Order Enterer's Location
+    }
+)
+"""Attributes that name an institution or a place in it. What of them goes is searched for in the texts that stay; where
+the policy retains them, nothing is told elsewhere that they do not tell themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +138,12 @@ class Original:
         return "Original(…)"
 
 
-def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool) -> Original:
+def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool, institution_retained: bool) -> Original:
     """Return who the instance is about, and complete ``facts`` for rendering.
 
-    ``dates_from_key`` says that dates move by the patient's own number of days, which has to be asked for.
+    ``dates_from_key`` says that dates move by the patient's own number of days, which has to be asked for. Where the
+    policy has ``institution_retained``, the result tells the institution in an attribute of its own, and nothing else
+    of it is searched for what it tells there.
 
     Raises:
         Refusal: ``no-sop-instance-uid``, or ``malformed`` when it belongs to no study or series.
@@ -113,8 +159,7 @@ def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool) -> Original:
     facts.carried = {tag: piece for tag, piece in found.items() if isinstance(piece.change, Marked)}
     portrait = _portrait(
         tuple([found[tag].raw if tag in found else None for tag in _TOLD]),
-        frozenset([piece.raw for piece in facts.pending if piece.vr == b"PN" or piece.tag in NAMES]),
-        frozenset([piece.raw for piece in facts.pending if piece.tag in IDENTIFYING]),
+        _telling(facts, institution_retained=institution_retained),
     )
     facts.decode, facts.issuer, facts.known = portrait.decode, portrait.issuer, portrait.known
     facts.age_years, facts.age_value = portrait.age_years, portrait.age_value
@@ -129,6 +174,11 @@ def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool) -> Original:
         if piece.change.asks
         for name in piece.change.identifiers(piece.raw, facts)
     }
+    facts.uids = frozenset(
+        name.value.encode("latin-1")
+        for name in identifiers
+        if name.kind == Kind.UID and name.value.count(".") >= _FEWEST_DOTS
+    )
     identifiers.add(patient)
     if facts.study is not None:
         identifiers.add(facts.study)
@@ -160,10 +210,8 @@ class _Portrait:
 
 
 @lru_cache(maxsize=256)
-def _portrait(
-    told: tuple[bytes | None, ...], names: frozenset[bytes], identifying: frozenset[bytes]
-) -> _Portrait:
-    """Return what is known from the values of :data:`_TOLD`, the names and the other identifying values.
+def _portrait(told: tuple[bytes | None, ...], telling: _Telling) -> _Portrait:
+    """Return what is known from the values of :data:`_TOLD`, and from those that are searched for.
 
     A series says the same of its patient in every instance, so that this is worked out once.
     """
@@ -173,10 +221,17 @@ def _portrait(
     issuer = decode(raws.get(ISSUER, b"")).strip(PADDING)
     if "\0" in issuer:
         raise Refusal("malformed", "The issuer of the patient's identifier holds a NUL.")
-    encodings = _encodings(character_set)
-    respellings = (respelled(decode(raw), encodings) for raw in names if not raw.isascii() or b"\x1b" in raw)
+    born = read_date(raws[BIRTH_DATE].strip(b" \0")) if BIRTH_DATE in raws else None
+    beyond_ascii = frozenset(
+        raw for raw in telling.names | telling.identifying if b"\x1b" in raw or not raw.isascii()
+    )
     known = known_words(
-        names, identifying | _spelled_dates(raws.get(BIRTH_DATE, b"")), frozenset().union(*respellings)
+        telling.names,
+        telling.identifying,
+        telling.places,
+        further=_respelled(beyond_ascii, decode) if beyond_ascii else None,
+        retained=telling.retained,
+        birth=Birth(born) if born else None,
     )
     attributes = tuple(
         (keyword, value)
@@ -188,13 +243,60 @@ def _portrait(
     return _Portrait(decode, issuer, patient_id, known, attributes, age_years, age_value)
 
 
-def _spelled_dates(value: bytes) -> set[bytes]:
-    """Return a date as people write it; the DICOM form alone is left to the rules for dates."""
-    day = read_date(value.strip(b" \0"))
-    if day is None:
-        return set()
-    forms = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y.%m.%d")
-    return {day.strftime(form).encode() for form in forms}
+_FEWEST_DOTS = 3
+"""A UID with fewer dots looks like any number."""
+
+
+class _Telling(NamedTuple):
+    """Values of an instance that name somebody or something, wherever they stood in it."""
+
+    names: frozenset[bytes]
+    identifying: frozenset[bytes]
+    places: frozenset[bytes]
+    retained: frozenset[bytes]
+    """Values that name the institution and that the policy leaves where they stand."""
+
+
+_SEARCHED_FOR = NAMES | IDENTIFYING | PLACES
+
+
+def _telling(facts: Facts, *, institution_retained: bool) -> _Telling:
+    # What the policy leaves where it stands is no secret of the result.
+    seen = [
+        piece
+        for piece in facts.pending
+        if (piece.vr == b"PN" or piece.tag in _SEARCHED_FOR) and not isinstance(piece.change, _RETAINING)
+    ]
+    names = frozenset([piece.raw for piece in seen if piece.vr == b"PN" or piece.tag in NAMES])
+    identifying = frozenset([piece.raw for piece in seen if piece.tag in IDENTIFYING])
+    if institution_retained:
+        retained = frozenset(_kept_at_top(facts, (INSTITUTION_NAME, INSTITUTION_ADDRESS)))
+        return _Telling(names, identifying, frozenset(), retained)
+    places = {piece.raw for piece in seen if piece.tag in PLACES and piece.tag not in STATIONS}
+    stations = [piece.raw for piece in seen if piece.tag in STATIONS]
+    if stations:
+        # Stations are often called like the model that stands there, which tells nothing.
+        makers = frozenset[bytes]().union(*map(words_of, _kept_at_top(facts, (MANUFACTURER, MODEL))))
+        places |= {b" ".join(sorted(words_of(station) - makers)) for station in stations}
+    return _Telling(names, identifying, frozenset(places), frozenset())
+
+
+def _kept_at_top(facts: Facts, tags: tuple[int, ...]) -> set[bytes]:
+    found = (facts.top[tag] for tag in tags if tag in facts.top)
+    return {piece.raw for piece in found if isinstance(piece.change, _RETAINING)}
+
+
+_RETAINING = (Keep, KeepLawful, DropKnown)
+
+
+@lru_cache(maxsize=256)
+def _respelled(values: frozenset[bytes], decode: Callable[[bytes], str]) -> Respelled:
+    """Return other spellings of values: as they are declared, and as what they may be in spite of it."""
+    readings = {decode(raw) for raw in values}
+    for raw in values:
+        with contextlib.suppress(UnicodeError):
+            readings.add(raw.decode())
+    return respelled(frozenset(readings))
 
 
 def _age(age: bytes | None, birth_date: bytes | None, study_date: bytes | None) -> tuple[int | None, bytes]:

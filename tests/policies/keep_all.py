@@ -39,6 +39,9 @@ class KeepAll:
         self.entries[head] = entry
         return entry
 
+    def for_code(self, buf: bytes, start: int, end: int, explicit: bool) -> KeepAll:
+        return self
+
     def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
         raise AssertionError("no items are filtered here")
 

@@ -1,0 +1,105 @@
+"""Coded entries: how far code value, scheme and meaning of one item can be trusted (PS3.3 8.8, PS3.16 chapter 8).
+
+What a public code means is public. A code that a hospital made up, and a meaning that somebody typed, may name a
+person or a place: such a value is replaced by its pseudonym, and of such a meaning only safe words stay.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from enum import Enum
+from functools import cache, lru_cache
+
+from policies.elements import LONG_VRS, text_of
+from policies.standard.codes import ANY_FORM, FORMS, PUBLIC_SCHEMES, VENDOR_SCHEMES, public_codes
+from policies.text import shipped_vocabulary
+
+CODE_VALUE = 0x00080100
+CODING_SCHEME = 0x00080102
+CODE_MEANING = 0x00080104
+SCHEME_VERSION = 0x00080103
+LONG_CODE_VALUE = 0x00080119
+CODED = frozenset({CODE_VALUE, CODING_SCHEME, SCHEME_VERSION, CODE_MEANING, LONG_CODE_VALUE})
+
+LOCAL = b"L"
+"""The designator of a coding scheme that is local and has no name (PS3.3 8.2)."""
+
+CODE_HEADS = (b"\x08\x00\x00\x01", b"\x08\x00\x19\x01")
+"""How the item of a coded entry begins: with Code Value or Long Code Value."""
+
+_tag = struct.Struct("<HH").unpack_from
+_u16 = struct.Struct("<H").unpack_from
+_u32 = struct.Struct("<I").unpack_from
+_WORD = re.compile(r"[^\W_]+")
+_TOO_SHORT_TO_NAME = 2
+
+
+class Trust(Enum):
+    """What of a coded entry is known to be public."""
+
+    NOTHING = 0
+    VALUE = 1
+    """The value is of a scheme that no hospital fills; the meaning may be anybody's words."""
+    ALL = 2
+    """The meaning is that of a public code."""
+
+
+def trust_in_item(buf: bytes, start: int, end: int, explicit: bool) -> Trust:
+    """Return how far the coded entry that begins at ``start`` and ends not behind ``end`` can be trusted."""
+    values = {CODE_VALUE: b"", LONG_CODE_VALUE: b"", CODING_SCHEME: b"", CODE_MEANING: b""}
+    pos = start
+    while pos + 8 <= end:
+        group, element = _tag(buf, pos)
+        tag = group << 16 | element
+        if tag > LONG_CODE_VALUE:
+            break
+        if explicit and buf[pos + 4 : pos + 6] not in LONG_VRS:
+            at, length = pos + 8, _u16(buf, pos + 6)[0]
+        elif explicit:
+            at, length = pos + 12, _u32(buf, pos + 8)[0] if pos + 12 <= end else 0
+        else:
+            at, length = pos + 8, _u32(buf, pos + 4)[0]
+        if at + length > end:
+            break
+        if tag in values:
+            values[tag] = buf[at : at + length]
+        pos = at + length
+    return trust_in(
+        values[CODE_VALUE] or values[LONG_CODE_VALUE], values[CODING_SCHEME], values[CODE_MEANING]
+    )
+
+
+@lru_cache(maxsize=8192)
+def trust_in(value: bytes, scheme: bytes, meaning: bytes) -> Trust:
+    """Return how far a coded entry can be trusted, from the bytes of its value, designator and meaning."""
+    designator, code = text_of(scheme), text_of(value)
+    public = public_codes().get((designator, code))
+    if public is None:
+        if len(code) <= _TOO_SHORT_TO_NAME and code.isascii() and code.isalnum():
+            return Trust.VALUE
+        if VENDOR_SCHEMES.fullmatch(designator):
+            return Trust.VALUE
+        if not PUBLIC_SCHEMES.fullmatch(designator) or not re.fullmatch(
+            FORMS.get(designator, ANY_FORM), code
+        ):
+            return Trust.NOTHING
+    words = set(_WORD.findall(text_of(meaning).lower()))
+    safe = words <= _words_of(public or "") | shipped_vocabulary()
+    return Trust.ALL if safe or text_of(meaning) == code else Trust.VALUE
+
+
+def is_known_scheme(raw: bytes) -> bool:
+    """Say whether a designator is of a scheme that somebody publishes, and not of a hospital's own."""
+    designator = text_of(raw)
+    return (
+        not designator
+        or PUBLIC_SCHEMES.fullmatch(designator) is not None
+        or designator.encode("latin-1") == LOCAL
+        or VENDOR_SCHEMES.fullmatch(designator) is not None
+    )
+
+
+@cache
+def _words_of(meaning: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(meaning))
