@@ -45,6 +45,7 @@ __all__ = [
     "Stage",
 ]
 
+_PATIENT_AGE = 0x00101010
 _FULL = Option.RETAIN_LONGITUDINAL_FULL_DATES
 _MODIFIED = Option.RETAIN_LONGITUDINAL_MODIFIED_DATES
 
@@ -232,6 +233,14 @@ class Policy(Clause):
                     "pixels are changed only by the option clean-pixel-data; write it, or leave them out",
                 )
             )
+        if self.stage is Stage.PSEUDONYMIZE and Option.RETAIN_UIDS in self.options:
+            faults.append(
+                (
+                    "options",
+                    "retain-uids leaves UIDs by which anybody finds the patient in the archive, and stage pseudonymize"
+                    " replaces what identifies directly; leave the option out, or write stage: anonymize",
+                )
+            )
         return faults + self._override_faults()
 
     def _date_faults(self) -> Iterator[tuple[str, str]]:
@@ -251,6 +260,18 @@ class Policy(Clause):
             return f"'{self.dates}' contradicts the option {expected.option}; write {written}"
         return f"'{self.dates}' needs the option {self.dates.option}; write it, or dates: {expected}"
 
+    def _temporal_fault(self, override: Override) -> str:
+        """Return what is wrong with an override beside the policy's rules for ages and dates, or nothing."""
+        if self.ages and override.tag == _PATIENT_AGE:
+            return "is put into bands by 'ages'; write one of the two"
+        if override.known.vr not in ("DA", "DT") or override.tag == _BIRTH_DATE:
+            return ""
+        if override.action == Action.K and self.dates.moves:
+            return "would tell, beside shifted dates, by how much they are shifted; write X, Z, D or C"
+        if override.action == Action.C and not self.dates.moves:
+            return f"is cleaned by shifting it, and the policy's dates are '{self.dates}'; write X, Z or D"
+        return ""
+
     def _override_faults(self) -> list[tuple[str, str]]:
         faults = []
         seen: set[int] = set()
@@ -259,6 +280,9 @@ class Policy(Clause):
             if override.tag in seen:
                 faults.append((where, f"{override.attribute} is overridden twice; write it once"))
             seen.add(override.tag)
+            fault = self._temporal_fault(override)
+            if fault:
+                faults.append((where, f"{override.attribute} {fault}"))
             if override.tag == _BIRTH_DATE and override.action in (Action.K, Action.C):
                 faults += [(where, what) for what in self._birth_date_faults()]
             if override.action == Action.K and self._code(override.tag) == Action.U:

@@ -49,6 +49,30 @@ def codes(policy: Policy) -> list[str]:
         ({"dates": "keep"}, "retain-longitudinal-full-dates"),
         ({"dates": "remove", "options": ["retain-longitudinal-full-dates"]}, "write dates: keep"),
         ({"dates": "keep", "options": ["retain-longitudinal-modified-dates"]}, "write dates: shift"),
+        ({"stage": "pseudonymize", "options": ["retain-uids"]}, "write stage: anonymize"),
+        (
+            {
+                "options": ["retain-patient-characteristics"],
+                "ages": {"width": 5},
+                "overrides": [an_override("PatientAge", "K")],
+            },
+            "write one of the two",
+        ),
+        (
+            {
+                "options": ["retain-longitudinal-modified-dates"],
+                "overrides": [an_override("AcquisitionDate", "K")],
+            },
+            "by how much they are shifted",
+        ),
+        ({"overrides": [an_override("AcquisitionDateTime", "C")]}, "cleaned by shifting it"),
+        (
+            {
+                "options": ["retain-longitudinal-full-dates"],
+                "overrides": [an_override("AcquisitionDate", "C")],
+            },
+            "the policy's dates are 'keep'",
+        ),
         ({"pixels": [a_pixel_rule(model="Sono 5")]}, "clean-pixel-data"),
         ({"pixels": [a_pixel_rule()]}, "would match every image"),
         ({"pixels": [a_pixel_rule(model="Sono 5", regions=[])]}, "accept the risk under 'accept'"),

@@ -125,7 +125,7 @@ def a_policy(options: tuple[Option, ...]) -> Policy:
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place or "top level")
 def test_ways_back_go_whole(place: str, chosen: str, tmp_path: Path) -> None:
     """Original, modified and encrypted attributes, signatures and MACs, icons and photographs, other identifiers and
-    who issued them: no byte of them stays, at the top level, nested, in functional groups or below a private sequence."""
+    who issued them: no byte of them stays, at the top level, nested, in functional groups or below a private one."""
     engine = Engine(a_policy(POLICIES[chosen]))
     left = []
     for keyword in GONE:
