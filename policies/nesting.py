@@ -39,7 +39,7 @@ from policies.private import Said
 
 DEEPEST: Final = 32
 _SHORT_SEQUENCE: Final = 1 << 10
-_MOST_REPEATS: Final = 256
+MOST_REPEATS: Final = 256
 _MOST_PIECES: Final = 1 << 22
 _AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
 
@@ -81,7 +81,7 @@ class Repeats:
     def __init__(self) -> None:
         self.found: dict[bytes, Repeat] = {}
         self.last: Repeat | None = None
-        self.room = _MOST_REPEATS
+        self.room = MOST_REPEATS
 
     def learn(self, repeat: Repeat) -> None:
         self.found[repeat.source] = self.last = repeat
