@@ -112,7 +112,10 @@ class _Mending:
         ordered, last = True, -1
         signed, bits_allocated = self.heads.signed, self.bits_allocated
         while pos < end or open_item:
-            if pos >= self.heads.meant and depth < 0:
+            if pos >= self.heads.meant and (open_item or depth < 0):
+                # Nothing but zeros until the end of the file.
+                if open_item:
+                    raise truncated()
                 break
             if pos + 8 > end:
                 raise (

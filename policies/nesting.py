@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from policies.codes import CODE_HEADS
 from policies.elements import ITEM, ITEM_END, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
 from policies.errors import Refusal, Unconforming
+from policies.memory import UNCHANGED, Repeat, Repeats, Unchanged
 from policies.pieces import (
     CHANGE,
     DECLARE,
@@ -39,7 +39,6 @@ from policies.private import Said
 
 DEEPEST: Final = 32
 _SHORT_SEQUENCE: Final = 1 << 10
-MOST_REPEATS: Final = 256
 _MOST_PIECES: Final = 1 << 22
 _AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
 
@@ -51,41 +50,6 @@ item_head: Callable[..., tuple[int, int, int]] = struct.Struct("<HHI").unpack_fr
 
 class Short(Exception):
     """The buffer ends before the element does."""
-
-
-class Unchanged(Enum):
-    """The fate of an element whose bytes stay as they are."""
-
-    UNCHANGED = "unchanged"
-
-
-UNCHANGED: Final = Unchanged.UNCHANGED
-
-
-class Repeat(NamedTuple):
-    """A whole sequence as it stood in the instance, and what became of it."""
-
-    source: bytes
-    piece: Inner | Unchanged | None
-    changes: tuple[Changed, ...]
-
-
-class Repeats:
-    """What became of short sequences of one table in one instance, by their bytes.
-
-    The same bytes under the same table become the same. Where nothing is repeated, nothing more is learnt.
-    """
-
-    __slots__ = ("found", "last", "room")
-
-    def __init__(self) -> None:
-        self.found: dict[bytes, Repeat] = {}
-        self.last: Repeat | None = None
-        self.room = MOST_REPEATS
-
-    def learn(self, repeat: Repeat) -> None:
-        self.found[repeat.source] = self.last = repeat
-        self.room -= 1
 
 
 class PrivateBlocks:

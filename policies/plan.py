@@ -29,6 +29,7 @@ from policies.codes import (
 from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, NUMBER_VRS, TEXT_VRS, encode, tag_text
 from policies.errors import Unconforming
 from policies.legality import check_of
+from policies.memory import Memory
 from policies.operations import (
     BandAge,
     CleanText,
@@ -72,7 +73,6 @@ from policies.private_entries import private_entry
 from policies.profile import Action, compound
 from policies.pseudonyms import Kind
 from policies.rules import NOT_OF_A_PATIENT, STRUCTURAL_UIDS, Rules
-from policies.scan import Memory
 from policies.standard.beyond import directory_keys
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content

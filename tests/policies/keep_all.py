@@ -39,14 +39,14 @@ class KeepAll:
         self.entries[head] = entry
         return entry
 
-    def for_code(self, buf: bytes, start: int, end: int, explicit: bool) -> KeepAll:
-        return self
-
     def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
         raise AssertionError("no items are filtered here")
 
     def for_item(self, action: str) -> KeepAll:
         raise AssertionError("no items are filtered here")
+
+    def for_code(self, buf: bytes, start: int, end: int, explicit: bool) -> KeepAll:
+        return self
 
     def implicit(self) -> KeepAll:
         return KeepAll(explicit=False)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from policies import nesting
+from policies import memory
 from policies.engine import Engine
 from policies.errors import Refusal
 from policies.loader import load_library
@@ -222,8 +222,8 @@ def test_repeated_sequences_are_taken_over_unchanged(
     path = tmp_path / "in.dcm"
     ds.save_as(path, enforce_file_format=True)
     results = []
-    for room in (nesting.MOST_REPEATS, 0):
-        monkeypatch.setattr(nesting, "MOST_REPEATS", room)
+    for room in (memory.MOST_REPEATS, 0):
+        monkeypatch.setattr(memory, "MOST_REPEATS", room)
         out = tmp_path / f"out-{room}.dcm"
         engine = Engine(load_library(policy), trial=TRIAL)
         with engine.read(path) as draft:
