@@ -1,267 +1,342 @@
-"""Check de-identified instances from the outside: is this what the policy promises, and do references hold?
+"""Check de-identified instances from the outside: is this what the policy promises, is it legal, do references hold?
 
-It reads the result with pydicom, never with the engine's reader, and asks :mod:`policies.expected` about every
-element of every level. One finding holds the whole export (PS3.15 E.1.1; RAD-53). It does not know the original
-values, which is the part of :mod:`policies.residue`, and it is no validator of IODs beyond Types.
+    1. file          preamble, File Meta Information, nothing behind the data set        (PS3.15 E.1.1)
+    2. claims        policies.claims        what it says was done is what was done
+    3. elements      policies.expected      every element of every level against policy and Table E.1-1
+    4. legality      policies.conformity      VR, VM, lengths, characters, order; Types of the IOD here
+    5. the source    policies.comparison    what had to stay is the same, dates and UIDs moved alike
+    6. the set       policies.references    references resolve as before; UIDs and patients are one for one
+
+It reads with a reader of its own and shares no rule with the engine. One finding holds the whole export. Original
+values in any byte are the part of :mod:`policies.residue`.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pydicom
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-
-from policies.expected import Place, complaint_about, is_band
-from policies.model import Dates, Policy
+from policies.cells import PIXEL_DATA, RLE, rules_of
+from policies.claims import check_claims, written_by_the_de_identifier
+from policies.comparison import Compared, compare
+from policies.conformity import illegal
+from policies.expected import CONTENT_ITEMS, Expectations, declared_safe
+from policies.layout import (
+    EXPLICIT_BIG,
+    Instance,
+    Level,
+    Step,
+    Unreadable,
+    read,
+    read_source,
+    walk,
+    written,
+)
+from policies.references import Links, broken, links_of, newly_broken
+from policies.segments import speaking
 from policies.standard.tables import attribute_type
+
+if TYPE_CHECKING:
+    from policies.model import Policy
 
 # The only elements that File Meta Information needs; others name who sent or received (PS3.15 E.1.1).
 _META = {0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
-_TEMPORAL = {Dates.REMOVE: "REMOVED", Dates.SHIFT: "MODIFIED", Dates.KEEP: "UNMODIFIED"}
-_SUBJECT_AGE = {("121033", "DCM"), ("30525-0", "LN"), ("424144002", "SCT")}
-_EQUIPMENT = {0x00080070, 0x00081090, 0x00181020, 0x0040A170}
-# Study and performed step are referenced as SOP instances, and are none that could be in a set of files.
-_NO_STORED_INSTANCE = "1.2.840.10008.3.1."
+_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+_IMPLEMENTATION = "2.25.285714604921327836409826871146374127361"
+_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(?:\.[1-9]\d{0,2}){0,3}")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong. ``where`` is the path of tags; no field holds a value of the instance.
 
-    ``channel`` is ``preamble``, ``file meta``, ``data set`` or ``references``.
+    ``channel`` is ``preamble``, ``file meta``, ``data set``, ``pixel data`` or ``references``. ``instance`` is the
+    instance's place in its set, from 1; 0 where there is no set.
     """
 
     code: str
     where: str
     channel: str
     what: str
+    instance: int = 0
 
 
-def check_instance(path: Path, policy: Policy, *, source: Path | None = None) -> list[Finding]:
-    """Findings about the de-identified instance in ``path``; none means that it may pass.
+_MOST_EXPECTATIONS = 256
+_NOTHING = Links("", "", "", "", 0, [], [], Counter())
 
-    With ``source``, the instance it was made from, attributes that the IOD requires must still be there if they
-    were; without it only required attributes that stand there empty are found. What cannot be read is a finding.
+
+class Verification:
+    """Verifies the instances of one export, one after the other, and then what holds between them.
+
+    Give all instances to :meth:`check`, in any order, then ask :meth:`whole`. It keeps UIDs and no instance.
     """
-    try:
-        ds = pydicom.dcmread(path)
-        findings = [
-            *_file(ds),
-            *_marks(ds, policy),
-            *_elements(ds, str(ds.get("SOPClassUID", "")), (), "", policy),
-            *_types(ds, source),
+
+    def __init__(self, policy: Policy, *, trial: Mapping[str, str] | None = None) -> None:
+        self._policy = policy
+        self._trial = trial
+        self._written = written_by_the_de_identifier(policy)
+        self._expectations: dict[tuple[str, frozenset[tuple[str, int, int]]], Expectations] = {}
+        self._links: list[Links] = []
+        self._links_before: list[Links] = []
+        self._compared: list[Compared] = []
+
+    def check(self, path: Path, source: Path | None = None) -> list[Finding]:
+        """Return the findings about one instance; none means that by itself it may pass.
+
+        With ``source``, the instance it was made from, it is compared with that as well. What cannot be read is a
+        finding.
+        """
+        place = len(self._links) + 1
+        try:
+            instance = read(path)
+            before = read_source(source) if source is not None else None
+        except (Unreadable, OSError) as fault:
+            why = str(fault) if isinstance(fault, Unreadable) else type(fault).__name__
+            # Something stands at its place, so that the places of others stay what they are.
+            self._note(_NOTHING, _NOTHING, Compared())
+            return [Finding("unreadable", "", "data set", f"it cannot be read ({why})", place)]
+        declared = frozenset() if before is None else declared_safe(before)
+        expectations = self._expected(instance.sop_class_uid, declared)
+        found = list(self._alone(instance, before, expectations))
+        compared = Compared() if before is None else compare(instance, before, self._policy, expectations)
+        for different in compared.differences:
+            channel = "pixel data" if different.code == "pixels" else "data set"
+            found.append(Finding(different.code, written(different.steps), channel, different.what))
+        self._note(links_of(instance), None if before is None else links_of(before), compared)
+        return [replace(finding, instance=place) for finding in found]
+
+    def _note(self, links: Links, before: Links | None, compared: Compared) -> None:
+        self._links.append(links)
+        self._compared.append(compared)
+        if before is not None:
+            self._links_before.append(before)
+
+    def whole(self) -> list[Finding]:
+        """Return what is wrong between the instances that were checked.
+
+        References resolve as they did between the sources; without sources each resolves. One original UID has one
+        new UID in all instances, and no two share one; the same holds for patients.
+        """
+        compared = len(self._links_before) == len(self._links)
+        faults = newly_broken(self._links, self._links_before) if compared else broken(self._links)
+        found = [
+            Finding(fault.code, fault.where, "references", fault.what, fault.position + 1) for fault in faults
         ]
-    except (
-        InvalidDicomError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        NotImplementedError,
-    ) as fault:
-        return [
-            Finding("unreadable", "", "data set", f"it cannot be read to its end ({type(fault).__name__})")
-        ]
-    return findings
+        counted = Counter(one.uid for one in self._links if one.uid)
+        for place, one in enumerate(self._links, start=1):
+            if counted[one.uid] > 1:
+                what = "two instances have one SOP Instance UID"
+                found.append(Finding("uid-consistency", "(0008,0018)", "references", what, place))
+        return [*found, *self._one_for_one(), *self._days()]
+
+    def _alone(
+        self, instance: Instance, source: Instance | None, expectations: Expectations
+    ) -> Iterator[Finding]:
+        cleaned = source is not None and bool(rules_of(self._policy, source))
+        yield from _file(instance, source, cleaned)
+        for claim in check_claims(instance, self._policy, source, self._trial, cleaned=cleaned):
+            yield Finding("mark", claim.where, "data set", claim.what)
+        yield from _elements(instance, expectations)
+        for fault in illegal(instance, source):
+            yield Finding("encoding", written(fault.steps), "data set", fault.what)
+        yield from _types(instance, source)
+        pixels = instance.top.get(PIXEL_DATA)
+        for what in speaking(pixels) if pixels is not None else ():
+            yield Finding("pixels", "(7FE0,0010)", "pixel data", what)
+
+    def _expected(self, sop_class_uid: str, declared: frozenset[tuple[str, int, int]]) -> Expectations:
+        found = self._expectations.get((sop_class_uid, declared))
+        if found is None:
+            if len(self._expectations) > _MOST_EXPECTATIONS:
+                self._expectations.clear()
+            found = Expectations(self._policy, sop_class_uid, written=self._written, declared_safe=declared)
+            self._expectations[sop_class_uid, declared] = found
+        return found
+
+    def _one_for_one(self) -> Iterator[Finding]:
+        """UIDs and patients: what was one stays one, what was two stays two, in all instances together."""
+        new_of: dict[str, str] = {}
+        old_of: dict[str, str] = {}
+        patients: dict[str, str] = {}
+        subjects: dict[str, str] = {}
+        for place, compared in enumerate(self._compared, start=1):
+            for original, (uid, steps) in compared.uids.items():
+                if new_of.setdefault(original, uid) != uid or old_of.setdefault(uid, original) != original:
+                    what = "one original UID got two new ones, or two got one"
+                    yield Finding("uid-consistency", written(steps), "references", what, place)
+            known_as, subject = compared.patient
+            if not subject:
+                continue
+            if (
+                patients.setdefault(known_as, subject) != subject
+                or subjects.setdefault(subject, known_as) != known_as
+            ):
+                what = "one patient became two, or two became one"
+                yield Finding("patient", "(0010,0020)", "references", what, place)
+        for place, compared in enumerate(self._compared, start=1):
+            for uid, steps in compared.loose_uids.items():
+                if uid not in old_of:
+                    what = "a UID that is the new one of none that the sources have"
+                    yield Finding("uid-consistency", written(steps), "references", what, place)
+
+    def _days(self) -> Iterator[Finding]:
+        """Intervals: in all instances of a patient, or of a study where dates are truncated, dates moved alike."""
+        by_study = self._policy.dates.startswith("truncate")
+        days_of: dict[str, int] = {}
+        for place, (one, compared) in enumerate(zip(self._links, self._compared, strict=True), start=1):
+            if not compared.days:
+                continue
+            group = one.study if by_study else compared.patient[0]
+            usual = compared.days.most_common(1)[0][0]
+            if days_of.setdefault(group, usual) != usual:
+                what = "its dates moved by another number of days than those of the patient's other instances"
+                yield Finding("intervals", "", "data set", what, place)
 
 
-def check_references(paths: Iterable[Path], *, absent: Collection[str] = ()) -> list[Finding]:
-    """Findings about references between the instances in ``paths``.
+def check_instance(
+    path: Path, policy: Policy, *, source: Path | None = None, trial: Mapping[str, str] | None = None
+) -> list[Finding]:
+    """Findings about the de-identified instance in ``path`` alone; see :meth:`Verification.check`.
 
-    Every referenced SOP instance must be among them, with the SOP Class, study and series that the reference
-    gives, or be one of ``absent`` (UIDs known not to be part of the export). ``where`` begins with the position
-    of the referencing file in ``paths``.
+    ``trial`` are the values of the Clinical Trial modules that the case gives, by keyword, where they are known.
     """
-    known: dict[str, tuple[str, str, str]] = {}
-    references: list[tuple[str, _Reference]] = []
-    for position, path in enumerate(paths):
-        ds = pydicom.dcmread(path, stop_before_pixels=True)
-        known[str(ds.SOPInstanceUID)] = (
-            str(ds.SOPClassUID),
-            str(ds.get("StudyInstanceUID", "")),
-            str(ds.get("SeriesInstanceUID", "")),
-        )
-        references += [(f"file {position}: {found.where}", found) for found in _references(ds, "", "", "")]
-    findings = []
-    for where, reference in references:
-        if reference.sop_class.startswith(_NO_STORED_INSTANCE):
-            continue
-        target = known.get(reference.instance)
-        if target is None and reference.instance not in absent:
-            what = "the referenced instance is neither in the set nor declared absent"
-            findings.append(Finding("unresolved-reference", where, "references", what))
-        elif target is not None and not reference.fits(target):
-            what = "the reference names another SOP Class, study or series than the instance has"
-            findings.append(Finding("wrong-reference", where, "references", what))
-    return findings
+    found = Verification(policy, trial=trial).check(path, source)
+    return [replace(finding, instance=0) for finding in found]
 
 
-def unresolved_references(paths: Iterable[Path]) -> frozenset[str]:
-    """UIDs that instances in ``paths`` reference and that are not among them."""
-    own: set[str] = set()
-    named: set[str] = set()
-    for path in paths:
-        ds = pydicom.dcmread(path, stop_before_pixels=True)
-        own.add(str(ds.SOPInstanceUID))
-        named.update(
-            found.instance
-            for found in _references(ds, "", "", "")
-            if not found.sop_class.startswith(_NO_STORED_INSTANCE)
-        )
-    return frozenset(named - own)
+def check_references(paths: Iterable[Path]) -> list[Finding]:
+    """Findings about references between the instances in ``paths``, without their sources.
+
+    Every referenced SOP instance must be among them, with the SOP Class, study and series that the reference gives.
+    """
+    links = [links_of(read_source(path)) for path in paths]
+    return [
+        Finding(fault.code, fault.where, "references", fault.what, fault.position + 1)
+        for fault in broken(links)
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
-    where: str
-    sop_class: str
-    instance: str
-    study: str
-    series: str
-
-    def fits(self, target: tuple[str, str, str]) -> bool:
-        given = (self.sop_class, self.study, self.series)
-        return all(not mine or mine == theirs for mine, theirs in zip(given, target, strict=True))
+def check_export(
+    pairs: Sequence[tuple[Path, Path]], policy: Policy, *, trial: Mapping[str, str] | None = None
+) -> list[Finding]:
+    """Findings about a whole export, given as pairs of result and source."""
+    verification = Verification(policy, trial=trial)
+    found = [finding for path, source in pairs for finding in verification.check(path, source)]
+    return [*found, *verification.whole()]
 
 
-def _references(ds: Dataset, where: str, study: str, series: str) -> Iterator[_Reference]:
-    """References in the items of ``ds``, with the study and series that the items around them name."""
-    for element in ds:
-        if element.VR != "SQ":
-            continue
-        for number, item in enumerate(element.value, start=1):
-            at = _step(where, element, number)
-            inner_study = str(item.get("StudyInstanceUID", study))
-            inner_series = str(item.get("SeriesInstanceUID", series))
-            instance = str(item.get("ReferencedSOPInstanceUID", ""))
-            if instance:
-                sop_class = str(item.get("ReferencedSOPClassUID", ""))
-                yield _Reference(at, sop_class, instance, inner_study, inner_series)
-            yield from _references(item, at, inner_study, inner_series)
-
-
-def _step(where: str, element: DataElement, number: int = 0) -> str:
-    tag = f"({element.tag.group:04X},{element.tag.element:04X})"
-    step = f"{tag}[{number}]" if number else tag
-    return f"{where}/{step}" if where else step
-
-
-def _file(ds: Dataset) -> Iterator[Finding]:
-    if ds.preamble and ds.preamble.strip(b"\0"):
+def _file(instance: Instance, source: Instance | None, cleaned: bool) -> Iterator[Finding]:
+    if instance.preamble.strip(b"\0"):
         yield Finding("preamble", "", "preamble", "the 128 bytes before the file's prefix are not empty")
-    meta = ds.file_meta
-    for element in meta:
-        if int(element.tag) not in _META:
-            yield Finding(
-                "file-meta", _step("", element), "file meta", "it may tell where the file came from"
-            )
-    for tag, keyword in ((0x00020002, "SOPClassUID"), (0x00020003, "SOPInstanceUID")):
-        if tag not in meta or meta[tag].value != ds.get(keyword):
-            what = f"it differs from {keyword} of the data set"
-            yield Finding("file-meta", f"({tag >> 16:04X},{tag & 0xFFFF:04X})", "file meta", what)
+    meta = instance.meta
+    for tag in meta:
+        if tag not in _META:
+            yield _meta(tag, "it may tell where the file came from")
+    for tag in sorted(_META - meta.keys() - {0x00020013}):
+        yield _meta(tag, "it is missing")
+    if not meta:
+        return
+    last = max(meta.values(), key=lambda element: element.start)
+    length = meta.get(0x00020000)
+    if (
+        length is not None
+        and int.from_bytes(length.raw(), "little") != last.start + last.length - length.start - 4
+    ):
+        yield _meta(0x00020000, "it is not the length of the group")
+    for tag, right in ((0x00020002, instance.sop_class_uid), (0x00020003, instance.sop_instance_uid)):
+        if tag in meta and meta[tag].text() != right:
+            yield _meta(tag, "it differs from the data set")
+    if 0x00020012 in meta and meta[0x00020012].text() != _IMPLEMENTATION:
+        yield _meta(0x00020012, "it is not this program")
+    if 0x00020013 in meta and not meta[0x00020013].text().startswith("TCE"):
+        yield _meta(0x00020013, "it is not this program")
+    syntax = instance.transfer_syntax_uid
+    if not _SYNTAX.fullmatch(syntax):
+        yield _meta(0x00020010, "it is no transfer syntax of the standard")
+    elif source is not None and source.meta and not _may_become(source.transfer_syntax_uid, syntax, cleaned):
+        yield _meta(0x00020010, "it is not the transfer syntax of the source")
 
 
-def _marks(ds: Dataset, policy: Policy) -> Iterator[Finding]:
-    """PS3.15 E.1.1: that, how and by whom the instance was de-identified, neither more nor less than is true."""
-    if ds.get("PatientIdentityRemoved") != "YES":
-        yield Finding("mark", "(0012,0062)", "data set", "it does not say YES")
-    if ds.get("LongitudinalTemporalInformationModified") != _TEMPORAL[policy.dates]:
-        yield Finding("mark", "(0028,0303)", "data set", f"it does not say {_TEMPORAL[policy.dates]}")
-    claimed = {
-        (str(item.get("CodeValue")), str(item.get("CodingSchemeDesignator")))
-        for item in ds.get("DeidentificationMethodCodeSequence", ())
-    }
-    if claimed != {(value, "DCM") for value, _ in policy.codes}:
-        yield Finding("mark", "(0012,0064)", "data set", "it claims other methods than the policy's")
-    for number, item in enumerate(ds.get("ContributingEquipmentSequence", ()), start=1):
-        purpose = [str(code.get("CodeValue")) for code in item.get("PurposeOfReferenceCodeSequence", ())]
-        if purpose != ["109104"] or any(int(element.tag) not in _EQUIPMENT for element in item):
-            where = f"(0018,A001)[{number}]"
-            yield Finding("mark", where, "data set", "equipment other than the de-identifier, or more of it")
+def _meta(tag: int, what: str) -> Finding:
+    return Finding("file-meta", written(((tag, 0),)), "file meta", what)
 
 
-def _elements(
-    ds: Dataset, sop_class: str, path: tuple[int, ...], where: str, policy: Policy
-) -> Iterator[Finding]:
-    if _concept(ds) in _SUBJECT_AGE:
-        yield from _reported_age(ds, where, policy)
-    for element in ds:
-        tags = (*path, int(element.tag))
-        at = _step(where, element)
-        complaint = complaint_about(element, Place(sop_class, tags, _creator(ds, element)), policy)
+def _may_become(before: str, after: str, cleaned: bool) -> bool:
+    """Big endian is not written any more, and run lengths that a pixel rule cleans are written as cells."""
+    return before == after or (
+        after == _LITTLE_ENDIAN and (before == EXPLICIT_BIG or (cleaned and before == RLE))
+    )
+
+
+def _elements(instance: Instance, expectations: Expectations) -> Iterator[Finding]:
+    yield from _level(instance.top, (), (), expectations)
+    for steps, element in instance.doubles:
+        path = tuple(tag for tag, _ in steps)
+        complaint = expectations.complaint(element, {}, path, element.vr)
         if complaint is not None:
-            yield Finding(complaint.code, at, "data set", complaint.what)
-        elif element.VR == "SQ":
-            for number, item in enumerate(element.value, start=1):
-                yield from _elements(item, sop_class, tags, _step(where, element, number), policy)
+            yield Finding(complaint.code, written(steps), "data set", complaint.what)
 
 
-def _creator(ds: Dataset, element: DataElement) -> str:
-    """The private creator that reserved the block in which a private element stands."""
-    if not element.tag.is_private or element.tag.is_private_creator:
-        return ""
-    reserved = element.tag.private_creator
-    return str(ds[reserved].value or "") if reserved in ds else ""
+def _level(
+    level: Level, steps: tuple[Step, ...], path: tuple[int, ...], expectations: Expectations
+) -> Iterator[Finding]:
+    for tag, element in level.items():
+        tags = (*path, tag)
+        complaint = expectations.complaint(element, level, tags, element.vr)
+        if complaint is not None:
+            yield Finding(complaint.code, written((*steps, (tag, 0))), "data set", complaint.what)
+            continue
+        if not path and tag in expectations.written:
+            continue
+        for number, item in enumerate(element.items or (), start=1):
+            at = (*steps, (tag, number))
+            if tag in CONTENT_ITEMS and (wrong := expectations.item_complaint(item)) is not None:
+                place = (*at, (wrong.tag, 0)) if wrong.tag else at
+                yield Finding(wrong.code, written(place), "data set", wrong.what)
+            yield from _level(item, at, tags, expectations)
 
 
-def _concept(ds: Dataset) -> tuple[str, str]:
-    names = ds.get("ConceptNameCodeSequence") or [Dataset()]
-    return str(names[0].get("CodeValue", "")), str(names[0].get("CodingSchemeDesignator", ""))
-
-
-def _reported_age(ds: Dataset, where: str, policy: Policy) -> Iterator[Finding]:
-    """An age in a report's content tree obeys the bands like Patient's Age does."""
-    for measured in ds.get("MeasuredValueSequence", ()):
-        if not is_band(float(measured.get("NumericValue") or 0), policy):
-            yield Finding("age", where, "data set", "a report's age that is not the lower bound of a band")
-
-
-def _types(ds: Dataset, source: Path | None) -> Iterator[Finding]:
+def _types(instance: Instance, source: Instance | None) -> Iterator[Finding]:
     """Required attributes: none may stand empty that may not, and none that the source had may be missing."""
-    sop_class = str(ds.get("SOPClassUID", ""))
-    before = (
-        None if source is None else dict(_filled(pydicom.dcmread(source, stop_before_pixels=True), (), ""))
-    )
-    after = dict(_filled(ds, (), ""))
+    sop_class = instance.sop_class_uid
     # Counted, not compared place by place: where items of a content tree went, the places behind them moved.
-    empty_before = Counter(
-        (path, where.endswith("]")) for where, (path, filled) in (before or {}).items() if not filled
-    )
-    for where, (path, filled) in after.items():
-        if filled:
-            continue
-        if empty_before[path, where.endswith("]")] > 0:
-            empty_before[path, where.endswith("]")] -= 1
-            continue
-        if where.endswith("]"):
-            yield Finding("empty-item", where, "data set", "an item of a sequence without any attribute")
+    empty_before = Counter(_emptiness(source)) if source is not None else Counter()
+    for steps, path, is_item in _empty(instance):
+        if empty_before[path, is_item] > 0:
+            empty_before[path, is_item] -= 1
+        elif is_item:
+            what = "an item of a sequence without any attribute"
+            yield Finding("empty-item", written(steps), "data set", what)
         elif (use := attribute_type(sop_class, path)) and use.type == "1":
-            yield Finding("empty-type-1", where, "data set", "empty, where the IOD demands a value")
-    for where, (path, _) in (before or {}).items():
-        use = attribute_type(sop_class, path)
-        gone = len(path) == 1 and not where.endswith("]") and where not in after
-        if gone and use and use.mandatory_module and use.type in ("1", "2"):
-            what = f"missing, where the IOD demands it (Type {use.type})"
-            yield Finding("missing-required", where, "data set", what)
-
-
-def _filled(
-    ds: Dataset, path: tuple[int, ...], where: str
-) -> Iterator[tuple[str, tuple[tuple[int, ...], bool]]]:
-    """For every standard element and item: its place, the tags that lead to it, and whether it has a value."""
-    for element in ds:
-        if element.tag.is_private:
+            yield Finding("empty-type-1", written(steps), "data set", "empty, where the IOD demands a value")
+    for tag in source.top if source is not None else ():
+        if tag in instance.top or tag >> 16 & 1:
             continue
-        tags = (*path, int(element.tag))
-        yield _step(where, element), (tags, not element.is_empty)
-        if element.VR == "SQ":
-            for number, item in enumerate(element.value, start=1):
-                yield _step(where, element, number), (tags, len(item) > 0)
-                yield from _filled(item, tags, _step(where, element, number))
+        use = attribute_type(sop_class, (tag,))
+        if use and use.mandatory_module and use.type in ("1", "2"):
+            what = f"missing, where the IOD demands it (Type {use.type})"
+            yield Finding("missing-required", written(((tag, 0),)), "data set", what)
+
+
+def _emptiness(instance: Instance) -> Iterator[tuple[tuple[int, ...], bool]]:
+    for _, path, is_item in _empty(instance):
+        yield path, is_item
+
+
+def _empty(instance: Instance) -> Iterator[tuple[tuple[Step, ...], tuple[int, ...], bool]]:
+    """Standard elements and items without a value: the steps and the tags that lead there; True for an item."""
+    for steps, element, _ in walk(instance.top):
+        path = tuple(tag for tag, _ in steps)
+        if any(tag >> 16 & 1 for tag in path):
+            continue
+        if element.items is None and element.fragments is None and not element.length:
+            yield steps, path, False
+        if element.items is not None and not element.items:
+            yield steps, path, False
+        for number, item in enumerate(element.items or (), start=1):
+            if not item:
+                yield (*steps[:-1], (element.tag, number)), path, True

@@ -18,10 +18,10 @@ from policies.engine import Engine
 from policies.model import Policy
 from policies.movement import Events
 from policies.originals import ALL, Trait, originals_of
-from policies.pseudonyms import Identifier, Kind, Pseudonyms, Subject
+from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from policies.residue import Residue
 from policies.standard.tables import Option
-from policies.verify import check_instance, check_references, unresolved_references
+from policies.verify import Verification
 from tce.road import Anonymized, Reason, Workshop
 
 # What an option leaves in place cannot be residue.
@@ -107,46 +107,37 @@ class RoadEngine:
 class SetVerifier:
     """Verification of a whole set against its policy and against what it was made from."""
 
-    def __init__(self, policy: Policy, pseudonyms: Pseudonyms, minimum_cohort: int) -> None:
+    def __init__(self, policy: Policy, trial: Mapping[str, str], minimum_cohort: int) -> None:
         self._policy = policy
-        self._pseudonyms = pseudonyms
+        self._trial = trial
         self._minimum_cohort = minimum_cohort
 
     def findings(self, instances: Sequence[Anonymized]) -> list[Reason]:
         """Return everything wrong with a set; an empty list lets it pass.
 
-        1. each instance against the policy and the Types of its IOD;
-        2. references: each resolves inside the set, or led out of it before;
+        1. each instance: policy, claims, legality, Types of its IOD, and what became of its source;
+        2. the set: references resolve as they did before, UIDs and patients are one for one, intervals are kept;
         3. residue: no identifying value of the sources in any byte;
         4. the cohort: a k above one cannot be shown for one patient, so it holds.
         """
+        verification = Verification(self._policy, trial=self._trial)
+        findings = [finding for one in instances for finding in verification.check(one.path, one.source.path)]
+        findings += verification.whole()
         found = [
-            Reason(finding.code, f"instance {place}, {finding.where or finding.channel}: {finding.what}")
-            for place, one in enumerate(instances, 1)
-            for finding in check_instance(one.path, self._policy, source=one.source.path)
+            Reason(
+                finding.code,
+                f"instance {finding.instance}, {finding.where or finding.channel}: {finding.what}",
+            )
+            for finding in findings
         ]
-        if any(reason.code == "unreadable" for reason in found):
-            return found
         paths = [one.path for one in instances]
         sources = [one.source.path for one in instances]
-        found += [
-            Reason(finding.code, f"{finding.where}: {finding.what}")
-            for finding in check_references(paths, absent=self._absent(instances, sources))
-        ]
         found += self._residue(sources, paths)
         needed = max(self._minimum_cohort, self._policy.minimum_cohort)
         if needed > 1:
             what = f"the case wants {needed} patients who share their traits, and an export holds one"
             found.append(Reason("cohort", what))
         return found
-
-    def _absent(self, instances: Sequence[Anonymized], sources: Sequence[Path]) -> frozenset[str]:
-        """Return the new UIDs of what the sources reference although it was never part of the export."""
-        outside = [Identifier(Kind.UID, "", uid) for uid in sorted(unresolved_references(sources))]
-        if not outside:
-            return frozenset()
-        answers = self._pseudonyms.resolve([Subject(outside[0], frozenset(outside))])
-        return frozenset(answers[identifier] for identifier in outside)
 
     def _residue(self, sources: Sequence[Path], paths: Sequence[Path]) -> list[Reason]:
         sought = ALL - {trait for option, trait in _RETAINED_BY.items() if option in self._policy.options}
@@ -181,5 +172,5 @@ def workshop(
     return Workshop(
         engine=RoadEngine(Engine(policy, trial=trial, events=events)),
         pseudonyms=pseudonyms,
-        verifier=SetVerifier(policy, pseudonyms, minimum_cohort),
+        verifier=SetVerifier(policy, trial, minimum_cohort),
     )
