@@ -16,7 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from policies.cells import PIXEL_DATA, wrong_cells
-from policies.conformity import legal_vrs
+from policies.conformity import is_legal, legal_vrs
 from policies.expected import PATIENT_AGE, UID_VALUE, Expectations
 from policies.layout import Element, Instance, Level, Step
 from policies.silence import is_derived, is_pseudonym, is_registered, is_structural, says_nothing
@@ -193,7 +193,8 @@ class _Comparison:
 
     def _same(self, new: Element, old: Element) -> bool:
         if new.vr in ("DS", "IS"):
-            return new.texts() == old.texts() or (new.vr != "IS" and says_nothing(new) and not _numbers(old))
+            # A number that is the patient's, or that is none, may have gone.
+            return new.texts() == old.texts() or not new.texts() or (says_nothing(new) and not _numbers(old))
         unit = self._unit(old.vr if old.vr != "UN" else new.vr)
         return _equal(new, old, (new.start, new.length), (old.start, old.length), swapped=unit)
 
@@ -274,7 +275,11 @@ class _Comparison:
                 or not before.length
             ):
                 continue
-            if self._expected.keeps((*path, tag), before.vr, before, old) and not says_nothing(before):
+            if (
+                is_legal(before)
+                and self._expected.keeps((*path, tag), before.vr, before, old)
+                and not says_nothing(before)
+            ):
                 self.found.add("lost", (*steps, (tag, 0)), "a value that the policy retains is gone")
 
 

@@ -3,7 +3,8 @@
     Instance ──▶ faults of the encoding + faults of the values ──minus those that the source had──▶ Faults
 
 PS3.5 6.1, 6.2 and 7 for values, PS3.6 for VR and multiplicity. A fault that the source had in the same attribute is
-the source's; one more of it is ours.
+the source's; one more of it is ours. Words in the place of a number, a date or an age are never excused: nobody knows
+what they say (PS3.15 E.1.1).
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ _FORMS = {
 _CONTROL = re.compile(r"[\x00-\x09\x0b\x0e-\x1a\x1c-\x1f]")
 _LINE_CONTROL = re.compile(r"[\x00-\x1a\x1c-\x1f]")
 _ONE_TEXT = {"LT", "ST", "UT", "UR"}
+_WITHOUT_WORDS = {"AS", "DA", "DS", "DT", "IS", "TM", "UI"}
+_WORD = re.compile(r"[^\W\d_]{2}")
 _TEXT = {"LO", "SH", "PN", "UC", "LT", "ST", "UT"}
 _CHARACTER_SET = 0x00080005
 
@@ -53,7 +56,7 @@ def illegal(instance: Instance, source: Instance | None) -> Iterator[Fault]:
     if found and source is not None:
         excused.update(fault.kind for fault in _faults(source))
     for fault in found:
-        if excused[fault.kind] > 0 and fault.steps:
+        if excused[fault.kind] > 0 and fault.steps and fault.code != "words":
             excused[fault.kind] -= 1
         else:
             yield fault
@@ -107,7 +110,9 @@ def _text(element: Element, *, foreign: bool) -> Iterator[tuple[str, str]]:
     parts = [text] if vr in _ONE_TEXT else text.split("\\")
     if vr in _TEXT and control.search(text):
         yield "characters", f"control characters that VR {vr} does not allow"
-    if form and any(part.strip(" ") and not form.fullmatch(part.rstrip(" ")) for part in parts):
+    if vr in _WITHOUT_WORDS and _WORD.search(text):
+        yield "words", f"letters where VR {vr} has none"
+    elif form and any(part.strip(" ") and not form.fullmatch(part.rstrip(" ")) for part in parts):
         yield "characters", f"a value that is not of the form of VR {vr}"
     longest = _LONGEST.get(vr)
     if longest and any(len(part) > longest for part in parts):
@@ -121,6 +126,11 @@ def _text(element: Element, *, foreign: bool) -> Iterator[tuple[str, str]]:
 def _multiplicity(count: int, least: int, most: int, step: int) -> Iterator[tuple[str, str]]:
     if count < least or (most and count > most) or (step > 1 and count % step):
         yield "multiplicity", "not as many values as the data dictionary wants"
+
+
+def is_legal(element: Element) -> bool:
+    """Has the element a VR that the data dictionary gives it, and a value that this VR allows?"""
+    return next(_wrong(element, True, foreign=True), None) is None
 
 
 def legal_vrs(tag: int) -> frozenset[str]:

@@ -36,6 +36,7 @@ _MEASURE = re.compile(r"\d{1,3}(?:mm|cm|kv|kvp|sec|ms|t|d|x)?")
 _JOINING = frozenset(
     {"a", "an", "and", "are", "as", "at", "by", "for", "from", "in", "is", "no", "none", "not", "noted", "of"}
     | {"on", "or", "seen", "the", "to", "was", "with", "without", "w", "wo", "new"}
+    | {"und", "mit", "ohne", "avec", "sans", "senza"}
 )
 _SMALL = 1 << 16
 _STRUCTURAL = (

@@ -3,7 +3,7 @@
     1. file          preamble, File Meta Information, nothing behind the data set        (PS3.15 E.1.1)
     2. claims        policies.claims        what it says was done is what was done
     3. elements      policies.expected      every element of every level against policy and Table E.1-1
-    4. legality      policies.conformity      VR, VM, lengths, characters, order; Types of the IOD here
+    4. legality      policies.conformity    VR, VM, lengths, characters, order; Types of the IOD here
     5. the source    policies.comparison    what had to stay is the same, dates and UIDs moved alike
     6. the set       policies.references    references resolve as before; UIDs and patients are one for one
 

@@ -23,18 +23,8 @@ _DATA = ("policies.standard",)
 _OWN = frozenset(
     f"policies.{name}"
     for name in (
-        *(
-            "cells",
-            "claims",
-            "comparison",
-            "expected",
-            "layout",
-            "legality",
-            "originals",
-            "references",
-            "residue",
-        ),
-        *("segments", "silence", "spellings", "verify"),
+        *("cells", "claims", "comparison", "conformity", "expected", "layout", "originals", "references"),
+        *("residue", "segments", "silence", "spellings", "verify"),
     )
 )
 _DECLARED = frozenset(Policy.model_fields)
