@@ -22,6 +22,7 @@ MAY_IMPORT = {
 OWNERS_OF_TABLES = (
     "vault/tables.py",
     "vault/mapping*.py",
+    "vault/backup.py",
     "vault/custody*.py",
     "vault/migrations/*",
     "tce/tables.py",
