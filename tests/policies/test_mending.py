@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
+from array import array
 from io import BytesIO
 from pathlib import Path
 
@@ -23,11 +25,20 @@ from tests.policies.damage import (
     DAMAGES,
     EXPLICIT,
     IMPLICIT,
+    MANUFACTURER,
+    MODEL,
+    OPEN,
+    PIXELS,
     PREFIX,
+    SEQUENCE_END,
     Damage,
+    as_it_is,
     base,
     copied,
     data_set,
+    element,
+    elements_of,
+    item,
     meta,
 )
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
@@ -49,13 +60,13 @@ def carried(content: bytes, folder: Path) -> pydicom.FileDataset:
 def values(ds: Dataset) -> dict[object, object]:
     """The values of a data set as text and octets, whatever their VR was."""
     plain: dict[object, object] = {}
-    for element in ds:
-        if element.VR == "SQ":
-            plain[element.tag] = [values(item) for item in element.value]
-        elif isinstance(element.value, bytes):
-            plain[element.tag] = element.value.rstrip(b" \0")
+    for one in ds:
+        if one.VR == "SQ":
+            plain[one.tag] = [values(item) for item in one.value]
+        elif isinstance(one.value, bytes):
+            plain[one.tag] = one.value.rstrip(b" \0")
         else:
-            plain[element.tag] = str(element.value).rstrip().encode()
+            plain[one.tag] = str(one.value).rstrip().encode()
     return plain
 
 
@@ -109,9 +120,9 @@ def test_dcmtk_reads_no_more_and_nothing_else(damage: Damage, tmp_path: Path) ->
         assert refusal.reason == damage.reason
         return
     expected = pydicom.dcmread(theirs, force=True)
-    for element in [*expected]:
-        if element.tag.element == 0:
-            del expected[element.tag]
+    for one in [*expected]:
+        if one.tag.element == 0:
+            del expected[one.tag]
     assert values(ours) == values(expected)
 
 
@@ -124,3 +135,70 @@ def test_mending_keeps_every_value(syntax: str, tmp_path: Path) -> None:
         ds.remove_private_tags()  # whose representation is not told
     path.write_bytes(PREFIX + meta(syntax) + data_set(ds, syntax))
     assert values(read_here(path)) == values(ds)
+
+
+def test_pixel_words_of_a_private_syntax_are_turned_round(tmp_path: Path) -> None:
+    """The syntax of old GE scanners, little endian but for its pixels, is read as what it is."""
+    ds = copied(base())
+    ds.remove_private_tags()
+    cells = ds.PixelData
+    ds.PixelData = struct.pack(f">{len(cells) // 2}H", *array("H", cells))
+    path = tmp_path / "in.dcm"
+    path.write_bytes(PREFIX + meta("1.2.840.113619.5.2") + data_set(ds, IMPLICIT))
+    ours = read_here(path)
+    assert ours.PixelData == cells
+    assert ours.file_meta.TransferSyntaxUID == EXPLICIT
+
+
+def test_large_cells_in_big_endian_are_not_guessed(tmp_path: Path) -> None:
+    """Pixel cells of 32 bits in big endian are refused: programs do not agree on the order of their words."""
+    ds = base()
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 32, 32, 31
+    path = tmp_path / "in.dcm"
+    path.write_bytes(PREFIX + meta(BIG_ENDIAN) + data_set(ds, BIG_ENDIAN))
+    with pytest.raises(Refusal) as refusal:
+        read_here(path)
+    assert refusal.value.reason == "unsupported-transfer-syntax"
+
+
+JPEG = "1.2.840.10008.1.2.4.50"
+
+
+def fragments(table: list[int], *frames: bytes) -> bytes:
+    """The small image, its pixel data compressed: an offset table, and frames of one fragment each."""
+    content = item(struct.pack(f"<{len(table)}I", *table)) + b"".join(map(item, frames)) + SEQUENCE_END
+    elements = [
+        element(PIXELS, b"OB", content, length=OPEN) if tag == PIXELS else whole
+        for tag, whole in elements_of(data_set(base()))
+    ]
+    return PREFIX + meta(JPEG) + b"".join(elements)
+
+
+def test_odd_fragments_become_even_and_offsets_follow(tmp_path: Path) -> None:
+    """Fragments of odd length are padded, and the offset table points to the same frames as before."""
+    path = tmp_path / "in.dcm"
+    path.write_bytes(fragments([0, 11, 23], b"abc", b"defg", b"hij"))
+    content = read_here(path).PixelData
+    assert content == item(struct.pack("<3I", 0, 12, 24)) + item(b"abc\0") + item(b"defg") + item(b"hij\0")
+
+
+def test_offsets_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
+    """Where odd fragments and their offset table do not agree, nobody can say which frame is meant."""
+    path = tmp_path / "in.dcm"
+    path.write_bytes(fragments([0, 12], b"abc", b"defg"))
+    with pytest.raises(Refusal) as refusal:
+        read_here(path)
+    assert refusal.value.reason == "malformed"
+
+
+def test_what_is_too_large_to_be_mended_is_refused_for_what_is_wrong(tmp_path: Path) -> None:
+    """A file of more than 256 MiB that does not conform is refused without being read."""
+    path = tmp_path / "in.dcm"
+    path.write_bytes(PREFIX + meta() + as_it_is(MODEL) + as_it_is(MANUFACTURER) + data_set(base()))
+    with path.open("r+b") as file:
+        file.truncate(300 << 20)  # a hole; it takes no room
+    with pytest.raises(Refusal) as refusal:
+        Engine(load_library("basic")).read(path)
+    assert refusal.value.reason == "malformed"
+    assert "out of order" in refusal.value.what
+    assert "dcmconv" in refusal.value.next_step

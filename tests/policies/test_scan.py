@@ -15,6 +15,7 @@ from pydicom.filewriter import write_dataset
 
 from policies.elements import read_file_meta
 from policies.errors import Refusal
+from tests.policies.damage import ITEM_END, OPEN, SEQUENCE_END, element, implicit, item
 from tests.policies.keep_all import through
 
 
@@ -29,6 +30,11 @@ from tests.policies.keep_all import through
         "reportsi.dcm",
         "test-SR.dcm",
         "waveform_ecg.dcm",
+        "liver_1frame.dcm",
+        "priv_SQ.dcm",
+        "MR_small_RLE.dcm",
+        "examples_rgb_color.dcm",
+        "SC_rgb_small_odd.dcm",
     ],
 )
 def test_without_a_rule_the_bytes_are_the_same(name: str) -> None:
@@ -41,6 +47,37 @@ def test_without_a_rule_the_bytes_are_the_same(name: str) -> None:
     data_set = content[meta.data_set_offset :]
     explicit = meta.transfer_syntax_uid != "1.2.840.10008.1.2"
     assert through(data_set, explicit=explicit) == data_set
+
+
+_CODES = element(0x00080100, b"SH", b"T-1 ") + element(0x00080102, b"SH", b"SRT ")
+_HIDDEN = implicit(0x00080100, b"T-1 ") + implicit(0x00080102, b"SRT ")
+_FRAMES = item(b"ab") + item(b"") + item(b"cdef") + SEQUENCE_END
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        element(0x00082218, b"SQ", b""),
+        element(0x00082218, b"SQ", item(b"") + item(_CODES)),
+        element(0x00082218, b"SQ", item(_CODES + ITEM_END, length=OPEN)),
+        element(0x00082218, b"SQ", item(_CODES) + SEQUENCE_END, length=OPEN),
+        element(0x00082218, b"SQ", item(_CODES + ITEM_END, length=OPEN) * 2 + SEQUENCE_END, length=OPEN),
+        element(0x00082218, b"UN", item(_HIDDEN) * 2),
+        element(0x00082218, b"UN", item(_HIDDEN + ITEM_END, length=OPEN) + SEQUENCE_END, length=OPEN),
+        element(0x00089215, b"SQ", item(element(0x00082218, b"SQ", item(_CODES) * 3)) * 3),
+        element(0x7FE00010, b"OB", item(b"") + _FRAMES, length=OPEN),
+        element(0x7FE00010, b"OB", item(b"\0\0\0\0\x0a\0\0\0") + _FRAMES, length=OPEN),
+        element(0x7FE00001, b"OV", b"\0" * 8)
+        + element(0x7FE00002, b"OV", b"\2" + b"\0" * 7)
+        + element(0x7FE00010, b"OB", item(b"") + _FRAMES, length=OPEN),
+        element(0x7FE00010, b"OW", b"\1\2" * 70_000) + element(0xFFFCFFFC, b"OB", b"\0" * 6),
+        element(0x00091010, b"UN", b"abc ") + element(0x00100010, b"PN", b"Doe^John"),
+    ],
+    ids=lambda shape: f"{len(shape)}-octets",
+)
+def test_every_shape_comes_back(shape: bytes) -> None:
+    """Sequences and items of either style of length, of VR UN, and every form of pixel data come back as they were."""
+    assert through(shape) == shape
 
 
 @st.composite
