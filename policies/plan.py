@@ -28,7 +28,7 @@ from policies.codes import (
 )
 from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, NUMBER_VRS, TEXT_VRS, encode, tag_text
 from policies.errors import Unconforming
-from policies.legality import check_of
+from policies.legality import TIMEZONE, check_of
 from policies.memory import Memory
 from policies.operations import (
     BandAge,
@@ -88,7 +88,6 @@ TEXT_VALUE = 0x0040A160
 _CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
 """Text Value and UID: what happens to them in a content item is said by its concept."""
 ANATOMIC_REGION = 0x00082218
-TIMEZONE = 0x00080201
 
 _DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
 

@@ -264,6 +264,16 @@ def test_what_names_no_day_is_not_moved(carry: Road, keyword: str, value: str, l
     assert carry(ds, a_policy("shift")).get(keyword) == left
 
 
+@pytest.mark.parametrize("dates", ["keep", *MOVING])
+@pytest.mark.parametrize(
+    ("value", "stays"), [("+0930", True), ("-0500", True), ("Cologne", False), ("0200", False)]
+)
+def test_a_zone_is_kept_only_as_one(carry: Road, dates: str, value: str, stays: bool) -> None:
+    """Timezone Offset From UTC stays with the times, and what else somebody wrote there goes."""
+    out = carry(an_instance(TimezoneOffsetFromUTC=value), a_policy(dates))
+    assert out.get("TimezoneOffsetFromUTC") == (value if stays else None)
+
+
 @pytest.mark.parametrize(
     ("dates", "left"),
     [
