@@ -256,6 +256,14 @@ def tag_text(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
+def require_order(tag: int, last: int, length: int) -> None:
+    """Raise Unconforming when an element does not follow the one before it, or its length is odd (PS3.5 7.1)."""
+    if tag <= last:
+        raise Unconforming("malformed", f"The element {tag_text(tag)} is out of order.")
+    if length != UNDEFINED_LENGTH:
+        raise Unconforming("malformed", f"The length of {tag_text(tag)} is odd.")
+
+
 def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
     """Return preamble, prefix and File Meta Information of a new file (PS3.10 7.1; PS3.15 E.1.1 asks for new ones).
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from policies.pieces import Block, Changed, Inner, Piece
 
 MOST_REPEATS: Final = 256
+SHORT_SEQUENCE: Final = 1 << 10
 
 
 class Segment(NamedTuple):
@@ -152,6 +153,22 @@ class Repeats:
         self.last: Repeat | None = None
         self.room = MOST_REPEATS
 
+    def find(self, buf: bytes, pos: int, end: int, stop: int) -> Repeat | None:
+        """Return the sequence at ``pos`` if it is known; it ends at ``stop``, or at its delimiter when that is 0."""
+        if stop:
+            known = self.found.get(buf[pos:stop]) if stop - pos <= SHORT_SEQUENCE and self.room else None
+        else:
+            # Its own delimiters say where it ends: bytes that begin like the last one are the last one again.
+            known = self.last
+            if known is not None and not (
+                buf.startswith(known.source, pos) and pos + len(known.source) <= end
+            ):
+                known = None
+        if known is not None:
+            self.room += 1
+        return known
+
     def learn(self, repeat: Repeat) -> None:
+        """Remember what became of a sequence."""
         self.found[repeat.source] = self.last = repeat
         self.room -= 1

@@ -12,9 +12,17 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from policies.codes import CODE_HEADS
-from policies.elements import ITEM, ITEM_END, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
+from policies.elements import (
+    ITEM,
+    ITEM_END,
+    LONG_VRS,
+    SEQUENCE_END,
+    UNDEFINED_LENGTH,
+    require_order,
+    tag_text,
+)
 from policies.errors import Refusal, Unconforming
-from policies.memory import UNCHANGED, Repeat, Repeats, Unchanged
+from policies.memory import SHORT_SEQUENCE, UNCHANGED, Repeat, Repeats, Unchanged
 from policies.pieces import (
     CHANGE,
     DECLARE,
@@ -38,7 +46,6 @@ from policies.pieces import (
 from policies.private import Said
 
 DEEPEST: Final = 32
-_SHORT_SEQUENCE: Final = 1 << 10
 _MOST_PIECES: Final = 1 << 22
 _AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
 
@@ -153,34 +160,21 @@ def _repeated(
     depth: int,
 ) -> tuple[int, Inner | Unchanged | None]:
     """Scan a sequence, or take over what became of the same bytes before, which frames repeat again and again."""
+    scanned = _unknown_sequence if vr == b"UN" else _sequence
     if facts.content is not None:
         # What becomes of content items depends on their place in the tree.
-        scanned = _unknown_sequence if vr == b"UN" else _sequence
         return scanned(buf, pos, start, length, end, tag, inner, facts, depth)
     repeats = facts.repeats.get(inner)
     if repeats is None:
         repeats = facts.repeats[inner] = Repeats()
-    whole = b""
-    if length == UNDEFINED_LENGTH:
-        # Its own delimiters say where it ends: bytes that begin like the last one are the last one again.
-        known = repeats.last
-        if known is not None and not (buf.startswith(known.source, pos) and pos + len(known.source) <= end):
-            known = None
-    elif length <= _SHORT_SEQUENCE and repeats.room:
-        whole = buf[pos : start + length]
-        known = repeats.found.get(whole)
-    else:
-        known = None
+    known = repeats.find(buf, pos, end, start + length if length != UNDEFINED_LENGTH else 0)
     if known is not None:
-        repeats.room += 1
         facts.pending.extend(known.changes)
         return pos + len(known.source), known.piece
     pending = len(facts.pending)
-    scanned = _unknown_sequence if vr == b"UN" else _sequence
     after, piece = scanned(buf, pos, start, length, end, tag, inner, facts, depth)
-    if after - pos <= _SHORT_SEQUENCE and repeats.room:
-        changes = tuple(facts.pending[pending:])
-        repeats.learn(Repeat(whole or buf[pos:after], piece, changes))
+    if after - pos <= SHORT_SEQUENCE and repeats.room:
+        repeats.learn(Repeat(buf[pos:after], piece, tuple(facts.pending[pending:])))
     return after, piece
 
 
@@ -301,14 +295,6 @@ def _unknown_sequence(
     after, piece = _sequence(buf, pos, start, length, end, tag, table.implicit(), implicit, depth)
     facts.parts = implicit.parts
     return after, UnknownNested(piece) if isinstance(piece, Nested) else piece
-
-
-def require_order(tag: int, last: int, length: int) -> None:
-    """Raise Unconforming when an element does not follow the one before it, or its length is odd (PS3.5 7.1)."""
-    if tag <= last:
-        raise Unconforming("malformed", f"The element {tag_text(tag)} is out of order.")
-    if length != UNDEFINED_LENGTH:
-        raise Unconforming("malformed", f"The length of {tag_text(tag)} is odd.")
 
 
 def _ran_out(undefined: bool, tag: int) -> None:

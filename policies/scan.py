@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from policies.elements import ITEM, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, tag_text
+from policies.elements import ITEM, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, require_order, tag_text
 from policies.errors import Refusal, Unconforming
 from policies.memory import UNCHANGED, Memory, Segment
 from policies.nesting import (
@@ -19,7 +19,6 @@ from policies.nesting import (
     head_explicit,
     head_implicit,
     item_head,
-    require_order,
     touch,
     u32,
 )
