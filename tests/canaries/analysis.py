@@ -106,3 +106,48 @@ ORDERED: Final = {
     if tag is not None and row_of(tag) is not None
 }
 """What would be needed as well, and has a row in Table E.1-1: its loss is the standard's, and is told apart."""
+
+STANDARD_SCHEMES: Final = frozenset(
+    [
+        "ACR",
+        "AIM",
+        "DC",
+        "DCM",
+        "DCMUID",
+        "FMA",
+        "I10",
+        "I10P",
+        "I9",
+        "I9C",
+        "ICDO3",
+        "IHERADTF",
+        "ISO3166_1",
+        "ISO639_1",
+        "ISO_OID",
+        "LN",
+        "MA",
+        "MDC",
+        "MDNS",
+        "MSH",
+        "NCIt",
+        "NCDR",
+        "NDC",
+        "NEU",
+        "NICIP",
+        "RADELEMENT",
+        "RADLEX",
+        "RCD",
+        "RO",
+        "RXNORM",
+        "SCPECG",
+        "SCT",
+        "SNM",
+        "SNM3",
+        "SRT",
+        "UCUM",
+        "UMLS",
+        "UNS",
+        "UPC",
+    ]
+)
+"""Coding schemes of PS3.16 chapter 8: their codes mean the same everywhere. What a site made up is its own."""

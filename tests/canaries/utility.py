@@ -21,7 +21,7 @@ from policies.engine import Engine
 from policies.errors import PolicyRoomError
 from policies.model import Policy
 from policies.standard.tables import concepts
-from tests.canaries.analysis import NEEDED
+from tests.canaries.analysis import NEEDED, STANDARD_SCHEMES
 from tests.canaries.attributes import said
 from tests.canaries.cells import same_image, same_words
 from tests.canaries.expectations import wipes
@@ -175,7 +175,7 @@ def _compare(
                 _compare(
                     item, items[place] if place < len(items) else None, here, policy, utility, name, named
                 )
-        elif tag in NEEDED and not element.is_empty:
+        elif tag in NEEDED and not element.is_empty and not _of_a_local_code(source, tag):
             group = NEEDED[tag]
             utility.needed[group] += 1
             if result is not None and element.tag in result and _unchanged(source, result, element):
@@ -227,25 +227,38 @@ def _told_by(ds: Dataset, policy: Policy) -> Iterator[tuple[str, tuple[str, ...]
         concept = _coded(item.get("ConceptNameCodeSequence"))
         if not _stays(item):
             continue
-        if value_type == "NUM":
-            for measured in item.get("MeasuredValueSequence", None) or []:
-                unit = _coded(measured.get("MeasurementUnitsCodeSequence"))
-                yield value_type, concept, (str(measured.get("NumericValue", "")), *unit)
-        elif value_type == "CODE":
-            yield value_type, concept, _coded(item.get("ConceptCodeSequence"))
-        elif value_type in ("SCOORD", "SCOORD3D", "TCOORD"):
-            yield (
-                value_type,
-                concept,
-                (str(item.get("GraphicData", "")), str(item.get("ReferencedTimeOffsets", ""))),
-            )
+        if concept[1] in STANDARD_SCHEMES:
+            yield from _told_by_item(item, value_type, concept)
         yield from _told_by(item, policy)
+
+
+def _told_by_item(
+    item: Dataset, value_type: str, concept: tuple[str, str]
+) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    if value_type == "NUM":
+        for measured in item.get("MeasuredValueSequence", None) or []:
+            unit = _coded(measured.get("MeasurementUnitsCodeSequence"))
+            yield value_type, concept, (str(measured.get("NumericValue", "")), *unit)
+    elif value_type == "CODE":
+        yield value_type, concept, _coded(item.get("ConceptCodeSequence"))
+    elif value_type in ("SCOORD", "SCOORD3D", "TCOORD"):
+        yield (
+            value_type,
+            concept,
+            (str(item.get("GraphicData", "")), str(item.get("ReferencedTimeOffsets", ""))),
+        )
 
 
 def _coded(sequence: Sequence[Dataset] | None) -> tuple[str, str]:
     if not sequence:
         return "", ""
     return str(sequence[0].get("CodeValue", "")), str(sequence[0].get("CodingSchemeDesignator", ""))
+
+
+def _of_a_local_code(ds: Dataset, tag: int) -> bool:
+    return (
+        NEEDED[tag] == "coded meaning" and str(ds.get("CodingSchemeDesignator", "")) not in STANDARD_SCHEMES
+    )
 
 
 def _unchanged(source: Dataset, result: Dataset, element: pydicom.DataElement) -> bool:
