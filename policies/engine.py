@@ -15,13 +15,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from policies.elements import FileMeta, file_head, style_of, text_of
+from policies.draft import Answered, Draft, Names
+from policies.elements import FileMeta, file_head, style_of
 from policies.errors import Held, Refusal, Unconforming
 from policies.instances import Instance, mended, open_instance
-from policies.known import hidden_in, search_for, uids_stand_in, unmistakable_search_for
+from policies.known import (
+    KnownWords,
+    Remembering,
+    hidden_in,
+    search_for,
+    uids_stand_in,
+    unmistakable_search_for,
+)
 from policies.marks import marks_for
 from policies.model import Policy
 from policies.movement import Events, Movement
@@ -31,31 +37,22 @@ from policies.pixels.kinds import regions_of, risks_of, rules_for, settled_by, w
 from policies.pixels.regions import not_cleaned
 from policies.pixels.treatment import Treatment, require_pixels_here, treat
 from policies.plan import Plan
-from policies.pseudonyms import Identifier, Subject
+from policies.pseudonyms import Identifier
 from policies.rules import STRUCTURAL_UIDS, Rules
 from policies.scan import scan
-from policies.source import FileSource, MemorySource, Source
+from policies.source import FileSource, Source
 from policies.standard.beyond import BURNED_IN_RISKS, Risk, opaque_syntaxes, risks
 from policies.standard.tables import Option, attribute_type, iod_of, is_known_sop_class
-from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original, learn
-from policies.writing import Part, looked_at, write_file
+from policies.subject import learn
+from policies.writing import Part, alike, looked_at, write_file
+
+__all__ = ["Draft", "Engine", "Names", "Written"]
 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _MOST_CONTEXTS = 256
 _HEAD_OF_FRAGMENT = 1 << 12
 _WARY_FOR = 512
 """For how many instances texts are searched one by one, after one of them named somebody."""
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What an instance is called after a stage; every identifier here is a pseudonym."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_uid: str
-    study_uid: str
-    patient_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,90 +63,6 @@ class Written:
     names: Names
     transfer_syntax_uid: str
     changed: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Answers:
-    pseudonyms: Mapping[Identifier, str]
-    patient_pseudonym: str
-    date_offset: int | None
-
-
-class Draft:
-    """One instance that was read and waits for pseudonyms. Close it, or use it as a context."""
-
-    def __init__(
-        self,
-        source: FileSource,
-        data: Source,
-        offset: int,
-        meta: FileMeta,
-        pieces: list[Piece],
-        facts: Facts,
-        original: Original,
-        plan: Plan,
-        treatment: Treatment,
-        days: int | None,
-    ) -> None:
-        self._source = source
-        self._data = data
-        self._offset = offset
-        self._plan = plan
-        self._meta = meta
-        self._pieces = pieces
-        self._facts = facts
-        self._original = original
-        self._names: tuple[Mapping[Identifier, str], Names] | None = None
-        self._treatment = treatment
-        self._days = days
-
-    def __repr__(self) -> str:
-        return f"Draft({self.sop_class_uid})"
-
-    @property
-    def subject(self) -> Subject:
-        """The patient, and every identifier of this instance that must be answered before it can be written."""
-        return self._original.subject
-
-    @property
-    def sop_class_uid(self) -> str:
-        """SOP Class UID."""
-        return self._original.sop_class_uid
-
-    @property
-    def sop_instance_uid(self) -> str:
-        """The original SOP Instance UID."""
-        return self._original.sop_instance_uid
-
-    @property
-    def series_uid(self) -> str:
-        """The original Series Instance UID, empty where the IOD has none."""
-        return self._original.series_uid
-
-    @property
-    def study_uid(self) -> str:
-        """The original Study Instance UID, empty where the IOD has none."""
-        return self._original.study_uid
-
-    @property
-    def weight(self) -> int:
-        """How many bytes of the instance are held in memory."""
-        held = self._data.size if isinstance(self._data, MemorySource) else 0
-        return held + sum(len(piece) for piece in self._pieces if isinstance(piece, bytes))
-
-    def close(self) -> None:
-        """Let the source file go; closing twice is harmless."""
-        if self._source.descriptor >= 0:
-            os.close(self._source.descriptor)
-            self._source.descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Engine:
@@ -168,6 +81,7 @@ class Engine:
         self._accepted = policy.accepted_risks
         self._admitted: set[tuple[str, str]] = set()
         self._contexts: dict[object, object] = {}
+        self._unfounded: dict[tuple[Plan, KnownWords], Remembering] = {}
         self._wary = 0
         self._plans: dict[tuple[str, bool, bool], Plan] = {}
         self._rules = Rules(policy)
@@ -259,7 +173,7 @@ class Engine:
         Raises:
             KeyError: a pseudonym is missing.
         """
-        return _names(draft, _answers(draft, pseudonyms))
+        return draft.names(draft.answers(pseudonyms))
 
     def write(
         self,
@@ -280,17 +194,18 @@ class Engine:
             Held: a value that cannot be taken out names the patient or another person.
             Refusal: the source changed since it was read, or a value is too long for its VR.
         """
-        facts, answers = draft._facts, _answers(draft, pseudonyms)
-        names = _names(draft, answers)
+        facts, answers = draft._facts, draft.answers(pseudonyms)
+        names = draft.names(answers)
         transfer_syntax_uid = draft._treatment.syntax or draft._meta.transfer_syntax_uid
         # 1. Put the pieces together; a kept text that names somebody is found, and taken out in a second pass.
         parts, kept = self._render(draft, draft._pieces, facts, answers)
-        if draft._plan.suspicious or search_for(facts.known).finds_in_any(kept):
+        if draft._plan.suspicious or self._doubts(draft, kept):
             if not draft._plan.suspicious:
-                self._wary = _WARY_FOR
-                parts, kept = self._without_known_words(draft, answers)
+                first, (parts, kept) = (parts, kept), self._without_known_words(draft, answers)
             if unmistakable_search_for(facts.known).finds_in_any(kept):
                 raise names_the_patient()
+            if not draft._plan.suspicious and alike(first[0], parts):
+                self._unfounded[draft._plan, facts.known].remember(first[1])
         if uids_stand_in(kept, facts.uids, STRUCTURAL_UIDS) or any(
             hidden_in(block, facts.known) or uids_stand_in((block,), facts.uids)
             for block in looked_at(parts, draft._data)
@@ -305,7 +220,7 @@ class Engine:
         return Written(out, names, transfer_syntax_uid, changed=len(facts.pending))
 
     def _render(
-        self, draft: Draft, pieces: list[Piece], facts: Facts, answers: _Answers
+        self, draft: Draft, pieces: list[Piece], facts: Facts, answers: Answered
     ) -> tuple[list[Part], list[bytes]]:
         """Return the pieces as bytes and copies, and those bytes among them that came from the source as they are."""
         context = self._context(draft, facts, answers)
@@ -336,14 +251,28 @@ class Engine:
                 kept.append(rendered)
         return parts, kept
 
-    def _context(self, draft: Draft, facts: Facts, answers: _Answers) -> object:
+    def _doubts(self, draft: Draft, kept: list[bytes]) -> bool:
+        """Say whether anybody may be named in what stays.
+
+        The search knows no value from the next one, so that digits of two numbers may look like one that is known.
+        What turned out to name nobody under this plan is not searched again.
+        """
+        kind = draft._plan, draft._facts.known
+        unfounded = self._unfounded.get(kind)
+        if unfounded is None:
+            if len(self._unfounded) > _MOST_CONTEXTS:
+                self._unfounded.clear()
+            unfounded = self._unfounded[kind] = Remembering()
+        return search_for(draft._facts.known).finds_in_any(unfounded.news(kept))
+
+    def _context(self, draft: Draft, facts: Facts, answers: Answered) -> object:
         """Return one object for all instances whose values, pseudonyms apart, are rendered alike."""
         context = (draft._original.subject.patient, facts.decode, facts.known, answers.date_offset)
         if len(self._contexts) > _MOST_CONTEXTS:
             self._contexts.clear()
         return self._contexts.setdefault(context, context)
 
-    def _without_known_words(self, draft: Draft, answers: _Answers) -> tuple[list[Part], list[bytes]]:
+    def _without_known_words(self, draft: Draft, answers: Answered) -> tuple[list[Part], list[bytes]]:
         facts = Facts(explicit=draft._facts.explicit)
         plan = self._plan(draft.sop_class_uid, explicit=facts.explicit, suspicious=True)
         pieces = scan(draft._data, draft._offset, plan.top, facts, self._marks)
@@ -390,31 +319,6 @@ class Engine:
             )
             self._plans[key] = plan
         return plan
-
-
-def _names(draft: Draft, answers: _Answers) -> Names:
-    if draft._names is None or draft._names[0] is not answers.pseudonyms:
-        original = draft._original
-        uids = {
-            tag: text_of(piece.change.value(piece.raw, draft._facts, answers) or b"")
-            for tag, piece in original.identity.items()
-        }
-        names = Names(
-            sop_class_uid=original.sop_class_uid,
-            sop_instance_uid=uids[SOP_INSTANCE_UID],
-            series_uid=uids.get(SERIES_UID, ""),
-            study_uid=uids.get(STUDY_UID, ""),
-            patient_id=answers.patient_pseudonym,
-        )
-        draft._names = answers.pseudonyms, names
-    return draft._names[1]
-
-
-def _answers(draft: Draft, pseudonyms: Mapping[Identifier, str]) -> _Answers:
-    original, days = draft._original, draft._days
-    if original.date_offset in original.subject.identifiers:
-        days = int(pseudonyms[original.date_offset])
-    return _Answers(pseudonyms, pseudonyms[original.subject.patient], days)
 
 
 def _held(risk: Risk) -> Held:

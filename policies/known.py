@@ -263,8 +263,8 @@ def hidden_in(raw: bytes, known: KnownWords) -> bool:
 _TEXT = re.compile(rb"(?:[\x20-\x7e]+|(?:[\x20-\x7e]\0)+|(?:\0[\x20-\x7e])+)[\0 ]*")
 
 
-class _Remembering:
-    """Joins what has not been found clear before. Most of a header is the same in a whole series."""
+class Remembering:
+    """Tells what has not been found clear before. Most of a header is the same in a whole series."""
 
     def __init__(self) -> None:
         self._clear: set[bytes] = set()
@@ -285,7 +285,7 @@ class _Remembering:
             self._remembered = 0
 
 
-class KnownSearch(_Remembering):
+class KnownSearch(Remembering):
     """Says whether anything that is known may stand in what stays of an instance.
 
     It looks at whole runs of elements and knows no value from the next one, so it may be wrong when it finds
@@ -355,7 +355,7 @@ def _stands_alone(lower: bytes, word: bytes) -> bool:
     return False
 
 
-class _UidSearch(_Remembering):
+class _UidSearch(Remembering):
     """Finds what is written like a UID and is none of the standard's."""
 
     _LIKE = re.compile(rb"[0-2](?:[._ ,-]\d+){3,}")
@@ -417,7 +417,7 @@ def _vr_of(tag: int) -> str:
     return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
 
 
-class UnmistakableSearch(_Remembering):
+class UnmistakableSearch(Remembering):
     """Says whether a word that can hardly stand anywhere by chance stands in what stays of an instance."""
 
     def __init__(self, known: KnownWords) -> None:

@@ -32,6 +32,24 @@ def looked_at(parts: list[Part], data: Source) -> Iterator[bytes]:
                     yield data.read(at, min(_LOOK + 64, offset + length - at))
 
 
+def alike(parts: list[Part], others: list[Part]) -> bool:
+    """Say whether two lists of parts are the same bytes, however these are cut."""
+    return _runs(parts) == _runs(others)
+
+
+def _runs(parts: list[Part]) -> list[Part]:
+    """Return the parts with neighbouring bytes joined."""
+    runs: list[Part] = []
+    together: list[bytes] = []
+    for part in parts:
+        if isinstance(part, bytes):
+            together.append(part)
+        else:
+            runs += [b"".join(together), part]
+            together.clear()
+    return [*runs, b"".join(together)]
+
+
 def write_file(
     out: str | Path,
     scratch: str | Path,
