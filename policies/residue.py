@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import mmap
 import re
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from policies.cells import PIXEL_DATA
+from policies.coincidence import may_be_chance, place_of
+from policies.layout import Octets, read_source, written
 from policies.originals import originals_of as originals_of
 from policies.spellings import Edge, Pattern, patterns
-
-Octets = bytes | mmap.mmap
 
 # Cells of an image hold any three letters by chance; there only this many characters mean something.
 _CHARACTERS_IN_CELLS = 6
@@ -38,13 +36,14 @@ class Hit:
     """One place where an original value stands. It says which value by index, and never repeats it.
 
     ``channel`` is ``content``, ``inflated`` (inside a deflated data set) or ``file name``; ``offset`` counts
-    bytes of that channel.
+    bytes of that channel. ``where`` is the path of tags where the place was looked up, else empty.
     """
 
     path: Path
     offset: int
     channel: str
     which: int
+    where: str = ""
 
 
 class Residue:
@@ -55,12 +54,13 @@ class Residue:
     Raises ValueError for an empty collection: a search for nothing would always be clean.
     """
 
-    __slots__ = ("_by_gram", "_longest", "_pairs", "unsearchable")
+    __slots__ = ("_by_gram", "_longest", "_pairs", "_values", "unsearchable")
 
     def __init__(self, values: Collection[str]) -> None:
         if not values:
             raise ValueError("no original values were given, so nothing could be found")
-        spelled = [(index, patterns(value)) for index, value in enumerate(values)]
+        self._values = tuple(values)
+        spelled = [(index, patterns(value)) for index, value in enumerate(self._values)]
         self.unsearchable = tuple(index for index, forms in spelled if not forms)
         self._pairs = np.zeros(1 << 16, dtype=np.bool_)
         self._by_gram: dict[bytes, dict[Pattern, tuple[int, int]]] = {}
@@ -86,6 +86,22 @@ class Residue:
                 hits += [Hit(path, at, channel, which) for at, which in found]
         name = (path.name if named is None else named).encode()
         return hits + [Hit(path, at, "file name", which) for at, which in self.search_bytes(name)]
+
+    def search_instance(self, path: Path, *, named: str = "") -> list[Hit]:
+        """All hits in an instance, each with its tag, but for those that :mod:`policies.coincidence` explains."""
+        hits = self.search_file(path, named=named)
+        if not hits:
+            return []
+        instance = read_source(path)
+        found = []
+        for hit in hits:
+            if hit.channel == "file name":
+                found.append(hit)
+                continue
+            steps, element, level = place_of(instance, hit.offset)
+            if not may_be_chance(steps, element, level, self._values[hit.which]):
+                found.append(replace(hit, where=written(steps)))
+        return found
 
     def search_tree(self, root: Path) -> list[Hit]:
         """All hits in the files below ``root`` (or in the one file) and in names of files and directories.
@@ -190,14 +206,9 @@ def _layout(path: Path, data: Octets) -> tuple[int, bytes]:
     """Where the image's cells begin in a DICOM file, and its data set inflated if it is deflated."""
     if data[128:132] != b"DICM":
         return len(data), b""
-    with path.open("rb") as file:
-        try:
-            meta = pydicom.filereader.read_file_meta_info(path)
-            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                start = 144 + meta.FileMetaInformationGroupLength
-                return len(data), zlib.decompress(data[start:], -zlib.MAX_WBITS)
-            pydicom.dcmread(file, stop_before_pixels=True)
-        except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, zlib.error):
-            # What cannot be read as DICOM has no cells that could excuse a short hit: all of it is searched.
-            return len(data), b""
-        return file.tell(), b""
+    # What cannot be read as DICOM has no cells that could excuse a short hit: all of it is searched.
+    instance = read_source(path)
+    if isinstance(instance.data, bytes):
+        return len(data), instance.data
+    cells = instance.top.get(PIXEL_DATA)
+    return (len(data) if cells is None else cells.start), b""

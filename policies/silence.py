@@ -165,10 +165,12 @@ class SafeWords:
         """Does the text hold safe words and small measures only?"""
         if element.vr == "UN" and element.length > _SMALL:
             return False
-        text = element.text().lower()
-        return is_silent(text) or all(
-            word in self._safe or word in _JOINING or _MEASURE.fullmatch(word) for word in _WORD.findall(text)
-        )
+        return is_silent(element.text()) or not self.tells_more(element.text())
+
+    def tells_more(self, text: str) -> bool:
+        """Has the text any other word or number?"""
+        words = _WORD.findall(text.lower())
+        return not all(word in self._safe or word in _JOINING or _MEASURE.fullmatch(word) for word in words)
 
 
 @cache

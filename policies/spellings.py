@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import date
 from enum import Enum
 from typing import NamedTuple
+from uuid import UUID
 
 _ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 # For letters beyond Latin-1 only: what else DICOM's Specific Character Set allows (PS3.3 C.12.1.1.2).
@@ -54,7 +55,13 @@ _MONTHS = (
     "December",
 )
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
+_MONTHS_ELSEWHERE = (
+    "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+)
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}|2\.25\.[0-9]{8,39}")
 
 
 class Edge(Enum):
@@ -113,8 +120,11 @@ def _forms(value: str) -> Iterator[tuple[str, Edge]]:
     born = _as_date(value)
     if born is not None:
         yield from ((text, Edge.DATE) for text in _date_forms(born))
+        yield from ((text, Edge.UID) for text in _short_dates(born))
     elif _UID.fullmatch(value):
         yield value, Edge.UID
+        yield from ((value.replace(".", mark), Edge.NUMBER) for mark in "_-")
+        yield from ((form, Edge.WORD) for form in _uuid_forms(value))
     elif "^" in value or "=" in value:
         for group in value.split("="):
             yield from ((text, Edge.WORD) for text in _name_forms(group))
@@ -174,6 +184,23 @@ def _national(phone: str) -> Iterator[str]:
             yield "0" + digits
 
 
+def _short_dates(day: date) -> Iterator[str]:
+    """With two digits of the year; a mark beside it would make it a part of a UID or of a longer number."""
+    year, month, number = f"{day.year % 100:02d}", f"{day.month:02d}", f"{day.day:02d}"
+    for mark in "./":
+        yield mark.join((number, month, year))
+    yield f"{month}/{number}/{year}"
+
+
+def _uuid_forms(uid: str) -> Iterator[str]:
+    """A UID that is made of a UUID, as the UUID is written elsewhere (PS3.5 B.2)."""
+    number = uid.removeprefix("2.25.")
+    if number != uid and number.isdigit() and not int(number) >> 128:
+        form = str(UUID(int=int(number)))
+        yield form
+        yield form.replace("-", "")
+
+
 def _as_date(value: str) -> date | None:
     if not re.fullmatch(r"(?:18|19|20)\d{6}", value):
         return None
@@ -191,6 +218,10 @@ def _date_forms(day: date) -> Iterator[str]:
             mark.join(parts)
             for parts in ((year, month, number), (number, month, year), (month, number, year))
         )
+    for months in _MONTHS_ELSEWHERE:
+        name = months.split()[day.month - 1]
+        yield from (f"{day.day} {name} {year}", f"{day.day}. {name} {year}", f"{number}. {name} {year}")
+        yield f"{day.day} de {name} de {year}"
     name = _MONTHS[day.month - 1]
     for spelled in (name, name[:3]):
         yield from (f"{day.day} {spelled} {year}", f"{number} {spelled} {year}", f"{number}-{spelled}-{year}")

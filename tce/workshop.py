@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
-
 from policies.engine import Draft as EngineDraft
 from policies.engine import Engine
+from policies.layout import read_source
 from policies.model import Policy
 from policies.movement import Events
 from policies.originals import ALL, Trait, originals_of
@@ -31,6 +30,7 @@ _RETAINED_BY: Mapping[Option, Trait] = {
     Option.RETAIN_DEVICE_IDENTITY: Trait.DEVICE,
 }
 
+_MANUFACTURER, _MODEL = 0x00080070, 0x00081090
 _THINGS = frozenset({Trait.PLACE, Trait.DEVICE})
 
 
@@ -149,15 +149,19 @@ class SetVerifier:
         if not values:
             return []
         search = Residue(sorted(values))
-        places = [place for place, path in enumerate(paths, 1) if search.search_file(path, named="")]
-        return [Reason("residue", f"instance {place} still holds a value of its source") for place in places]
+        found = []
+        for place, path in enumerate(paths, 1):
+            for where in sorted({hit.where or hit.channel for hit in search.search_instance(path)}):
+                found.append(
+                    Reason("residue", f"instance {place}, {where}: a value of the sources stands there")
+                )
+        return found
 
 
 def _makers(sources: Sequence[Path]) -> set[str]:
     """Return manufacturers and model names of the sources, which no policy removes by default."""
-    keywords = ["Manufacturer", "ManufacturerModelName"]
-    found = (pydicom.dcmread(path, specific_tags=list(keywords)) for path in sources)
-    return {str(ds.get(keyword, "")).strip() for ds in found for keyword in keywords}
+    instances = (read_source(path) for path in sources)
+    return {instance.text(tag) for instance in instances for tag in (_MANUFACTURER, _MODEL)}
 
 
 def workshop(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -47,6 +48,11 @@ def test_a_name_is_found_in_every_form(written_as: str, encoding: str) -> None:
         "15 March 1986",
         "Mar 15, 1986",
         "19860315041500.1",
+        "15.03.86",
+        "03/15/86",
+        "15. März 1986",
+        "15 mars 1986",
+        "15 de marzo de 1986",
     ],
 )
 def test_a_date_is_found_in_every_form(written_as: str) -> None:
@@ -58,6 +64,20 @@ def test_a_date_is_found_in_every_form(written_as: str) -> None:
 def test_a_telephone_number_is_found_in_every_form(written_as: str) -> None:
     """Spaces and the country code make no difference."""
     assert found("+49 7661 5550143", f"call {written_as} today".encode())
+
+
+@pytest.mark.parametrize(
+    ("uid", "written_as"),
+    [
+        ("1.2.276.0.44.1", "1_2_276_0_44_1"),
+        ("1.2.276.0.44.1", "1-2-276-0-44-1.dcm"),
+        ("2.25.329800735698586629295641978511506172918", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"),
+        ("2.25.329800735698586629295641978511506172918", "F81D4FAE7DEC11D0A76500A0C91E6BF6"),
+    ],
+)
+def test_a_uid_is_found_in_every_form(uid: str, written_as: str) -> None:
+    """A UID is found as file names write it, and a UUID as a UUID."""
+    assert found(uid, f"see {written_as} there".encode())
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "shift_jis", "euc_jp", "iso2022_jp", "utf-16-be"])
@@ -77,6 +97,8 @@ def test_ideographic_names_are_found_in_the_code_pages_of_dicom(encoding: str) -
         ("19860315", b"198603159"),
         ("Ulf^", b"gulf of Ulfborg"),
         ("PAT-7", b"PAT-77"),
+        ("19860315", b"1.2.15.03.86.4"),
+        ("19860315", b"15.03.867"),
     ],
 )
 def test_longer_words_and_numbers_are_no_hit(value: str, data: bytes) -> None:
@@ -190,3 +212,66 @@ def test_hits_never_repeat_the_value(tmp_path: Path) -> None:
     (hit,) = Residue(["Lindqvist^"]).search_file(path)
     assert "indqvist" not in repr(hit)
     assert (hit.offset, hit.channel, hit.which) == (6, "content", 0)
+
+
+def an_instance(tmp_path: Path, **values: Any) -> Path:
+    ds = a_ct_study(slices=1)[0].instance
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    path = tmp_path / "instance"
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_a_hit_in_an_instance_names_its_tag(tmp_path: Path) -> None:
+    """Whoever looks for what is wrong gets the path of tags, at any depth."""
+    item = pydicom.Dataset()
+    item.CodeMeaning, item.CodingSchemeDesignator, item.CodeValue = "of Quintessa", "99X", "1"
+    path = an_instance(tmp_path, ImageComments="for Quintessa", ProcedureCodeSequence=[item])
+    hits = Residue(["Quintessa^"]).search_instance(path)
+    assert {hit.where for hit in hits} == {"(0020,4000)", "(0008,1032)[1]/(0008,0104)"}
+
+
+def test_words_of_the_standard_are_nobodys_name(tmp_path: Path) -> None:
+    """A patient called Head or Chest is not found in a defined term or in what a public code means; in a text he is."""
+    code = pydicom.Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "51185008", "SCT", "Chest"
+    path = an_instance(
+        tmp_path, BodyPartExamined="CHEST", AnatomicRegionSequence=[code], ImageComments="Mrs Chest"
+    )
+    hits = Residue(["Chest^"]).search_instance(path)
+    assert "(0020,4000)" in {hit.where for hit in hits}
+    assert not {"(0018,0015)", "(0008,2218)[1]/(0008,0104)"} & {hit.where for hit in hits}
+
+
+def test_a_date_of_a_study_is_nobodys_birthday(tmp_path: Path) -> None:
+    """A child born on the day of its study is found by its birth date, not by the date of the study."""
+    path = an_instance(
+        tmp_path, StudyDate="20240611", PatientBirthDate="20240611", ImageComments="11.06.2024"
+    )
+    hits = Residue(["20240611"]).search_instance(path)
+    assert {hit.where for hit in hits} == {"(0010,0030)", "(0020,4000)"}
+
+
+def test_codes_of_persons_and_addresses_are_originals(tmp_path: Path) -> None:
+    """The code of a person, an electronic address in any text, and a part of an address are looked for."""
+    person, code = pydicom.Dataset(), pydicom.Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "LANR-77-1", "99KV", "Dr. Eva Wachholz"
+    person.PersonIdentificationCodeSequence = [code]
+    path = an_instance(
+        tmp_path,
+        OperatorIdentificationSequence=[person],
+        ImageComments="ask eva.wachholz@klinikum.example",
+        PatientAddress="Tannenweg 17, Oberfelden",
+    )
+    found = set(originals_of([path], DIRECT))
+    assert {"LANR-77-1", "eva.wachholz@klinikum.example", "Tannenweg 17", "Oberfelden"} <= found
+
+
+def test_sources_without_a_head_tell_as_much(tmp_path: Path) -> None:
+    """A data set without preamble and File Meta Information has originals too."""
+    path = an_instance(tmp_path)
+    data = path.read_bytes()
+    (tmp_path / "bare").write_bytes(data[data.index(b"\x08\x00\x05\x00CS") :])
+    inside = set(originals_of([path], {Trait.PERSON, Trait.NUMBER}))
+    assert set(originals_of([tmp_path / "bare"], {Trait.PERSON, Trait.NUMBER})) == inside

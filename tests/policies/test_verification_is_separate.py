@@ -23,7 +23,17 @@ _DATA = ("policies.standard",)
 _OWN = frozenset(
     f"policies.{name}"
     for name in (
-        *("cells", "claims", "comparison", "conformity", "expected", "layout", "originals", "references"),
+        *(
+            "cells",
+            "claims",
+            "coincidence",
+            "comparison",
+            "conformity",
+            "expected",
+            "layout",
+            "originals",
+            "references",
+        ),
         *("residue", "segments", "silence", "spellings", "verify"),
     )
 )
