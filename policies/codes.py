@@ -25,8 +25,8 @@ CODED = frozenset({CODE_VALUE, CODING_SCHEME, SCHEME_VERSION, CODE_MEANING, LONG
 LOCAL = b"L"
 """The designator of a coding scheme that is local and has no name (PS3.3 8.2)."""
 
-CODE_HEADS = (b"\x08\x00\x00\x01", b"\x08\x00\x19\x01")
-"""How the item of a coded entry begins: with Code Value or Long Code Value."""
+CODE_HEADS = (b"\x08\x00\x00\x01", b"\x08\x00\x19\x01", b"\x08\x00\x00\x00")
+"""How the item of a coded entry begins: with Code Value, Long Code Value, or the length of their group."""
 
 _tag = struct.Struct("<HH").unpack_from
 _u16 = struct.Struct("<H").unpack_from
