@@ -39,6 +39,7 @@ from policies.pieces import (
     Entry,
     Facts,
     Inner,
+    Item,
     Nested,
     Table,
     UnknownNested,
@@ -222,7 +223,7 @@ def _sequence(
     if stop > end:
         raise Short
     at = start
-    items: list[tuple[bool, list[Inner]]] = []
+    items: list[Item] = []
     changed = False
     while undefined or at < stop:
         if at + 8 > stop:
@@ -254,16 +255,16 @@ def _sequence(
         facts.parts += len(pieces) + 1
         if facts.parts > _MOST_PIECES:
             raise Refusal("malformed", f"The sequence {tag_text(tag)} is of more than four million parts.")
-        if touched and not pieces:
+        if touched and not pieces and not table.counts_items:
             # Nothing of the item stays: an empty item would only break its macro.
             continue
-        items.append((open_item, pieces))
+        items.append(Item(open_item, pieces, stays=table.counts_items or not touched))
     if not changed:
         return at, UNCHANGED
-    if not items:
+    if not items and not table.stands_empty:
         # A sequence of which nothing stays goes: an empty content tree would not be legal.
         return at, None
-    return at, Nested(tag, undefined, items)
+    return at, Nested(tag, undefined, items, stands_empty=table.stands_empty)
 
 
 def _content_tree(

@@ -118,6 +118,10 @@ class Table(Protocol):
 
     entries: dict[bytes, Entry]
     filters_items: bool
+    counts_items: bool
+    """Whether items are found by their number, so that even an empty one stays where it is."""
+    stands_empty: bool
+    """Whether the sequence stays without items when none is left; else it goes with them."""
 
     def decide(self, head: bytes) -> Entry:
         """Return (and remember) the entry for a head that is not yet in ``entries``."""
@@ -337,23 +341,37 @@ class Block:
         return self._together
 
 
+class Item(NamedTuple):
+    """An item of a sequence in which something changes; ``stays`` says that it does even when nothing is left in it."""
+
+    undefined: bool
+    pieces: list[Inner]
+    stays: bool
+
+
 class Nested:
-    """A sequence in which something changes. Lengths keep their style: defined stays defined."""
+    """A sequence in which something changes. Lengths keep their style: defined stays defined.
 
-    __slots__ = ("_answers", "_rendered", "items", "tag", "undefined")
+    An item of which nothing is left goes, and with the last one the sequence, unless it ``stands_empty``.
+    """
 
-    def __init__(self, tag: int, undefined: bool, items: list[tuple[bool, list[Inner]]]) -> None:
+    __slots__ = ("_answers", "_rendered", "items", "stands_empty", "tag", "undefined")
+
+    def __init__(self, tag: int, undefined: bool, items: list[Item], *, stands_empty: bool) -> None:
         self.tag = tag
         self.undefined = undefined
         self.items = items
+        self.stands_empty = stands_empty
         self._answers: Answers | None = None
         self._rendered = b""
 
     def item_bytes(self, facts: Facts, answers: Answers) -> bytes:
         """Return the items without the sequence's own header and delimiter."""
         out = []
-        for undefined, pieces in self.items:
+        for undefined, pieces, stays in self.items:
             content = render(pieces, facts, answers)
+            if not (content or stays):
+                continue
             if undefined:
                 out.append(b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + content + b"\xfe\xff\x0d\xe0\0\0\0\0")
             else:
@@ -365,7 +383,9 @@ class Nested:
         if self._answers is answers:
             return self._rendered
         content = self.item_bytes(facts, answers)
-        if self.undefined:
+        if not (content or self.stands_empty):
+            rendered = b""
+        elif self.undefined:
             head = tag_bytes(self.tag) + (b"SQ\0\0" if facts.explicit else b"") + b"\xff\xff\xff\xff"
             rendered = head + content + b"\xfe\xff\xdd\xe0\0\0\0\0"
         else:
@@ -392,6 +412,8 @@ class UnknownNested:
     def render(self, facts: Facts, answers: Answers) -> bytes:
         """Return the whole sequence element."""
         content = self.nested.item_bytes(facts.in_implicit(), answers)
+        if not (content or self.nested.stands_empty):
+            return b""
         if not self.nested.undefined:
             return encode(self.tag, b"UN", content, explicit=True)
         return tag_bytes(self.tag) + b"UN\0\0\xff\xff\xff\xff" + content + b"\xfe\xff\xdd\xe0\0\0\0\0"

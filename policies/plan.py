@@ -88,6 +88,8 @@ TEXT_VALUE = 0x0040A160
 _CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
 """Text Value and UID: what happens to them in a content item is said by its concept."""
 ANATOMIC_REGION = 0x00082218
+PER_FRAME = 0x52009230
+"""Per-Frame Functional Groups Sequence: one item for each frame (PS3.3 C.7.6.16)."""
 
 _DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
 
@@ -157,6 +159,9 @@ class LevelTable:
         self._by_trust: dict[Trust, LevelTable] = {trust: self}
         self._implicit: LevelTable | None = None
         self.filters_items = _holds_content(path) and not (dummy or gathering)
+        self.counts_items = path == (PER_FRAME,)
+        use = plan.use(path) if path else None
+        self.stands_empty = use is not None and use.type in ("2", "2C")
 
     def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
         """Return what becomes of the content tree: which items stay, and where references find them."""

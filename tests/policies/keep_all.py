@@ -18,6 +18,8 @@ class KeepAll:
     """A table that keeps everything and looks into every sequence."""
 
     filters_items = False
+    counts_items = False
+    stands_empty = False
 
     def __init__(self, *, explicit: bool) -> None:
         self.entries: dict[bytes, Entry] = {}
