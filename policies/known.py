@@ -45,6 +45,7 @@ _LONG_VALUE = 0x3000
 """From this length on, the length field of an element ends with a byte that may be taken for a letter."""
 
 _PUNCTUATION = bytes(code for code in range(0x80) if not chr(code).isalnum())
+_NO_FIGURES = bytes(code for code in range(0x100) if not 0x30 <= code <= 0x39)
 _LOWER = bytes(ord(chr(code).lower()) if code != 0xD7 else code for code in range(0x100))
 _WORD_BYTES = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyz") | frozenset(range(0x80, 0x100))
 _AFTER_A_TAG = frozenset(b"\0\x20\x7f\xff")
@@ -147,6 +148,12 @@ def known_words(
     )
     compact = {compacted(value) for value in identifiers if b"\x1b" not in value}
     compact |= {form for name in names for form in _joined_names(name)} | further.compact
+    # The figures alone of an identifier with letters are an identifier still.
+    compact |= {
+        figures
+        for value in identifiers
+        if b"\x1b" not in value and len(figures := value.translate(None, _NO_FIGURES)) >= _NUMBERS_THAT_TELL
+    }
     numbers = {word.lstrip(b"0") for word in compact if word.isdigit()}
     compact |= numbers
     named = frozenset(
@@ -251,8 +258,12 @@ def hidden_in(raw: bytes, known: KnownWords) -> bool:
         word in raw.translate(_LOWER) for word in known.written
     ):
         return True
-    if len(raw) <= _WHOLE_TEXT and _TEXT.fullmatch(raw):
-        return names_somebody(raw, known)
+    if len(raw) <= _WHOLE_TEXT:
+        compact = compacted(raw)
+        if any(word in compact for word in known.compact if len(word) >= _SHORTEST_COMPACT):
+            return True
+        if _TEXT.fullmatch(raw):
+            return names_somebody(raw, known)
     runs = (
         *_TEXT_RUN.findall(raw),
         *(run.replace(b"\0", b"") for run in _WIDE.findall(raw) if len(run) > 15),

@@ -40,7 +40,9 @@ _WORD = re.compile(r"[^\W_]+")
 
 def _is_code_string(raw: bytes) -> bool:
     """Say whether a value is a code string, or at least of safe words where a writer used other signs."""
-    return _code_string(raw) is not None or only_terms(raw)
+    if _code_string(raw) is not None:
+        return True
+    return raw.isascii() and safe_words().issuperset(_WORD.findall(raw.decode("ascii").lower()))
 
 
 @cache
@@ -53,11 +55,12 @@ def defined_terms() -> frozenset[str]:
 
 
 def only_terms(raw: bytes) -> bool:
-    """Say whether a code string is made of defined terms, safe words and short numbers."""
-    return all(
-        word in defined_terms() or word in safe_words() or (word.isdigit() and len(word) <= 2)
-        for word in _WORD.findall(raw.decode("latin-1").lower())
-    )
+    """Say whether a code string is made of defined terms and safe words, with no more than one short number."""
+    if _code_string(raw) is None:
+        return False
+    words = _WORD.findall(raw.decode("ascii").lower())
+    unknown = [word for word in words if word not in defined_terms() and word not in safe_words()]
+    return not unknown or (len(unknown) == 1 and unknown[0].isdigit() and len(unknown[0]) <= 2)
 
 
 BY_VR: Final[dict[bytes, Check]] = {
@@ -81,7 +84,7 @@ _PERSONAL = re.compile(
             rb"[\w.+-]@[\w-]+\.[a-z]",  # an electronic address
             rb"[a-z]{2,}\^ ?[a-z]{2,}",  # a name as PN has it
             rb"(?<![a-z])(?:dr|prof|mrs|mr|ms)\. ?[a-z]{2}|(?<![a-z])(?:herr|frau|mme|mrs) [a-z]{2}",
-            rb"(?<![a-z])(?:" + _RECORDS + rb")(?:[ _-]?(?:id|nr|no|num|number|nummer))?[ .:#=_-]{1,3}\d",
+            rb"(?<![a-z])(?:" + _RECORDS + rb")(?:[ ._-]?(?:id|nr|no|num|number|nummer))?[ .:#=_-]{1,3}\d",
             rb"(?<![a-z])id[:#=] ?\d",
             rb"\+\d{1,3}[ ()/.-]{0,2}\d{1,5}[ ()/.-]{1,2}\d{2,}",  # a telephone number
             rb"(?<!\d)\(?0\d{1,4}\)?[ /-]\d{3}[ /-]?\d{2,}",
@@ -104,12 +107,14 @@ def is_impersonal(raw: bytes) -> bool:
 
 
 def holds_text(raw: bytes) -> bool:
-    """Say whether there may be text in binary data: as a whole, or twelve signs together, or four in UTF-16."""
-    return _TEXT.search(raw) is not None or (len(raw) <= 64 and _NOTHING_BUT_TEXT.fullmatch(raw) is not None)
+    """Say whether there may be text in binary data: twelve signs together, four in UTF-16, three in a short value."""
+    return _TEXT.search(raw) is not None or (len(raw) <= 64 and _SHORT_TEXT.search(raw) is not None)
 
 
 _TEXT = re.compile(rb"[0-9A-Za-z\x80-\xff ^=_.,:;/@+()'-]{12}|(?:[\x20-\x7e]\0){4}|(?:\0[\x20-\x7e]){4}")
-_NOTHING_BUT_TEXT = re.compile(rb"[\x20-\x7e\0]*[\x20-\x7e][\x20-\x7e\0]*")
+_SHORT_TEXT = re.compile(
+    rb"[0-9A-Za-z\x80-\xff]{3}|\x1b|\d[^0-9A-Za-z]\d|(?:[0-9A-Za-z]\0){3}|(?:\0[0-9A-Za-z]){3}"
+)
 _TEXTS: Final = frozenset({b"AE", b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UR", b"UT"})
 _CHARACTER_SET: Final = 0x00080005
 TIMEZONE = 0x00080201

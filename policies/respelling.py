@@ -84,7 +84,7 @@ def respelled(values: frozenset[str]) -> Respelled:
         frozenset(words),
         frozenset(compact),
         frozenset(written),
-        frozenset(form for form in compact if len(form) > _LONG and sum(octet > 0x7F for octet in form) > 1),
+        frozenset(form for form in compact if len(form) > _LONG),
     )
 
 
@@ -118,6 +118,12 @@ def _as_written(word: str) -> set[bytes]:
     found: set[bytes] = set()
     if any(ord(character) > 0xFF for character in word):
         for form in _forms(word):
+            for encoding in _MULTI_BYTE:
+                with contextlib.suppress(UnicodeError):
+                    octets = form.encode(encoding)
+                    if octets.translate(None, _PUNCTUATION) != octets:
+                        # Its second bytes look like punctuation, so that it is found only as it is.
+                        found.add(octets.translate(_LOWER))
             for encoding in _WIDE:
                 found.add(form.encode(encoding).translate(_LOWER))
             for encoding in _ESCAPED:
