@@ -117,6 +117,7 @@ _SHORT_TEXT = re.compile(
 )
 _TEXTS: Final = frozenset({b"AE", b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UR", b"UT"})
 _CHARACTER_SET: Final = 0x00080005
+_CONTENT_LABEL: Final = 0x00700080
 TIMEZONE = 0x00080201
 _character_set = _values_of(rb"ISO[_ -]?(?:IR|2022|2022[ _-]IR)?[ _-]?\d{1,4}|GB18030|GBK|UTF-?8|[A-Z]{0,4}")
 _UID_IN_TEXT = re.compile(rb"(?<![\d.])[0-2](?:\.\d+){4,}(?<=[\d.]{16})")
@@ -129,6 +130,9 @@ def check_of(tag: int, vr: bytes, *, listed: bool) -> Check | None:
     """
     if tag == _CHARACTER_SET:
         return _character_set
+    if tag == _CONTENT_LABEL and not listed:
+        # A code string without terms: people name what they made.
+        return only_terms
     if tag == TIMEZONE:
         return _values_of(rb"[+-](?:0\d|1[0-4])[0-5]\d")
     return is_impersonal if vr in _TEXTS and not listed else BY_VR.get(vr)

@@ -89,7 +89,6 @@ KEPT_TEXTS = {
     0x00081090: b"LO",  # Manufacturer's Model Name
     0x0018106A: b"CS",  # Synchronization Trigger
     0x00180022: b"CS",  # Scan Options
-    0x0072006F: b"UC",  # Selector UC Value
 }
 """Attributes that every shipped policy keeps, with their VR."""
 
