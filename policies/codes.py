@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cache, lru_cache
 
 from policies.elements import LONG_VRS, text_of
-from policies.standard.codes import ANY_FORM, FORMS, PUBLIC_SCHEMES, VENDOR_SCHEMES, public_codes
+from policies.standard.codes import ANY_FORM, FORMS, PUBLIC_SCHEMES, VENDOR_SCHEMES, public_meaning
 from policies.text import shipped_vocabulary
 
 CODE_VALUE = 0x00080100
@@ -74,7 +74,7 @@ def trust_in_item(buf: bytes, start: int, end: int, explicit: bool) -> Trust:
 def trust_in(value: bytes, scheme: bytes, meaning: bytes) -> Trust:
     """Return how far a coded entry can be trusted, from the bytes of its value, designator and meaning."""
     designator, code = text_of(scheme), text_of(value)
-    public = public_codes().get((designator, code))
+    public = public_meaning(designator, code)
     if public is None:
         if len(code) <= _TOO_SHORT_TO_NAME and code.isascii() and code.isalnum():
             return Trust.VALUE

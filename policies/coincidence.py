@@ -13,7 +13,7 @@ from importlib import resources
 
 from policies.layout import Element, Instance, Level, Step
 from policies.silence import SafeWords
-from policies.standard.codes import public_codes
+from policies.standard.codes import public_meaning
 
 _WRITTEN_HERE = {0x00120062, 0x00120063, 0x00120064, 0x0018A001, 0x00280303}
 _CODE_VALUE, _SCHEME, _CODE_MEANING = 0x00080100, 0x00080102, 0x00080104
@@ -48,7 +48,7 @@ def may_be_chance(steps: tuple[Step, ...], element: Element | None, level: Level
         return re.fullmatch(r"\d{8}", value) is not None
     if element.tag == _CODE_MEANING:
         scheme, code = (level[tag].text() if tag in level else "" for tag in (_SCHEME, _CODE_VALUE))
-        public = public_codes().get((scheme, code), "")
+        public = public_meaning(scheme, code) or ""
         return bool(public) and not SafeWords([public]).tells_more(element.text())
     return element.vr == "CS" and _terms().only(element)
 

@@ -10,8 +10,9 @@ import csv
 import gzip
 import io
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -74,19 +75,39 @@ _OWN = "POLICY_NAME Policy Name|POLICY_VERSION Policy Version|POLICY_DIGEST Poli
 """The codes with which a policy is asked for (scheme 99TCE)."""
 
 
+@lru_cache(maxsize=4096)
+def public_meaning(scheme: str, value: str) -> str | None:
+    """Return the meaning of a code that PS3.16 uses, in lower case, or None where it uses none of this value.
+
+    Some codes have been called by several names; any of their words belongs to them.
+    """
+    lines, meanings = _lines(), list[str]()
+    at = bisect_left(lines, (scheme, value), key=_code_of)
+    while at < len(lines) and _code_of(lines[at]) == (scheme, value):
+        meanings += next(csv.reader([lines[at]]))[2:]
+        at += 1
+    meanings += _concepts().get((scheme, value), ())
+    return " ".join(meanings) if meanings else None
+
+
+def _code_of(line: str) -> tuple[str, str]:
+    scheme, value, _ = line.split(",", 2)
+    return scheme, value
+
+
 @cache
-def public_codes() -> dict[tuple[str, str], str]:
-    """Return the meaning of each code that PS3.16 uses, in lower case, by scheme and value."""
+def _lines() -> list[str]:
+    """The table as it is written, in order: few of its codes are asked for, so the rest stays text."""
     packed = (resources.files("policies.standard") / _TABLE).read_bytes()
-    lines = csv.reader(io.StringIO(gzip.decompress(packed).decode("utf-8")))
-    meanings: dict[tuple[str, str], str] = {}
-    for scheme, value, meaning in lines:
-        # Some codes have been called by several names; any of their words belongs to them.
-        before = meanings.get((scheme, value))
-        meanings[scheme, value] = meaning if before is None else f"{before} {meaning}"
+    return gzip.decompress(packed).decode("utf-8").rstrip("\n").split("\n")
+
+
+@cache
+def _concepts() -> dict[tuple[str, str], tuple[str, ...]]:
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
     for row in concepts().values():
-        meanings[row.scheme, row.code] = f"{meanings.get((row.scheme, row.code), '')} {row.meaning.lower()}"
-    return meanings
+        found[row.scheme, row.code] = (*found.get((row.scheme, row.code), ()), row.meaning.lower())
+    return found
 
 
 def _known_to_pydicom() -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from collections import Counter
 from importlib import resources
@@ -26,6 +27,7 @@ from policies.standard.beyond import (
     screen_types,
     volume_classes,
 )
+from policies.standard.codes import public_meaning
 from policies.standard.tables import Option
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -305,3 +307,18 @@ def test_modules_read_one_by_one_are_those_of_the_file() -> None:
     assert {name: iods._module_types(name) for name in tables.modules} == whole["modules"]
     assert tables.ciods == whole["ciods"]
     assert tables.sop_classes == whole["sop_classes"]
+
+
+def test_codes_found_one_by_one_are_those_of_the_file() -> None:
+    """Every code of the table is found by scheme and value, with each name that it has been called by."""
+    packed = resources.files("policies.standard").joinpath("code_meanings.csv.gz").read_bytes()
+    whole: dict[tuple[str, str], set[str]] = {}
+    for scheme, value, meaning in csv.reader(io.StringIO(gzip.decompress(packed).decode())):
+        whole.setdefault((scheme, value), set()).add(meaning)
+    assert len(whole) > 20_000
+    for code, meanings in whole.items():
+        found = public_meaning(*code)
+        assert found is not None
+        assert all(meaning in found for meaning in meanings)
+    assert public_meaning("SCT", "4711") is None
+    assert public_meaning("99HOSP", "") is None
