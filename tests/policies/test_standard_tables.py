@@ -322,3 +322,10 @@ def test_codes_found_one_by_one_are_those_of_the_file() -> None:
         assert all(meaning in found for meaning in meanings)
     assert public_meaning("SCT", "4711") is None
     assert public_meaning("99HOSP", "") is None
+
+
+@pytest.mark.parametrize("keyword", ["BeamName", "BlockName", "ApplicationSetupName", "InstructionText"])
+def test_names_that_people_give_are_free_text(keyword: str) -> None:
+    """What somebody types to call a beam, a block or a step goes like a label, or keeps its safe words."""
+    row = beyond()[attribute_named(keyword).tag]
+    assert (row.action, dict(row.options)) == ("X", {Option.CLEAN_DESCRIPTORS: "C"})
