@@ -92,7 +92,7 @@ def dummy(tag: int, vr: bytes) -> bytes:
     return _OWN_DUMMIES.get(tag) or DUMMIES[vr]
 
 
-class _Operation:
+class Operation:
     """What most operations have in common: they need no answer, and depend on the raw value and the subject alone."""
 
     __slots__ = ()
@@ -110,7 +110,7 @@ class _Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Constant(_Operation):
+class Constant(Operation):
     """Action D or Z with the same value everywhere; an empty one is action Z."""
 
     vr: bytes
@@ -122,7 +122,7 @@ class Constant(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class Keep(_Operation):
+class Keep(Operation):
     """Action K for a value that the engine must see."""
 
     vr: bytes
@@ -133,7 +133,7 @@ class Keep(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class KeepOffsetTable(_Operation):
+class KeepOffsetTable(Operation):
     """An Extended Offset Table is kept as long as it is one, and the frames stay where it says."""
 
     vr: bytes
@@ -145,7 +145,7 @@ class KeepOffsetTable(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class Remove(_Operation):
+class Remove(Operation):
     """Action X for a value that the engine must see."""
 
     vr: bytes
@@ -156,7 +156,7 @@ class Remove(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class MapUid(_Operation):
+class MapUid(Operation):
     """Action U: every UID of the value gets its pseudonym; UIDs of the DICOM root stay."""
 
     vr: bytes = b"UI"
@@ -176,7 +176,7 @@ class MapUid(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class MapIdentifier(_Operation):
+class MapIdentifier(Operation):
     """Action D (or Z with a value) for an identifier: its pseudonym; an empty one stays empty."""
 
     vr: bytes
@@ -229,7 +229,7 @@ class Marked:
 
 
 @dataclass(frozen=True, slots=True)
-class MoveDate(_Operation):
+class MoveDate(Operation):
     """Action C of Modified Dates: DA and DT move by the instance's number of days; others become ``otherwise``."""
 
     vr: bytes
@@ -257,7 +257,7 @@ class MoveDate(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class KeepTime(_Operation):
+class KeepTime(Operation):
     """Action C of Modified Dates for TM: whole days leave the time of day alone; what is no time may be a date."""
 
     vr: bytes
@@ -269,7 +269,7 @@ class KeepTime(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class KeepZone(_Operation):
+class KeepZone(Operation):
     """Action C of Modified Dates for Timezone Offset From UTC: the dates' own zone stays, and nothing else."""
 
     otherwise: bytes | None
@@ -281,7 +281,7 @@ class KeepZone(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class MoveInText(_Operation):
+class MoveInText(Operation):
     """A kept text in which dates are written: they move like the others where ``moves``, and go where not.
 
     A text that names somebody becomes ``otherwise``, because what is moved is not searched again.
@@ -320,7 +320,7 @@ class MoveInText(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class CleanText(_Operation):
+class CleanText(Operation):
     """Action C of Clean Descriptors: safe words stay; when none is left, the value becomes ``otherwise``."""
 
     vr: bytes
@@ -336,7 +336,7 @@ class CleanText(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class BandAge(_Operation):
+class BandAge(Operation):
     """Patient's Age wherever it occurs: the lower bound of its band, or nothing when it is no age."""
 
     bands: Bands
@@ -349,7 +349,7 @@ class BandAge(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class KeepLawful(_Operation):
+class KeepLawful(Operation):
     """Action K for a value that has a form to keep to: one that ``check`` does not pass becomes ``otherwise``.
 
     Where ``dates`` is given, the dates in what stays are treated as well.
@@ -383,7 +383,7 @@ class KeepLawful(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class DropKnown(_Operation):
+class DropKnown(Operation):
     """A kept value that turned out to hold a value of the subject's: it becomes ``otherwise``.
 
     One that ``check`` does not pass does so too. Where ``dates`` is given, the dates in what stays are treated as well.
@@ -426,7 +426,7 @@ def _names_somebody(vr: bytes, raw: bytes, facts: Facts) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldKnown(_Operation):
+class HoldKnown(Operation):
     """A kept value that cannot be taken out of its instance: where it names somebody, the instance is held."""
 
     vr: bytes
@@ -460,7 +460,7 @@ def names_the_patient() -> Held:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Renumber(_Operation):
+class Renumber(Operation):
     """A content item that another refers to by its place: where it is found when others are gone (PS3.3 C.17.3.2.5).
 
     ``places`` are the new values by the old ones. A reference that leads nowhere goes.
@@ -475,7 +475,7 @@ class Renumber(_Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class NoteAnatomy(_Operation):
+class NoteAnatomy(Operation):
     """A part of the body that an image shows is noted; ``change`` says what else happens to it."""
 
     vr: bytes

@@ -73,6 +73,7 @@ from policies.private_entries import private_entry
 from policies.profile import Action, compound
 from policies.pseudonyms import Kind
 from policies.rules import NOT_OF_A_PATIENT, STRUCTURAL_UIDS, Rules
+from policies.shutters import SHUTTERS
 from policies.standard.beyond import directory_keys
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content
@@ -343,6 +344,8 @@ class LevelTable:
 
     def _keep(self, path: tuple[int, ...], vr: bytes) -> Entry:
         tag = path[-1]
+        if not self.path and tag in SHUTTERS:
+            return Entry(tag, CHANGE, SHUTTERS[tag])
         if tag == REFERENCE:
             return Entry(tag, CHANGE, Renumber({}))
         listed = self.plan.rules.lists(tag)

@@ -15,6 +15,7 @@ from policies.pixels.image import COLOURING, DESCRIBING
 from policies.pixels.kinds import MATCHED, TELLING, TELLING_OF_BODY
 from policies.private import PrivateElement, PrivateRules
 from policies.profile import resolve, resolve_beyond
+from policies.shutters import SHUTTER_OVERLAY_GROUP
 from policies.standard.tables import Option, safe_private
 from policies.text import Cleaner
 
@@ -98,6 +99,8 @@ class Rules:
         override = self.overrides.get(tag)
         if override is not None:
             return str(override.action)
+        if tag == SHUTTER_OVERLAY_GROUP:
+            return "X"
         if repeater_has_tag(tag) and not dictionary_has_tag(tag):
             # Nobody can say what an overlay's bitmap shows, or a retired curve says, which may be a recorded voice: the
             # whole group goes (PS3.3 C.9.2, C.10.2). All other repeating groups are retired too; Pixel Data is none.
