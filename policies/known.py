@@ -220,11 +220,11 @@ def names_somebody(raw: bytes, known: KnownWords) -> bool:
     """Say whether a text names somebody: by a telling word, or anywhere in it by what is unmistakable or compact."""
     if not known.telling.isdisjoint(words_of(raw)):
         return True
-    flat, compact = raw.translate(_LOWER, b"\0"), compacted(raw)
+    flat, compact, lower = raw.translate(_LOWER, b"\0"), compacted(raw), raw.translate(_LOWER)
     return (
         any(word in flat for word in known.unmistakable)
         or any(word in compact for word in known.compact)
-        or any(word in raw.translate(_LOWER) for word in known.written)
+        or any(word in lower for word in known.written)
         or (known.birth is not None and known.birth.is_written_in(flat))
     )
 
@@ -240,10 +240,16 @@ def names_a_place(raw: bytes, known: KnownWords) -> bool:
 
 def names_in_letters(raw: bytes, known: KnownWords) -> bool:
     """Say whether a word that names somebody stands in a value that should be a date, a time or a number."""
+    if _NO_WORD.fullmatch(raw):
+        return False
     letters = frozenset(word for word in words_of(raw) if not word.isdigit())
+    flat = raw.translate(_LOWER, b"\0")
     return not known.telling.isdisjoint(letters) or any(
-        word in raw.translate(_LOWER, b"\0") for word in known.unmistakable if not word.isdigit()
+        word in flat for word in known.unmistakable if not word.isdigit()
     )
+
+
+_NO_WORD = re.compile(rb"[0-9 .+:\\\0-]*")
 
 
 def is_known_number(raw: bytes, known: KnownWords) -> bool:
@@ -253,10 +259,8 @@ def is_known_number(raw: bytes, known: KnownWords) -> bool:
 
 def hidden_in(raw: bytes, known: KnownWords) -> bool:
     """Say whether binary data names somebody: anywhere by an unmistakable word, or in what can only be text."""
-    flat = raw.translate(_LOWER, b"\0")
-    if any(word in flat for word in known.unmistakable) or any(
-        word in raw.translate(_LOWER) for word in known.written
-    ):
+    flat, lower = raw.translate(_LOWER, b"\0"), raw.translate(_LOWER)
+    if any(word in flat for word in known.unmistakable) or any(word in lower for word in known.written):
         return True
     if len(raw) <= _WHOLE_TEXT:
         compact = compacted(raw)
