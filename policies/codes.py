@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cache, lru_cache
 
 from policies.elements import LONG_VRS, text_of
+from policies.remembered import LONGEST
 from policies.standard.codes import ANY_FORM, FORMS, PUBLIC_SCHEMES, VENDOR_SCHEMES, public_meaning
 from policies.text import shipped_vocabulary
 
@@ -33,6 +34,11 @@ _u16 = struct.Struct("<H").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 _WORD = re.compile(r"[^\W_]+")
 _TOO_SHORT_TO_NAME = 2
+_VENDOR_FORM = re.compile(r"[A-Za-z0-9_.:+/-]{1,64}")
+"""What the codes of makers look like: no phrase."""
+_VERSION = re.compile(
+    r"(?:[A-Za-z]{0,5}[ _-]?\d{1,8}[A-Za-z]{0,3}(?:[ ._:/-]\d{1,8}(?:[A-Za-z]{1,2}\d{0,4})?){0,4})?"
+)
 
 
 class Trust(Enum):
@@ -65,6 +71,10 @@ def trust_in_item(buf: bytes, start: int, end: int, explicit: bool) -> Trust:
         if tag in values:
             values[tag] = buf[at : at + length]
         pos = at + length
+    if max(map(len, values.values())) > LONGEST:
+        return Trust.NOTHING
+    if values[CODE_VALUE] and values[LONG_CODE_VALUE]:
+        return Trust.NOTHING  # PS3.3 Table 8.8-1 allows one: the other one is anybody's
     return trust_in(
         values[CODE_VALUE] or values[LONG_CODE_VALUE], values[CODING_SCHEME], values[CODE_MEANING]
     )
@@ -79,7 +89,7 @@ def trust_in(value: bytes, scheme: bytes, meaning: bytes) -> Trust:
         if len(code) <= _TOO_SHORT_TO_NAME and code.isascii() and code.isalnum():
             return Trust.VALUE
         if VENDOR_SCHEMES.fullmatch(designator):
-            return Trust.VALUE
+            return Trust.VALUE if _VENDOR_FORM.fullmatch(code) else Trust.NOTHING
         if not PUBLIC_SCHEMES.fullmatch(designator) or not re.fullmatch(
             FORMS.get(designator, ANY_FORM), code
         ):
@@ -98,6 +108,11 @@ def is_known_scheme(raw: bytes) -> bool:
         or designator.encode("latin-1") == LOCAL
         or VENDOR_SCHEMES.fullmatch(designator) is not None
     )
+
+
+def is_version(raw: bytes) -> bool:
+    """Say whether a value is the version of a coding scheme: numbers, with a few letters."""
+    return _VERSION.fullmatch(text_of(raw)) is not None
 
 
 @cache

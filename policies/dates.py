@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
-from functools import lru_cache
+
+from policies.remembered import remembered
 
 DUMMY_DATE = b"19000101"
 DUMMY_TIME = b"000000"
@@ -64,7 +65,7 @@ def is_placeholder(day: date) -> bool:
     return not 1900 < day.year < 9999 or day in _PLACEHOLDERS
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def shift_date(value: bytes, days: int) -> bytes | None:
     """Return a DA value (or a range of two) moved by ``days``.
 
@@ -79,7 +80,7 @@ def shift_date(value: bytes, days: int) -> bytes | None:
     return None if day is None else moved(day, days)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def shift_datetime(value: bytes, days: int) -> bytes | None:
     """Return a DT value moved by ``days``, time, fraction and zone kept.
 
@@ -91,7 +92,7 @@ def shift_datetime(value: bytes, days: int) -> bytes | None:
     return None if new is None or found is None else new + (found[4] or b"") + (found[5] or b"")
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def is_time(value: bytes) -> bool:
     """Say whether a value is a TM (also ``HH:MM:SS`` of ACR-NEMA) and nothing else, a date for example."""
     return _TM.fullmatch(value.strip(b" \0")) is not None

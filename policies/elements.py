@@ -7,6 +7,7 @@ Information, says how the data set is encoded, and encodes elements; walking a d
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ _STYLES: Final = {
     "1.2.840.10008.1.2.4.205": Style(explicit=True, deflated=True),
     "1.2.840.113619.5.2": Style(explicit=False, words_swapped=True),  # GE, before there was a standard for it
 }
-_COMPRESSED: Final = "1.2.840.10008.1.2.4."
+_COMPRESSED: Final = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.[1-9][0-9]{1,2}(?:\.1)?")
 
 
 def style_of(transfer_syntax_uid: str) -> Style:
@@ -132,7 +133,8 @@ def style_of(transfer_syntax_uid: str) -> Style:
     style = _STYLES.get(transfer_syntax_uid)
     if style is not None:
         return style
-    if transfer_syntax_uid.startswith(_COMPRESSED):
+    # It is written into the result, so that what only begins like a transfer syntax is none.
+    if _COMPRESSED.fullmatch(transfer_syntax_uid):
         return _ENCAPSULATED
     raise Refusal(
         "unsupported-transfer-syntax",

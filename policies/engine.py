@@ -43,7 +43,7 @@ from policies.scan import scan
 from policies.source import FileSource, Source
 from policies.standard.beyond import BURNED_IN_RISKS, Risk, opaque_syntaxes, risks
 from policies.standard.tables import Option, attribute_type, iod_of, is_known_sop_class
-from policies.subject import learn
+from policies.subject import carried, learn
 from policies.writing import Part, alike, looked_at, write_file
 
 __all__ = ["Draft", "Engine", "Names", "Written"]
@@ -277,6 +277,8 @@ class Engine:
         plan = self._plan(draft.sop_class_uid, explicit=facts.explicit, suspicious=True)
         pieces = scan(draft._data, draft._offset, plan.top, facts, self._marks)
         facts.adopt(draft._facts)
+        # Not what the first pass left of them, which had not been searched.
+        facts.carried = carried(facts)
         return self._render(draft, pieces, facts, answers)
 
     def _admit(self, sop_class_uid: str, transfer_syntax_uid: str) -> None:

@@ -23,6 +23,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
 from policies.births import Birth
 from policies.legality import defined_terms
+from policies.remembered import remembered
 from policies.respelling import Respelled
 from policies.text import safe_words
 
@@ -215,7 +216,7 @@ def _joined_names(name: bytes) -> Iterator[bytes]:
             yield compacted(given + family)
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def names_somebody(raw: bytes, known: KnownWords) -> bool:
     """Say whether a text names somebody: by a telling word, or anywhere in it by what is unmistakable or compact."""
     if not known.telling.isdisjoint(words_of(raw)):
@@ -229,7 +230,7 @@ def names_somebody(raw: bytes, known: KnownWords) -> bool:
     )
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def names_a_place(raw: bytes, known: KnownWords) -> bool:
     """Say whether a text names an institution that the instance may not name."""
     if not known.places.isdisjoint(words_of(raw)):

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from typing import Final, TypeAlias
 
+from policies.remembered import remembered
 from policies.text import safe_words
 
 Check: TypeAlias = Callable[[bytes], bool]
@@ -82,7 +83,7 @@ _PERSONAL = re.compile(
     b"|".join(
         (
             rb"[\w.+-]@[\w-]+\.[a-z]",  # an electronic address
-            rb"[a-z]{2,}\^ ?[a-z]{2,}",  # a name as PN has it
+            rb"[a-z]{2}\^ ?[a-z]{2}",  # a name as PN has it
             rb"(?<![a-z])(?:dr|prof|mrs|mr|ms)\. ?[a-z]{2}|(?<![a-z])(?:herr|frau|mme|mrs) [a-z]{2}",
             rb"(?<![a-z])(?:" + _RECORDS + rb")(?:[ ._-]?(?:id|nr|no|num|number|nummer))?[ .:#=_-]{1,3}\d",
             rb"(?<![a-z])id[:#=] ?\d",
@@ -100,7 +101,7 @@ _PERSONAL = re.compile(
 )
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def is_impersonal(raw: bytes) -> bool:
     """Say whether nothing in a text looks personal by its form."""
     return _PERSONAL.search(raw.lower().replace(b"\0", b"")) is None

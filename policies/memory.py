@@ -55,7 +55,7 @@ class Memory:
 
     def learn(self, segment: Segment) -> None:
         """Remember what became of some elements, and go on behind them."""
-        if segment.piece is None and not self.before and self.now and self.now[-1].piece is None:
+        if not self.before and self.now and _says_nothing(segment) and _says_nothing(self.now[-1]):
             # Neighbours that all go are one segment, until an instance differs inside it.
             last = self.now.pop()
             segment = Segment(last.source + segment.source, last.tag, segment.last, None)
@@ -94,6 +94,11 @@ class Memory:
         if group:
             merged.append(_joined(group))
         return merged
+
+
+def _says_nothing(segment: Segment) -> bool:
+    """Say whether nothing of a segment stays, and nothing in it says who is searched for."""
+    return segment.piece is None and not segment.changes
 
 
 def _joinable(segment: Segment) -> bool:

@@ -29,7 +29,7 @@ from policies.elements import (
 )
 from policies.errors import Refusal
 from policies.heads import WIDTHS, Head, Heads, malformed, truncated, vr_of
-from policies.nesting import DEEPEST
+from policies.nesting import DEEPEST, MOST_FRAGMENTS
 
 PIXEL_DATA: Final = 0x7FE00010
 _EXTENDED_OFFSETS: Final = 0x7FE00001
@@ -280,6 +280,8 @@ class _Mending:
                 raise malformed("The compressed pixel data is not a series of fragments.")
             if pos + 8 + length > len(self.buf):
                 raise truncated()
+            if len(old) == MOST_FRAGMENTS:
+                raise malformed("The compressed pixel data has more than a million fragments.")
             if not base_old:
                 base_old, base_new = pos + 8 + length, len(self.out) + 8 + length + length % 2
                 offsets = length

@@ -48,6 +48,8 @@ from policies.private import Said
 
 DEEPEST: Final = 32
 _MOST_PIECES: Final = 1 << 22
+MOST_FRAGMENTS: Final = 1 << 20
+"""Of compressed pixel data: where each of them lies is held in memory."""
 _AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
 
 head_explicit = struct.Struct("<6sH").unpack_from

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 from pydicom._uid_dict import UID_dictionary
@@ -30,6 +29,7 @@ from policies.known import hidden_in, is_known_number, names_a_place, names_in_l
 from policies.legality import Check, holds_text, only_terms
 from policies.pieces import Answers, Change, Facts
 from policies.pseudonyms import Identifier, Kind
+from policies.remembered import remembered
 from policies.text import Cleaner
 from policies.written_dates import has_date, move_written
 
@@ -492,7 +492,7 @@ class NoteAnatomy(Operation):
         return raw if self.change is None else self.change.value(raw, facts, answers)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def uid_parts(raw: bytes) -> tuple[Identifier | bytes, ...]:
     """Return the UIDs of a value: identifiers to be replaced, and as bytes those that stay as they are."""
     return tuple(

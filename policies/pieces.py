@@ -216,7 +216,7 @@ class Facts:
     def adopt(self, other: Facts) -> None:
         """Take over what was learnt of the subject in another pass over the same instance."""
         self.issuer, self.study, self.decode = other.issuer, other.study, other.decode
-        self.age_years, self.age_value, self.carried = other.age_years, other.age_value, other.carried
+        self.age_years, self.age_value = other.age_years, other.age_value
         self.study_date = other.study_date
         self.known, self.uids = other.known, other.uids
         self.pixels_cleaned, self.keeps_offset_tables = other.pixels_cleaned, other.keeps_offset_tables

@@ -22,8 +22,10 @@ from policies.codes import (
     CODED,
     CODING_SCHEME,
     LOCAL,
+    SCHEME_VERSION,
     Trust,
     is_known_scheme,
+    is_version,
     trust_in_item,
 )
 from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, NUMBER_VRS, TEXT_VRS, encode, tag_text
@@ -375,8 +377,11 @@ class LevelTable:
             if tag == CODE_VALUE and self.plan.use(path[:-1]) is not None:
                 return Entry(tag, CHANGE, MapIdentifier(vr, Kind.FREE))
             return Entry(tag, CHANGE, CleanText(vr, self.plan.rules.cleaner, self._otherwise(path, vr)))
+        check = is_version if tag == SCHEME_VERSION else None
         if self.plan.suspicious:
-            return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr)))
+            return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr), None, check))
+        if check is not None:
+            return Entry(tag, LOOK, KeepLawful(vr, self._otherwise(path, vr), check))
         return Entry(tag, KEEP_SHORT)
 
     def _remove(self, path: tuple[int, ...], vr: bytes) -> Entry:

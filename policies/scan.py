@@ -14,6 +14,7 @@ from policies.elements import ITEM, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, re
 from policies.errors import Refusal, Unconforming
 from policies.memory import UNCHANGED, Memory, Segment
 from policies.nesting import (
+    MOST_FRAGMENTS,
     PrivateBlocks,
     Short,
     head_explicit,
@@ -343,5 +344,7 @@ class _TopLevel:
                 raise Unconforming("malformed", "The compressed pixel data is not a series of fragments.")
             if length & 1:
                 raise Unconforming("malformed", "The length of a fragment is odd.")
+            if len(fragments) == MOST_FRAGMENTS:
+                raise Refusal("malformed", "The compressed pixel data has more than a million fragments.")
             fragments.append((offset, length))
             offset += length

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from pydicom import charset
-
 from policies.births import Birth
+from policies.charsets import decoded, encodings_of
 from policies.dates import read_date, real_date, years_between
 from policies.elements import PADDING, text_of
 from policies.errors import Refusal
@@ -23,6 +22,7 @@ from policies.known import KnownWords, known_words, words_of
 from policies.operations import DropKnown, Keep, KeepLawful, Marked
 from policies.pieces import Changed, Facts
 from policies.pseudonyms import Identifier, Kind, Subject
+from policies.remembered import remembered
 from policies.respelling import Respelled, respelled
 
 CHARACTER_SET = 0x00080005
@@ -156,11 +156,11 @@ def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool, institution_
         raise Refusal("malformed", "The data set names no study or no series.")
     study = texts.get(STUDY_UID) or texts[SOP_INSTANCE_UID]
     facts.study = Identifier(Kind.STUDY_ID, "", study) if texts.get(STUDY_UID) else None
-    facts.carried = {tag: piece for tag, piece in found.items() if isinstance(piece.change, Marked)}
-    portrait = _portrait(
-        tuple([found[tag].raw if tag in found else None for tag in _TOLD]),
-        _telling(facts, institution_retained=institution_retained),
-    )
+    facts.carried = carried(facts)
+    telling = _telling(facts, institution_retained=institution_retained)
+    if sum(map(len, (value for values in telling for value in values))) > _MOST_TELLING:
+        raise Refusal("malformed", "The data set names more people and places than can be searched for.")
+    portrait = _portrait(tuple([found[tag].raw if tag in found else None for tag in _TOLD]), telling)
     facts.decode, facts.issuer, facts.known = portrait.decode, portrait.issuer, portrait.known
     facts.age_years, facts.age_value = portrait.age_years, portrait.age_value
     patient = Identifier(Kind.PATIENT_ID, facts.issuer, portrait.patient_id)
@@ -194,6 +194,11 @@ def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool, institution_
         study_uid=texts.get(STUDY_UID, ""),
         identity={tag: found[tag] for tag in (SOP_INSTANCE_UID, STUDY_UID, SERIES_UID) if tag in found},
     )
+
+
+def carried(facts: Facts) -> dict[int, Changed]:
+    """Return the elements in whose place a mark is written, which may carry on what the plan leaves of them."""
+    return {tag: piece for tag, piece in facts.top.items() if isinstance(piece.change, Marked)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +247,9 @@ def _portrait(told: tuple[bytes | None, ...], telling: _Telling) -> _Portrait:
     patient_id = decode(raws.get(PATIENT_ID, b"")).strip(PADDING)
     return _Portrait(decode, issuer, patient_id, known, attributes, age_years, age_value)
 
+
+_MOST_TELLING = 1 << 15
+"""Bytes of all different values that are searched for: the search takes as long as they are many."""
 
 _FEWEST_DOTS = 3
 """A UID with fewer dots looks like any number."""
@@ -312,26 +320,17 @@ def _age(age: bytes | None, birth_date: bytes | None, study_date: bytes | None) 
 
 
 @lru_cache(maxsize=64)
-def _encodings(declared: str) -> tuple[str, ...]:
-    """Return Python's names of the declared character sets, none where they cannot be told."""
-    try:
-        return tuple(charset.convert_encodings(declared.split("\\"))) if declared else ()
-    except (LookupError, ValueError):
-        return ()
-
-
-@lru_cache(maxsize=64)
 def _decoder(declared: str) -> Callable[[bytes], str]:
     """Return a decoder for the declared character sets; what cannot be decoded stays distinct, never fails."""
-    encodings = _encodings(declared)
+    encodings = encodings_of(declared)
     if not encodings:
         return lambda raw: raw.decode("latin-1")
 
-    @lru_cache(maxsize=4096)
+    @remembered(4096)
     def decode(raw: bytes) -> str:
         try:
-            return str(charset.decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D}))
-        except (LookupError, ValueError):
+            return decoded(raw, encodings)
+        except UnicodeError:
             return raw.decode("latin-1")
 
     return decode

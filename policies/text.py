@@ -14,6 +14,8 @@ from collections.abc import Collection
 from functools import cache
 from importlib import resources
 
+from policies.remembered import LONGEST
+
 _TOKEN = re.compile(
     r"[0-9]+(?:[.,][0-9]+)?(?:mm|cm|kvp?|sec|ms|t|d)?(?![0-9A-Za-z\x80-\U0010ffff])"
     r"|[0-9A-Za-z\x80-\U0010ffff]+|[^0-9A-Za-z\x80-\U0010ffff]+",
@@ -99,6 +101,8 @@ class Cleaner:
         ``known`` are words (lower case) that name the subject; they go even where the vocabulary has them. What comes
         out is ASCII.
         """
+        if len(text) > LONGEST:
+            return self._clean(text, known)
         remembered = self._cleaned.get((text, known))
         if remembered is None:
             if len(self._cleaned) >= _REMEMBERED:

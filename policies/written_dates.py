@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from enum import Enum
-from functools import lru_cache
 
 from policies.dates import is_placeholder
+from policies.remembered import remembered
 
 _ENGLISH = (
     *("january", "february", "march", "april", "may", "june"),
@@ -57,7 +57,8 @@ _FORMS = {
     rb"|(?<!\d)\d{1,2}(?P<d>[-/.]?)" + _MONTH + rb"(?P=d)\d\d(?!\d)"
     rb"|(?<!\d)" + _YEAR + rb"[-/](?:0[1-9]|1[0-2])(?![-/.]?\d)"
     rb"|(?<!\d)(?<!\d[-/.])(?:0[1-9]|1[0-2])[-/]" + _YEAR + rb"(?!\d)",
-    "short": rb"(?<![\w.])\d\d(?P<c>[-/.])\d\d(?P=c)\d\d(?![\w])(?![-/.]\d)",
+    "short": rb"(?<![\w.])\d\d(?P<c>[-/.])\d\d(?P=c)\d\d(?![\w])(?![-/.]\d)"
+    rb"|(?<![\w./])\d{1,2}/\d{1,2}/\d\d(?![\w/])",
 }  # fmt: skip
 _WRITTEN = re.compile(b"|".join(b"(?P<%s>%s)" % (name.encode(), form) for name, form in _FORMS.items()), re.I)
 
@@ -76,12 +77,12 @@ def has_date(buf: bytes, start: int, end: int) -> bool:
     return _TWO_DIGITS(buf, start, end) is not None and _read(buf[start:end])
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def _read(text: bytes) -> bool:
     return any(_reading(found) is not _Unread.NO_DATE for found in _WRITTEN.finditer(text))
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def move_written(text: bytes, days: int | None) -> bytes:
     """Return ``text`` with its dates moved by ``days``; without them where ``days`` is None.
 

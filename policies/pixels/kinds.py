@@ -89,9 +89,9 @@ def _risks(sop_class_uid: str, told: tuple[bytes, ...], body: str | None) -> fro
     parts = [part.strip() for part in image_type.split("\\")]
     found = {risks().get(sop_class_uid), conversion_types().get(conversion)}
     found |= {screen_types().get(part) for part in parts}
-    if burned_in == "YES":
+    if burned_in not in ("", "NO"):
         found.add(Risk.BURNED_IN_ANNOTATION)
-    if features == "YES" or (
+    if features not in ("", "NO") or (
         body is not None and features != "NO" and _shows_head(sop_class_uid, parts, body)
     ):
         found.add(Risk.RECOGNIZABLE_VISUAL_FEATURES)

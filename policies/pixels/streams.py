@@ -6,7 +6,9 @@ A stream keeps no frame in memory: it is read through a window, and what is foun
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Final
 
 from policies.errors import Held
@@ -29,12 +31,13 @@ def unreadable(what: str) -> Held:
 class Stream:
     """One frame: the contents of its fragments, joined. Positions count from the frame's first byte."""
 
-    __slots__ = ("_base", "_buf", "_parts", "_source", "size")
+    __slots__ = ("_base", "_begins", "_buf", "_parts", "_source", "size")
 
     def __init__(self, source: Source, parts: Sequence[tuple[int, int]]) -> None:
         self._source = source
         self._parts = tuple(part for part in parts if part[1])
-        self.size = sum(length for _, length in parts)
+        begins = tuple(accumulate((length for _, length in self._parts), initial=0))
+        self._begins, self.size = begins[:-1], begins[-1]
         self._buf = b""
         self._base = 0
 
@@ -55,13 +58,8 @@ class Stream:
 
     def ranges(self, pos: int, length: int) -> Iterator[Blank]:
         """Yield the ranges of the file that are ``length`` bytes from ``pos``, to be blanked."""
-        for offset, size in self._parts:
-            if pos < size and length:
-                here = min(size - pos, length)
-                yield Blank(offset + pos, here)
-                length -= here
-                pos += here
-            pos -= size
+        for offset, here in self._places(pos, length):
+            yield Blank(offset, here)
 
     def rest(self, pos: int) -> Iterator[Blank]:
         """Yield what stands behind the end of the frame at ``pos``, one padding byte excepted."""
@@ -69,15 +67,20 @@ class Stream:
             yield from self.ranges(pos, self.size - pos)
 
     def _read(self, pos: int, length: int) -> bytes:
-        found = []
-        for offset, size in self._parts:
-            if pos < size and length:
-                content = self._source.read(offset + pos, min(size - pos, length))
-                found.append(content)
-                length -= len(content)
-                pos += len(content)
-            pos -= size
+        found = [self._source.read(offset, here) for offset, here in self._places(pos, length)]
         return found[0] if len(found) == 1 else b"".join(found)
+
+    def _places(self, pos: int, length: int) -> Iterator[tuple[int, int]]:
+        """Yield offset and length of the parts of the file where ``length`` bytes from ``pos`` lie."""
+        place = bisect_right(self._begins, pos) - 1
+        while length > 0 and place < len(self._parts):
+            offset, size = self._parts[place]
+            within = pos - self._begins[place]
+            here = min(size - within, length)
+            if here > 0:
+                yield offset + within, here
+                pos, length = pos + here, length - here
+            place += 1
 
 
 def frames_of(

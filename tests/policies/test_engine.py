@@ -20,7 +20,7 @@ from policies.errors import Held, Refusal
 from policies.loader import load_library, loads
 from policies.model import Policy
 from policies.pseudonyms import Identifier, Kind
-from tests.builders import a_ct_image, a_ct_study
+from tests.builders import a_code, a_ct_image, a_ct_study, an_item
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
 
 TRIAL = {"ClinicalTrialSponsorName": "Sponsor", "ClinicalTrialProtocolID": "P-1"}
@@ -771,3 +771,74 @@ def test_a_source_that_changes_is_refused(carry: Carrier, tmp_path: Path) -> Non
             engine.write(draft, CountedPseudonyms().resolve([draft.subject]), tmp_path / "never.dcm")
     assert refusal.value.reason == "changed"
     assert not (tmp_path / "never.dcm").exists()
+
+
+def test_what_goes_with_a_sequence_is_known_in_every_instance(carry: Carrier, tmp_path: Path) -> None:
+    """An address that stands only in sequences that go is searched for in all instances of a series, not in the first
+    alone."""
+    ds = a_ct_image()
+    for keyword in ("PhysiciansOfRecordIdentificationSequence", "PerformingPhysicianIdentificationSequence"):
+        item = an_item(PersonAddress="Quuxweg 5", PersonIdentificationCodeSequence=[a_code("1", "L", "None")])
+        setattr(ds, keyword, [item])
+    del ds.PerformingPhysicianName
+    ds.FilterType = "Quuxweg"
+    path = carry.save(ds)
+    one = Engine(load_library("basic"))
+    for number in range(4):
+        out = tmp_path / f"{number}.dcm"
+        with one.read(path) as draft:
+            one.write(draft, CountedPseudonyms().resolve([draft.subject]), out)
+        assert b"Quuxweg" not in out.read_bytes(), number
+
+
+@pytest.mark.parametrize("policy", ["pseudonymization", "basic"])
+def test_what_only_begins_like_a_transfer_syntax_is_refused(carry: Carrier, policy: str) -> None:
+    """The transfer syntax is written into the result, so nobody's number may hang on it."""
+    ds = a_ct_image()
+    del ds.PixelData
+    path = carry.save(ds, "1.2.840.10008.1.2.4.50")
+    told = b"1.2.840.10008.1.2.4.50"
+    path.write_bytes(path.read_bytes().replace(b"\x16\0" + told, b"\x20\0" + told[:-2] + b"19550322.471"))
+    with pytest.raises(Refusal) as refusal:
+        Engine(load_library(policy)).read(path)
+    assert refusal.value.reason == "unsupported-transfer-syntax"
+
+
+@pytest.mark.parametrize("policy", ["pseudonymization", "basic", "longitudinal-trial"])
+def test_nothing_hides_beside_a_public_code(carry: Carrier, policy: str) -> None:
+    """No second code value, version that is none, or phrase for a maker's code passes with a public code."""
+    ds = a_ct_image()
+    double = a_code("69536005", "SCT", "Head")
+    double.LongCodeValue = "Zorgblatt Jane"
+    ds.AnatomicRegionSequence = [double]
+    ds.PatientOrientationCodeSequence = [a_code("Zorgblatt Eve", "99GEMS", "Head")]
+    region = a_code("69536005", "SCT", "Head")
+    region.CodingSchemeVersion = "Zorgblatt"
+    ds.PatientGantryRelationshipCodeSequence = [region]
+    carry(ds, policy)
+    assert carry.written is not None
+    assert b"Zorgblatt" not in Path(carry.written.path).read_bytes()
+
+
+def test_more_names_than_can_be_searched_for_are_refused(carry: Carrier) -> None:
+    """The search takes as long as names and texts are many, so an instance that names thousands is refused."""
+    ds = a_ct_image()
+    ds.PhysiciansOfRecordIdentificationSequence = [
+        an_item(PersonAddress=f"{number:x}weg Zorgblatt") for number in range(4000)
+    ]
+    with pytest.raises(Refusal) as refusal:
+        Engine(load_library("basic")).read(carry.save(ds))
+    assert refusal.value.reason == "malformed"
+
+
+def test_a_long_text_is_judged_in_linear_time(carry: Carrier) -> None:
+    """Letters without an end make no check walk over them once for each letter."""
+    ds = a_ct_image()
+    ds.add_new((0x0018, 0x1160), "SH", "FILTER")
+    path = carry.save(ds, ImplicitVRLittleEndian)
+    content = path.read_bytes()
+    short = b"\x18\0\x60\x11\x06\0\0\0FILTER"
+    assert content.count(short) == 1
+    length = 2_000_000
+    path.write_bytes(content.replace(short, short[:4] + length.to_bytes(4, "little") + b"x" * length))
+    carry.carry_file(path, load_library("basic"))

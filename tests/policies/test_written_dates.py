@@ -47,6 +47,8 @@ def test_a_date_with_signs_moves_in_every_character_set(encoding: str) -> None:
         "2024-25-01",
         "12.03.24",
         "03/24/24",
+        "3/24/24",
+        "24/3/24",
         "12MAR24",
         "Mar 2024",
         "2024-03",

@@ -136,3 +136,9 @@ def test_the_part_of_the_body_is_not_lost_by_asking(tmp_path: Path) -> None:
     assert plain == asked
     assert asked.AnatomicRegionSequence[0].CodeMeaning == "Knee"
     assert "StudyDescription" not in asked
+
+
+@pytest.mark.parametrize("said", ["OTHER", "DOE"])
+def test_only_no_says_that_nothing_is_burned_in(tmp_path: Path, said: str) -> None:
+    """Whatever else stands there, nobody has said that the pixels are free of text."""
+    assert outcome(an_image_of(BurnedInAnnotation=said), tmp_path) == "at-risk-burned-in-annotation"

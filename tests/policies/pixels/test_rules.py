@@ -341,3 +341,20 @@ def test_an_icon_of_a_cleaned_image_goes(tmp_path: Path) -> None:
     icon.PixelData = b"icon"
     ds.IconImageSequence = [icon]
     assert "IconImageSequence" not in through(ds, tmp_path, cleaning())
+
+
+def test_a_name_in_place_of_the_answer_is_not_carried_on(tmp_path: Path) -> None:
+    """A mark carries on what the search for names leaves of a value, whatever the engine met before."""
+    accept = [{"risk": "burned-in-annotation", "reason": "looked at"}]
+    rule = {"regions": [REGION], "reason": "text", "modality": "US"}
+    policy = a_policy(options=["clean-pixel-data"], accept=accept, pixels=[rule])
+    source = saved(an_image(PatientName="Doe^Jane", BurnedInAnnotation="DOE"), tmp_path / "in.dcm")
+    engine = Engine(policy)
+    results = []
+    for number in range(3):
+        out = tmp_path / f"{number}.dcm"
+        with engine.read(source) as draft:
+            engine.write(draft, CountedPseudonyms().resolve([draft.subject]), out)
+        results.append(out.read_bytes())
+    assert b"DOE" not in results[0]
+    assert results[0] == results[1] == results[2]

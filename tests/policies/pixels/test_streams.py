@@ -320,3 +320,20 @@ def test_the_same_frames_are_written_whatever_came_before(tmp_path: Path) -> Non
         shared_bytes = (tmp_path / f"shared-{number}.dcm").read_bytes()
         assert shared_bytes == (tmp_path / f"fresh-{number}.dcm").read_bytes()
         assert encapsulated([]) in shared_bytes
+
+
+def test_comments_in_very_many_fragments_are_found_in_linear_time(tmp_path: Path) -> None:
+    """Neither their number times that of the comments nor that of the reads makes the work."""
+    frame = a_jpeg(head=segment(0xFE, b"ab") * 30_000, behind=PLANTED)
+    source = saved(compressed(in_fragments(frame, 2), JPEG), tmp_path / "in.dcm")
+    out = carried(source, a_policy(), tmp_path / "out.dcm")
+    assert PLANTED not in out.PixelData.replace(b"\xfe\xff\x00\xe0\2\0\0\0", b"")
+
+
+def test_more_fragments_than_can_be_held_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each fragment lies is held in memory, so their number is bounded."""
+    monkeypatch.setattr("policies.scan.MOST_FRAGMENTS", 20)
+    source = saved(compressed(in_fragments(a_jpeg(), 2), JPEG), tmp_path / "in.dcm")
+    with pytest.raises(Refusal) as refusal:
+        carried(source, a_policy(), tmp_path / "out.dcm")
+    assert refusal.value.reason == "malformed"
