@@ -41,6 +41,10 @@ DECLARE: Final = 10
 """Private Data Element Characteristics Sequence: read for what it says of private blocks, and removed."""
 
 
+class ItemGoes(Exception):
+    """Raised by a change inside an item that says nothing true without the value: the whole item goes."""
+
+
 class Answers(Protocol):
     """What rendering needs: pseudonyms, and what is known of the subject."""
 
@@ -85,7 +89,11 @@ class Change(Protocol):
         ...
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
-        """Return the new value, or None to remove the element."""
+        """Return the new value, or None to remove the element.
+
+        Raises:
+            ItemGoes: the item that holds the element is to go with it; inside items only.
+        """
         ...
 
 
@@ -369,7 +377,10 @@ class Nested:
         """Return the items without the sequence's own header and delimiter."""
         out = []
         for undefined, pieces, stays in self.items:
-            content = render(pieces, facts, answers)
+            try:
+                content = render(pieces, facts, answers)
+            except ItemGoes:
+                continue
             if not (content or stays):
                 continue
             if undefined:

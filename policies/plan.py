@@ -30,8 +30,9 @@ from policies.codes import (
 )
 from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, NUMBER_VRS, TEXT_VRS, encode, tag_text
 from policies.errors import Unconforming
-from policies.legality import TIMEZONE, check_of
+from policies.legality import TIMEZONE, Check, check_of
 from policies.memory import Memory
+from policies.numbers import NUMERIC_VALUE, Demanded, is_demanded, is_measured
 from policies.operations import (
     BandAge,
     CleanText,
@@ -357,6 +358,8 @@ class LevelTable:
                 return Entry(tag, CHANGE, NoteAnatomy(vr, coded.change))
             return coded
         otherwise, check = self._otherwise(path, vr), check_of(tag, vr, listed=listed)
+        if check is not None and is_measured(tag, vr) and is_demanded(path, self.plan.use(path)):
+            return self._demanded(path, vr, check)
         dates: MoveInText | None = None
         if vr in TEXT_VRS and self.plan.rules.holds_dates(tag):
             dates = MoveInText(vr, otherwise, self.plan.rules.dates.moves)
@@ -367,6 +370,13 @@ class LevelTable:
         if vr in SEARCHED_VRS:
             return Entry(tag, CHANGE, DropKnown(vr, otherwise, dates, check))
         return Entry(tag, KEEP_LONG) if tag in _PIXELS else Entry(tag, KEEP_LONG, HoldKnown(vr))
+
+    def _demanded(self, path: tuple[int, ...], vr: bytes, check: Check) -> Entry:
+        """Return the entry for a number that stays as it is or not at all."""
+        tag, suspicious = path[-1], self.plan.suspicious
+        change = DropKnown(vr, None, None, check) if suspicious else KeepLawful(vr, None, check)
+        measurement = tag == NUMERIC_VALUE and len(path) > 1
+        return Entry(tag, CHANGE if suspicious else LOOK, Demanded(tag, vr, change, check, measurement))
 
     def _coded(self, path: tuple[int, ...], vr: bytes) -> Entry:
         """Return what happens to a part of a coded entry, of which no more than ``trust`` says is public."""
@@ -432,8 +442,13 @@ class LevelTable:
         action = compound("X/Z/D", self.plan.use(path))
         if action is Action.X:
             return None
+        if action is Action.Z:
+            return b""
+        if is_measured(path[-1], vr):
+            # Demanded only sometimes, and a made-up number is never true.
+            return None
         # No UID says nothing: what is not one leaves an empty value.
-        return b"" if action is Action.Z or vr == b"UI" else dummy(path[-1], vr)
+        return b"" if vr == b"UI" else dummy(path[-1], vr)
 
 
 _ACTIONS: dict[Action, Callable[[LevelTable, tuple[int, ...], bytes], Entry]] = {
