@@ -39,6 +39,8 @@ _SHORTEST_NUMBER = 4
 _LONG = 5
 """From this length on, letters mean something inside a longer word too."""
 _SHORTEST_COMPACT = 4
+_APART = 7
+"""From this length on, letters mean something with signs and spaces between them."""
 _NUMBERS_THAT_TELL = 6
 _MOST_REMEMBERED = 1 << 22
 _WHOLE_TEXT = 64
@@ -223,7 +225,7 @@ def names_somebody(raw: bytes, known: KnownWords) -> bool:
         return True
     flat, compact, lower = raw.translate(_LOWER, b"\0"), compacted(raw), raw.translate(_LOWER)
     return (
-        any(word in flat for word in known.unmistakable)
+        any(word in flat or (len(word) >= _APART and word in compact) for word in known.unmistakable)
         or any(word in compact for word in known.compact)
         or any(word in lower for word in known.written)
         or (known.birth is not None and known.birth.is_written_in(flat))
@@ -406,9 +408,11 @@ def uids_stand_in(
     """
     if not uids:
         return False
+    shortest = min(map(len, uids))
     return any(
         uid in written and not _only_as_retained(chunk, uid, structural)
         for written, chunk in _uid_search.written_in(chunks)
+        if len(written) >= shortest
         for uid in uids
     )
 

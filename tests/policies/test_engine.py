@@ -669,6 +669,8 @@ def test_following_another_instance_changes_no_byte(carry: Carrier, tmp_path: Pa
         ("StudyID", "ST-77665", "ST77665"),
         ("PlacerOrderNumberImagingServiceRequest", "PLAC7766", "PLAC7766"),
         ("PatientName", "Anna-Lena^X", "AnnaLena"),
+        ("PatientName", "Vandenberg^X", "Van den Berg"),
+        ("PatientName", "Zorgblatt^X", "Zorg-Blatt"),
     ],
 )
 @pytest.mark.parametrize("policy", ["pseudonymization", "basic"])
