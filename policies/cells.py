@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from policies.layout import Element, Instance
 from policies.standard.beyond import conversion_types, risks, screen_types
+from policies.unheard import unheard
 
 if TYPE_CHECKING:
     from policies.clauses import PixelRule, Region
@@ -233,7 +234,13 @@ def _source_frames(source: Instance, element: Element) -> Iterator[Array]:
     from pydicom.pixels import iter_pixels
 
     samples = _number(source, _SAMPLES, 1)
-    for frame in iter_pixels(source.path, raw=True):
+    frames = iter_pixels(source.path, raw=True)
+    while True:
+        # Only while pydicom reads: what stands between two frames is not its business.
+        with unheard():
+            frame = next(frames, None)
+        if frame is None:
+            return
         yield frame.reshape(frame.shape[0], frame.shape[1], samples)
 
 

@@ -18,6 +18,7 @@ from pydicom.datadict import keyword_for_tag
 from policies.layout import Element, Instance, Level, read_source, walk
 from policies.silence import SafeWords, is_registered, is_structural
 from policies.standard.tables import Option, concepts
+from policies.unheard import unheard
 
 
 class Trait(StrEnum):
@@ -134,7 +135,8 @@ def _decoded(raw: bytes, declared: str) -> str:
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii")
     try:
-        return str(charset.decode_bytes(raw, _encodings(declared), {0x5C, 0x5E, 0x3D}))
+        with unheard():
+            return str(charset.decode_bytes(raw, _encodings(declared), {0x5C, 0x5E, 0x3D}))
     except (LookupError, ValueError):
         return raw.decode("latin-1")
 
@@ -142,7 +144,8 @@ def _decoded(raw: bytes, declared: str) -> str:
 @lru_cache(maxsize=64)
 def _encodings(declared: str) -> tuple[str, ...]:
     try:
-        return tuple(charset.convert_encodings(declared.split("\\"))) if declared else ("latin-1",)
+        with unheard():
+            return tuple(charset.convert_encodings(declared.split("\\"))) if declared else ("latin-1",)
     except (LookupError, ValueError):
         return ("latin-1",)
 
