@@ -380,7 +380,7 @@ class Nested:
             try:
                 content = render(pieces, facts, answers)
             except ItemGoes:
-                continue
+                content = b""
             if not (content or stays):
                 continue
             if undefined:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -112,9 +113,12 @@ def test_a_private_sequence_goes_with_its_creator(carry: Carrier, syntax: str) -
     assert (left.count(b"\xfe\xff\x00\xe0") if isinstance(left, bytes) else len(left)) == 1
 
 
-def test_every_frame_keeps_its_item(carry: Carrier) -> None:
+@pytest.mark.parametrize("nothing", [{"RequestingPhysician": "Somebody^Else"}, {"NumericValue": "8.125"}])
+def test_every_frame_keeps_its_item(carry: Carrier, nothing: dict[str, str]) -> None:
     """Items of Per-Frame Functional Groups are counted like the frames, so that even an empty one stays."""
     ds = an_enhanced_ct(frames=3)
-    ds.PerFrameFunctionalGroupsSequence[1] = item(RequestingPhysician="Somebody^Else")
-    out = carry(ds, "pseudonymization")
+    ds.PerFrameFunctionalGroupsSequence[1] = item(**nothing)
+    path = carry.save(ds)
+    path.write_bytes(path.read_bytes().replace(b"8.125", b"Zyxwv"))
+    out = pydicom.dcmread(carry.carry_file(path, load_library("pseudonymization")))
     assert [len(part) > 0 for part in out.PerFrameFunctionalGroupsSequence] == [True, False, True]
