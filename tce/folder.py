@@ -42,6 +42,7 @@ _AHEAD = 4
 _HEAVY = 1 << 26
 """How many bytes of instances a worker holds before it writes them, whatever the batch."""
 _CONFLICT = "Another instance has the same SOP Instance UID and other content, or another series or patient."
+_FINDING_STEP = "Report it with these words; leave the file out until then."
 _CONFLICT_STEP = "Find out which of them is right; leave the others out."
 
 
@@ -102,9 +103,11 @@ def de_identify(
     *,
     workers: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    prove: bool = False,
 ) -> FolderAccount:
     """Carry every DICOM instance under ``sources`` through one stage into ``out``.
 
+    With ``prove`` each result is verified (:mod:`tce.proving`), and one with a finding is taken back and set aside.
     ``progress`` is called with the number of files done so far. The same sources, keys and policy give the same files.
 
     Raises:
@@ -117,7 +120,7 @@ def de_identify(
     account = FolderAccount()
     doubles = _Doubles()
     try:
-        for batch in _results(_batches(sources), out, scratch, bench, workers):
+        for batch in _results(_batches(sources), out, scratch, bench, workers, prove):
             doubles.take_in(batch)
             account.add(batch)
             progress(account.written + account.already + len(account.set_aside))
@@ -242,7 +245,7 @@ def _batches(sources: Iterable[Path]) -> Iterator[list[str]]:
 
 
 def _results(
-    batches: Iterator[list[str]], out: Path, scratch: Path, bench: Bench, workers: int | None
+    batches: Iterator[list[str]], out: Path, scratch: Path, bench: Bench, workers: int | None, prove: bool
 ) -> Iterator[FolderAccount]:
     count = (
         workers or os.process_cpu_count()
@@ -255,13 +258,13 @@ def _results(
     gc.freeze()
     try:
         if count == 1:
-            with _Worker(out, scratch, *(made or bench())) as worker:
+            with _Worker(out, scratch, prove, *(made or bench())) as worker:
                 yield from map(worker.carry, batches)
             return
         if made is not None:
             batches = _tried(batches, made[0])
         context = multiprocessing.get_context("fork" if forks else "spawn")
-        with ProcessPoolExecutor(count, context, _start, (out, scratch, bench, made)) as pool:
+        with ProcessPoolExecutor(count, context, _start, (out, scratch, prove, bench, made)) as pool:
             yield from _carried(pool, batches, count)
     finally:
         gc.unfreeze()
@@ -301,8 +304,11 @@ class _Worker:
     instances are read.
     """
 
-    def __init__(self, out: Path, scratch: Path, engine: Engine, way: Callable[[], Pseudonyms]) -> None:
+    def __init__(
+        self, out: Path, scratch: Path, prove: bool, engine: Engine, way: Callable[[], Pseudonyms]
+    ) -> None:
         self._out = str(out)
+        self._proves = prove
         self._scratch = str(scratch)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a batch is open at one time
@@ -333,7 +339,30 @@ class _Worker:
                     self._finish(drafts, account)
                     drafts, weight = [], 0
             self._finish(drafts, account)
+        if self._proves:
+            self._prove(account)
         return account
+
+    def _prove(self, account: FolderAccount) -> None:
+        """Verify a batch; take back what has a finding, with the first of its findings as the reason."""
+        # Imported here: a job that proves nothing need not wait until all of the verification is read.
+        from tce.proving import prove_set
+
+        places = account.places
+        pairs = [(Path(place.target), Path(place.source)) for place in places]
+        wrong = {one.instance - 1: one for one in reversed(prove_set(pairs, self._engine.policy))}
+        for at, finding in sorted(wrong.items()):
+            place = places[at]
+            if place.new:
+                # What lay there before this job is for a person to judge.
+                Path(place.target).unlink(missing_ok=True)
+            account.written -= place.new
+            account.already -= not place.new
+            what = f"{finding.where or finding.channel}: {finding.what}"
+            account.set_aside.append(
+                SetAside(Path(place.source), finding.code, what, _FINDING_STEP, held=True)
+            )
+        account.places = [place for at, place in enumerate(places) if at not in wrong]
 
     def _finish(self, drafts: list[tuple[str, Draft]], account: FolderAccount) -> None:
         if not drafts:
@@ -412,15 +441,19 @@ def merged(subjects: Iterable[Subject]) -> list[Subject]:
     ]
 
 
-_job: tuple[Path, Path, Engine, Callable[[], Pseudonyms]]
+_job: tuple[Path, Path, bool, Engine, Callable[[], Pseudonyms]]
 _worker: _Worker | None = None
 
 
 def _start(
-    out: Path, scratch: Path, bench: Bench, made: tuple[Engine, Callable[[], Pseudonyms]] | None
+    out: Path,
+    scratch: Path,
+    prove: bool,
+    bench: Bench,
+    made: tuple[Engine, Callable[[], Pseudonyms]] | None,
 ) -> None:
     global _job
-    _job = out, scratch, *(made or bench())
+    _job = out, scratch, prove, *(made or bench())
     end_with_parent()
 
 

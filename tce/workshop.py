@@ -13,25 +13,11 @@ from pathlib import Path
 
 from policies.engine import Draft as EngineDraft
 from policies.engine import Engine
-from policies.layout import read_source
 from policies.model import Policy
 from policies.movement import Events
-from policies.originals import ALL, Trait, originals_of
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
-from policies.residue import Residue
-from policies.standard.tables import Option
-from policies.verify import Verification
+from tce.proving import prove_set
 from tce.road import Anonymized, Reason, Workshop
-
-# What an option leaves in place cannot be residue.
-_RETAINED_BY: Mapping[Option, Trait] = {
-    Option.RETAIN_UIDS: Trait.UID,
-    Option.RETAIN_INSTITUTION_IDENTITY: Trait.PLACE,
-    Option.RETAIN_DEVICE_IDENTITY: Trait.DEVICE,
-}
-
-_MANUFACTURER, _MODEL = 0x00080070, 0x00081090
-_THINGS = frozenset({Trait.PLACE, Trait.DEVICE})
 
 
 class OpenDraft:
@@ -115,53 +101,23 @@ class SetVerifier:
     def findings(self, instances: Sequence[Anonymized]) -> list[Reason]:
         """Return everything wrong with a set; an empty list lets it pass.
 
-        1. each instance: policy, claims, legality, Types of its IOD, and what became of its source;
-        2. the set: references resolve as they did before, UIDs and patients are one for one, intervals are kept;
-        3. residue: no identifying value of the sources in any byte;
-        4. the cohort: a k above one cannot be shown for one patient, so it holds.
+        1. the proof of :mod:`tce.proving`: verification and the search for residue;
+        2. the cohort: a k above one cannot be shown for one patient, so it holds.
         """
-        verification = Verification(self._policy, trial=self._trial)
-        findings = [finding for one in instances for finding in verification.check(one.path, one.source.path)]
-        findings += verification.whole()
         found = [
             Reason(
                 finding.code,
                 f"instance {finding.instance}, {finding.where or finding.channel}: {finding.what}",
             )
-            for finding in findings
+            for finding in prove_set(
+                [(one.path, one.source.path) for one in instances], self._policy, trial=self._trial
+            )
         ]
-        paths = [one.path for one in instances]
-        sources = [one.source.path for one in instances]
-        found += self._residue(sources, paths)
         needed = max(self._minimum_cohort, self._policy.minimum_cohort)
         if needed > 1:
             what = f"the case wants {needed} patients who share their traits, and an export holds one"
             found.append(Reason("cohort", what))
         return found
-
-    def _residue(self, sources: Sequence[Path], paths: Sequence[Path]) -> list[Reason]:
-        sought = ALL - {trait for option, trait in _RETAINED_BY.items() if option in self._policy.options}
-        values = set(originals_of(sources, sought - _THINGS))
-        # A hospital whose name is written as the maker's, which stays, cannot be told from the maker.
-        makers = [maker.casefold() for maker in _makers(sources)]
-        things = originals_of(sources, sought & _THINGS)
-        values |= {value for value in things if not any(value.casefold() in maker for maker in makers)}
-        if not values:
-            return []
-        search = Residue(sorted(values))
-        found = []
-        for place, path in enumerate(paths, 1):
-            for where in sorted({hit.where or hit.channel for hit in search.search_instance(path)}):
-                found.append(
-                    Reason("residue", f"instance {place}, {where}: a value of the sources stands there")
-                )
-        return found
-
-
-def _makers(sources: Sequence[Path]) -> set[str]:
-    """Return manufacturers and model names of the sources, which no policy removes by default."""
-    instances = (read_source(path) for path in sources)
-    return {instance.text(tag) for instance in instances for tag in (_MANUFACTURER, _MODEL)}
 
 
 def workshop(

@@ -23,6 +23,12 @@ EventsFile = Annotated[
     Path | None,
     typer.Option("--events", help="For study days: CSV with patient_id,date; patients as SRC names them."),
 ]
+Proves = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Verify each result too, and set aside what has a finding. Takes much longer."
+    ),
+]
 Workers = Annotated[int, typer.Option(help="Processes to use. Default: one for each core.", min=0)]
 
 
@@ -33,6 +39,7 @@ def pseudonymize(
     out: Out,
     workers: Workers = 0,
     events: EventsFile = None,
+    verify: Proves = False,
 ) -> None:
     """Stage 1: take the direct identifiers out, reversibly by two custodians. In the hospital.
 
@@ -43,7 +50,7 @@ def pseudonymize(
     """
     run = session(context)
     bench = wiring.stage_one(run.site, case, events)
-    _carry(run, sources, out, bench, workers, case, "folder.pseudonymized", "pseudonymized")
+    _carry(run, sources, out, bench, workers, case, "folder.pseudonymized", "pseudonymized", verify)
 
 
 def anonymize(
@@ -53,6 +60,7 @@ def anonymize(
     out: Out,
     workers: Workers = 0,
     events: EventsFile = None,
+    verify: Proves = False,
 ) -> None:
     """Stage 2: treat what could still single a person out, irreversibly, under the case's own key. In research.
 
@@ -64,11 +72,19 @@ def anonymize(
     """
     run = session(context)
     bench = wiring.stage_two(run.site, case, events)
-    _carry(run, sources, out, bench, workers, case, "folder.anonymized", "anonymized")
+    _carry(run, sources, out, bench, workers, case, "folder.anonymized", "anonymized", verify)
 
 
 def _carry(
-    run: Session, sources: list[Path], out: Path, bench: Bench, workers: int, case: str, event: str, done: str
+    run: Session,
+    sources: list[Path],
+    out: Path,
+    bench: Bench,
+    workers: int,
+    case: str,
+    event: str,
+    done: str,
+    verify: bool,
 ) -> None:
     journal = Journal(run.site, run.person)
     total = sum(1 for _ in files_under(sources))
@@ -80,6 +96,7 @@ def _carry(
             bench,
             workers=workers or None,
             progress=lambda count: progress.update(task, completed=count),
+            prove=verify,
         )
     journal.record(event, success=bool(account.written or account.already), detail=_detail(case, account))
     run.say(

@@ -1,0 +1,146 @@
+"""Every result of both roads is proved: an export with a finding is held, a file with one is taken back."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from policies.engine import Draft, Engine, Written
+from policies.loader import load_library
+from policies.model import Policy
+from policies.pseudonyms import Identifier, Pseudonyms
+from tce.folder import de_identify
+from tce.proving import prove_set
+from tce.road import Anonymized, Received
+from tce.workshop import SetVerifier
+from tests.builders import a_ct_study, written
+from tests.policies.pseudonyms_for_tests import CountedPseudonyms
+
+NAME = "Lindqvist^Åsa"
+
+
+class Leaking(Engine):
+    """An engine that lets a name through in the second slice of each study."""
+
+    def write(
+        self,
+        draft: Draft,
+        pseudonyms: Mapping[Identifier, str],
+        out: str | Path,
+        *,
+        scratch: str | Path | None = None,
+    ) -> Written:
+        made = super().write(draft, pseudonyms, out, scratch=scratch)
+        ds = pydicom.dcmread(out)
+        if ds.get("InstanceNumber") == 2 and ds.Modality == "CT":
+            ds.StationName = "for Lindqvist"
+            ds.save_as(out, enforce_file_format=False)
+        return made
+
+
+def leaking() -> tuple[Engine, Callable[[], Pseudonyms]]:
+    return Leaking(load_library("pseudonymization")), CountedPseudonyms
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    written(a_ct_study(slices=3), tmp_path / "sources")
+    return tmp_path / "sources"
+
+
+def test_a_right_folder_passes(sources: Path, tmp_path: Path) -> None:
+    """Verified, stage 1 writes the same files as without."""
+    bench = lambda: (Engine(load_library("pseudonymization")), CountedPseudonyms)  # noqa: E731
+    account = de_identify([sources], tmp_path / "out", bench, workers=1, prove=True)
+    assert (account.written, account.set_aside) == (5, [])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_leak_of_stage_1_is_taken_back(sources: Path, tmp_path: Path, workers: int) -> None:
+    """The one file with a finding is set aside as held, by reason and tag and without the value; the others stay."""
+    account = de_identify([sources], tmp_path / "out", leaking, workers=workers, prove=True)
+    (aside,) = account.set_aside
+    assert (account.written, aside.held) == (4, True)
+    assert "(0008,1010)" in aside.what
+    assert "indqvist" not in aside.what + aside.next_step
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(left) == 4
+    assert not any(b"Lindqvist" in path.read_bytes() for path in left)
+
+
+def made_by(engine: Engine, sources: list[Path], out: Path) -> list[Anonymized]:
+    made = []
+    for place, source in enumerate(sources):
+        with engine.read(source) as draft:
+            one = engine.write(draft, CountedPseudonyms().resolve([draft.subject]), out / str(place))
+        received = Received(source, draft.sop_class_uid, draft.sop_instance_uid, "")
+        names = one.names
+        made.append(
+            Anonymized(
+                source=received,
+                path=Path(one.path),
+                sop_class_uid=names.sop_class_uid,
+                sop_instance_uid=names.sop_instance_uid,
+                series_uid=names.series_uid,
+                study_uid=names.study_uid,
+                patient_id=names.patient_id,
+                transfer_syntax_uid=one.transfer_syntax_uid,
+                tally={},
+            )
+        )
+    return made
+
+
+def test_an_export_is_asked_about_every_instance(sources: Path, tmp_path: Path) -> None:
+    """The reasons name the instance by its number and the tag, from verification and from the search; no value."""
+    files = sorted(path for path in sources.rglob("*") if path.is_file())
+    policy = load_library("longitudinal-trial")
+    verifier = SetVerifier(policy, {}, 1)
+    (tmp_path / "right").mkdir()
+    assert verifier.findings(made_by(Engine(policy), files, tmp_path / "right")) == []
+    (tmp_path / "leaking").mkdir()
+    reasons = verifier.findings(made_by(Leaking(policy), files, tmp_path / "leaking"))
+    assert {"residue", "retained-value"} <= {reason.code for reason in reasons}
+    assert all("(0008,1010)" in reason.what and reason.what.startswith("instance ") for reason in reasons)
+    assert "indqvist" not in repr(reasons)
+
+
+def test_a_missing_result_is_a_finding(sources: Path, tmp_path: Path) -> None:
+    """What cannot be opened never passes, and stops nothing else from being looked at."""
+    source = next(path for path in sources.rglob("*") if path.is_file())
+    found = prove_set([(tmp_path / "nowhere", source)], a_policy())
+    assert "unreadable" in {finding.code for finding in found}
+
+
+def a_policy() -> Policy:
+    return load_library("basic")
+
+
+def test_large_values_are_mapped_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large instance no piece is read that is longer than a few megabytes: it may be larger than the memory."""
+    from policies import layout
+
+    ds = a_ct_study(slices=1)[0].instance
+    ds.NumberOfFrames, frame = 1000, ds.PixelData
+    ds.PixelData = frame * 1000
+    source = tmp_path / "source"
+    ds.save_as(source, enforce_file_format=True)
+    with Engine(a_policy()).read(source) as draft:
+        Engine(a_policy()).write(draft, CountedPseudonyms().resolve([draft.subject]), tmp_path / "made")
+    longest = 0
+
+    class Watched(mmap.mmap):
+        def __getitem__(self, key: object) -> object:
+            nonlocal longest
+            found = super().__getitem__(key)  # type: ignore[call-overload]
+            longest = max(longest, len(found) if isinstance(found, bytes) else 1)
+            return found
+
+    monkeypatch.setattr(layout.mmap, "mmap", Watched)
+    found = prove_set([(tmp_path / "made", source)], a_policy())
+    assert "pixels" not in {finding.code for finding in found}
+    assert 1 << 19 < longest <= 3 << 20
