@@ -194,11 +194,13 @@ def _dates(instance: Instance, policy: Policy) -> Iterator[Claim]:
         yield Claim("(0008,0020)", "it is not truncated")
     if policy.dates != "study-day" or not instance.text(0x0020000D):
         return
-    if instance.text(0x00120053) != str(policy.event):
-        yield Claim("(0012,0053)", "it does not name the policy's event")
     offset = instance.top.get(0x00120052)
     told = struct.unpack("<d", offset.raw())[0] if offset is not None and offset.length == 8 else None
-    if day and day != _NO_DATE and told != (_day(day) - _EPOCH).days:
+    dated = bool(day) and day != _NO_DATE
+    # Both are Type 1C, and there together or not at all (PS3.3 C.7.2.3).
+    if instance.text(0x00120053) != (str(policy.event) if dated else ""):
+        yield Claim("(0012,0053)", "it does not name the policy's event, or names one without a study day")
+    if told != ((_day(day) - _EPOCH).days if dated else None):
         yield Claim("(0012,0052)", "it is not the study day that the Study Date tells")
 
 

@@ -13,11 +13,11 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from policies.cells import PIXEL_DATA, wrong_cells
 from policies.conformity import is_legal, legal_vrs
-from policies.expected import PATIENT_AGE, UID_VALUE, Expectations
+from policies.expected import PATIENT_AGE, UID_VALUE, WHOLE_BLOCK, Expectations
 from policies.layout import Element, Instance, Level, Step
 from policies.silence import is_derived, is_pseudonym, is_registered, is_structural, says_nothing
 from policies.standard.tables import Option
@@ -72,6 +72,28 @@ class Compared:
     def add(self, code: str, steps: Steps, what: str) -> None:
         """Note a difference."""
         self.differences.append(Difference(code, steps, what))
+
+
+def declared_safe(source: Instance) -> frozenset[tuple[str, int, int]]:
+    """Return the private elements that an instance itself declares to be safe, as creator, group and low byte.
+
+    PS3.15 E.3.10 and Private Data Element Characteristics (PS3.3 C.12.1.1.7): a block that is SAFE, or the elements
+    that are named of a block that is not.
+    """
+    characteristics = source.top.get(0x00080300)
+    found: set[tuple[str, int, int]] = set()
+    order: Literal["big", "little"] = "big" if source.big_endian else "little"
+    for item in (characteristics.items or ()) if characteristics is not None else ():
+        if 0x00080301 not in item or 0x00080302 not in item:
+            continue
+        group, creator = int.from_bytes(item[0x00080301].raw()[:2], order), item[0x00080302].text()
+        if 0x00080303 in item and item[0x00080303].text() == "SAFE":
+            found.add((creator, group, WHOLE_BLOCK))
+        elif 0x00080304 in item:
+            raw = item[0x00080304].raw()
+            numbers = (int.from_bytes(raw[at : at + 2], order) for at in range(0, len(raw), 2))
+            found.update((creator, group, number & 0xFF) for number in numbers)
+    return frozenset(found)
 
 
 def compare(result: Instance, source: Instance, policy: Policy, expectations: Expectations) -> Compared:

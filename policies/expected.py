@@ -12,11 +12,11 @@ is held. Values are looked at and never repeated.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, repeater_has_tag
 
-from policies.layout import Element, Instance, Level
+from policies.layout import Element, Level
 from policies.silence import (
     SafeWords,
     dummy,
@@ -412,28 +412,6 @@ def _creator(level: Level, element: Element) -> str:
         return ""
     reserved = level.get(element.tag & 0xFFFF0000 | number >> 8)
     return reserved.text() if reserved is not None else ""
-
-
-def declared_safe(source: Instance) -> frozenset[tuple[str, int, int]]:
-    """Return the private elements that an instance itself declares to be safe, as creator, group and low byte.
-
-    PS3.15 E.3.10 and Private Data Element Characteristics (PS3.3 C.12.1.1.7): a block that is SAFE, or the elements
-    that are named of a block that is not.
-    """
-    characteristics = source.top.get(0x00080300)
-    found: set[tuple[str, int, int]] = set()
-    order: Literal["big", "little"] = "big" if source.big_endian else "little"
-    for item in (characteristics.items or ()) if characteristics is not None else ():
-        if 0x00080301 not in item or 0x00080302 not in item:
-            continue
-        group, creator = int.from_bytes(item[0x00080301].raw()[:2], order), item[0x00080302].text()
-        if 0x00080303 in item and item[0x00080303].text() == "SAFE":
-            found.add((creator, group, WHOLE_BLOCK))
-        elif 0x00080304 in item:
-            raw = item[0x00080304].raw()
-            numbers = (int.from_bytes(raw[at : at + 2], order) for at in range(0, len(raw), 2))
-            found.update((creator, group, number & 0xFF) for number in numbers)
-    return frozenset(found)
 
 
 def _value_type(item: Level) -> str:

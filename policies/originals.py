@@ -15,7 +15,8 @@ from pathlib import Path
 from pydicom import charset
 from pydicom.datadict import keyword_for_tag
 
-from policies.layout import Element, Instance, Level, read_source, walk
+from policies.layout import Element, Instance, Level, walk
+from policies.parsing import read_source
 from policies.silence import SafeWords, is_registered, is_structural
 from policies.standard.tables import Option, concepts
 from policies.unheard import unheard

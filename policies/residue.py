@@ -20,8 +20,9 @@ import pydicom
 
 from policies.cells import PIXEL_DATA
 from policies.coincidence import may_be_chance, place_of
-from policies.layout import Octets, read_source, written
+from policies.layout import Octets, written
 from policies.originals import originals_of as originals_of
+from policies.parsing import read_source
 from policies.spellings import Edge, Pattern, patterns
 
 # Cells of an image hold any three letters by chance; there only this many characters mean something.

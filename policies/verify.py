@@ -22,20 +22,11 @@ from typing import TYPE_CHECKING
 
 from policies.cells import PIXEL_DATA, RLE, rules_of
 from policies.claims import check_claims, written_by_the_de_identifier
-from policies.comparison import Compared, compare
+from policies.comparison import Compared, compare, declared_safe
 from policies.conformity import illegal
-from policies.expected import CONTENT_ITEMS, Expectations, declared_safe
-from policies.layout import (
-    EXPLICIT_BIG,
-    Instance,
-    Level,
-    Step,
-    Unreadable,
-    read,
-    read_source,
-    walk,
-    written,
-)
+from policies.expected import CONTENT_ITEMS, Expectations
+from policies.layout import EXPLICIT_BIG, IMPLICIT_LITTLE, Instance, Level, Step, walk, written
+from policies.parsing import Unreadable, read, read_source
 from policies.references import Links, broken, links_of, newly_broken
 from policies.segments import speaking
 from policies.standard.tables import attribute_type
@@ -46,6 +37,7 @@ if TYPE_CHECKING:
 # The only elements that File Meta Information needs; others name who sent or received (PS3.15 E.1.1).
 _META = {0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
 _LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+_NATIVE = {"", IMPLICIT_LITTLE, _LITTLE_ENDIAN, EXPLICIT_BIG}
 _IMPLEMENTATION = "2.25.285714604921327836409826871146374127361"
 _SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(?:\.[1-9]\d{0,2}){0,3}")
 
@@ -266,10 +258,9 @@ def _meta(tag: int, what: str) -> Finding:
 
 
 def _may_become(before: str, after: str, cleaned: bool) -> bool:
-    """Big endian is not written any more, and run lengths that a pixel rule cleans are written as cells."""
-    return before == after or (
-        after == _LITTLE_ENDIAN and (before == EXPLICIT_BIG or (cleaned and before == RLE))
-    )
+    """What is not compressed may be written anew; run lengths that a pixel rule cleans are written as cells."""
+    anew = before in _NATIVE and (after == _LITTLE_ENDIAN or not before)
+    return before == after or anew or (after == _LITTLE_ENDIAN and cleaned and before == RLE)
 
 
 def _elements(instance: Instance, expectations: Expectations) -> Iterator[Finding]:

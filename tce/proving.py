@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from policies.layout import read_source
 from policies.model import Policy
 from policies.originals import ALL, Trait, originals_of
+from policies.parsing import read_source
 from policies.residue import Residue
 from policies.standard.tables import Option
 from policies.verify import Finding, Verification

@@ -11,9 +11,9 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from policies.engine import Engine
-from policies.layout import read
 from policies.loader import load_library
 from policies.model import Policy
+from policies.parsing import read
 from policies.verify import check_instance
 from tests.builders import a_ct_image
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms

@@ -34,7 +34,7 @@ _OWN = frozenset(
             "originals",
             "references",
         ),
-        *("residue", "segments", "silence", "spellings", "unheard", "verify"),
+        *("parsing", "residue", "segments", "silence", "spellings", "unheard", "verify"),
     )
 )
 _DECLARED = frozenset(Policy.model_fields)

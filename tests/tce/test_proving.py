@@ -122,7 +122,7 @@ def a_policy() -> Policy:
 
 def test_large_values_are_mapped_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a large instance no piece is read that is longer than a few megabytes: it may be larger than the memory."""
-    from policies import layout
+    from policies import parsing
 
     ds = a_ct_study(slices=1)[0].instance
     ds.NumberOfFrames, frame = 1000, ds.PixelData
@@ -140,7 +140,7 @@ def test_large_values_are_mapped_not_loaded(tmp_path: Path, monkeypatch: pytest.
             longest = max(longest, len(found) if isinstance(found, bytes) else 1)
             return found
 
-    monkeypatch.setattr(layout.mmap, "mmap", Watched)
+    monkeypatch.setattr(parsing.mmap, "mmap", Watched)
     found = prove_set([(tmp_path / "made", source)], a_policy())
     assert "pixels" not in {finding.code for finding in found}
     assert 1 << 19 < longest <= 3 << 20
