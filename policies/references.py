@@ -227,7 +227,8 @@ def _evidence(sop_class: str, references: list[Reference]) -> Iterator[tuple[tup
     for uid, one in content.items():
         if uid not in evidence and not one.sop_class.startswith(_NO_STORED_INSTANCE):
             yield one.steps, "the content names an instance that the evidence does not"
-    if sop_class == _KEY_OBJECT_SELECTION:
+    # A policy may take the whole content; what is left is then no document that could contradict itself.
+    if sop_class == _KEY_OBJECT_SELECTION and content:
         for one in references:
             if one.steps[0][0] in _EVIDENCE and one.instance not in content:
                 yield one.steps, "the evidence names an instance that the content does not"
