@@ -87,7 +87,7 @@ def _belongs_together(revealed: Revealed, identified: Sequence[Path]) -> bool:
     """Say whether one identified instance has exactly the revealed name and ID."""
     values = {line.field: line.original.reveal() for line in revealed.lines}
     for path in identified:
-        ds = pydicom.dcmread(path, specific_tags=["PatientName", "PatientID", "StudyInstanceUID"])
+        ds = pydicom.dcmread(path, specific_tags=["PatientName", "PatientID", "StudyInstanceUID"], force=True)
         # Without a Patient ID, the study stands for the patient.
         known_as = str(ds.get("PatientID", "")).strip() or str(ds.get("StudyInstanceUID", ""))
         if values.get("patient") == known_as:
