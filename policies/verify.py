@@ -58,6 +58,7 @@ class Finding:
 
 
 _MOST_EXPECTATIONS = 256
+_PER_FRAME = 0x52009230
 _NOTHING = Links("", "", "", "", 0, [], [], Counter())
 
 
@@ -299,6 +300,8 @@ def _types(instance: Instance, source: Instance | None) -> Iterator[Finding]:
     for steps, path, is_item in _empty(instance):
         if empty_before[path, is_item] > 0:
             empty_before[path, is_item] -= 1
+        elif is_item and path[-1] == _PER_FRAME:
+            continue  # counted like the frames: the item of a frame stays, whatever is left in it (PS3.3 C.7.6.16)
         elif is_item:
             what = "an item of a sequence without any attribute"
             yield Finding("empty-item", written(steps), "data set", what)
