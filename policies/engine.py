@@ -25,9 +25,9 @@ from policies.known import (
     Remembering,
     hidden_in,
     search_for,
-    uids_stand_in,
     unmistakable_search_for,
 )
+from policies.known_uids import uids_stand_in
 from policies.marks import marks_for
 from policies.model import Policy
 from policies.movement import Events, Movement

@@ -13,15 +13,13 @@ The first decides whether the second is asked, so it must find whatever the seco
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
-
-from pydicom._uid_dict import UID_dictionary
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from functools import lru_cache
 
 from policies.births import Birth
+from policies.elements import KNOWN_VRS
+from policies.figures import stand_only_in_numbers
 from policies.legality import defined_terms
 from policies.remembered import remembered
 from policies.respelling import Respelled
@@ -44,8 +42,6 @@ _APART = 7
 _NUMBERS_THAT_TELL = 6
 _MOST_REMEMBERED = 1 << 22
 _WHOLE_TEXT = 64
-_LONG_VALUE = 0x3000
-"""From this length on, the length field of an element ends with a byte that may be taken for a letter."""
 
 _PUNCTUATION = bytes(code for code in range(0x80) if not chr(code).isalnum())
 _NO_FIGURES = bytes(code for code in range(0x100) if not 0x30 <= code <= 0x39)
@@ -320,6 +316,7 @@ class KnownSearch(Remembering):
         self._short = tuple((word, b"\0".join(bytes((code,)) for code in word)) for word in sorted(short))
         self._written = tuple(sorted(known.written))
         self._birth = known.birth
+        self._known = known
 
     def finds_in_any(self, chunks: Iterable[bytes]) -> bool:
         """Say whether any of the words may stand in any of the chunks."""
@@ -327,25 +324,32 @@ class KnownSearch(Remembering):
         if not news:
             return False
         joined = b"\0\xff\0".join(news)
-        if self._finds(joined, bordered=max(map(len, news)) < _LONG_VALUE):
+        if self._finds(joined):
             return True
         self.remember(news)
         return False
 
-    def _finds(self, joined: bytes, *, bordered: bool) -> bool:
+    def _finds(self, joined: bytes) -> bool:
         compact = joined.translate(_LOWER, _PUNCTUATION)
         for needle in self._needles:
-            if needle in compact:
+            if needle in compact and not self._is_chance(joined, needle):
                 return True
         lower = joined.translate(_LOWER)
         for word, wide in self._short:
-            if word in lower and (not bordered or _stands_alone(lower, word)):
+            if word in lower and _stands_alone(joined, lower, word) and not self._is_chance(joined, word):
                 return True
             if wide in lower:
                 return True
         if any(word in lower for word in self._written):
             return True
         return self._birth is not None and self._birth.may_stand_in(joined.translate(_LOWER, b"\0"), compact)
+
+    def _is_chance(self, joined: bytes, word: bytes) -> bool:
+        """Say whether a number is only made of digits of several decimal strings, where it is not looked for."""
+        known = self._known
+        return word.isdigit() and stand_only_in_numbers(
+            joined, word, lambda value: is_known_number(value, known)
+        )
 
 
 def _shortest(needles: Iterable[bytes]) -> set[bytes]:
@@ -357,84 +361,21 @@ def _shortest(needles: Iterable[bytes]) -> set[bytes]:
     return set(kept)
 
 
-def _stands_alone(lower: bytes, word: bytes) -> bool:
+def _stands_alone(joined: bytes, lower: bytes, word: bytes) -> bool:
     """Say whether a word stands somewhere without a letter or digit before and behind it.
 
-    Behind a value, the tag of the next element begins with what may look like a letter.
+    Before a value, its length may end with what looks like a letter; behind it, the next element's tag may begin so.
     """
     at = lower.find(word)
     while at >= 0:
         end = at + len(word)
-        if (not at or lower[at - 1] not in _WORD_BYTES) and (
+        begins = not at or lower[at - 1] not in _WORD_BYTES or joined[max(0, at - 4) : at - 2] in KNOWN_VRS
+        if begins and (
             end + 1 >= len(lower) or lower[end] not in _WORD_BYTES or lower[end + 1] in _AFTER_A_TAG
         ):
             return True
         at = lower.find(word, at + 1)
     return False
-
-
-class _UidSearch(Remembering):
-    """Finds what is written like a UID and is none of the standard's."""
-
-    _LIKE = re.compile(rb"[0-2](?:[._ ,-]\d+){3,}")
-    _WIDE_LIKE = re.compile(rb"[0-2]\0\.\0\d|[0-2]\0\.\0\0\d")
-
-    def written_in(self, chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """Yield what may be UIDs in the chunks, with dots between their numbers, and the chunk it stands in."""
-        for chunk in self.news(chunks):
-            texts = [chunk, chunk.replace(b"\0", b"")] if self._WIDE_LIKE.search(chunk) else [chunk]
-            found = [
-                uid
-                for text in texts
-                for match in self._LIKE.findall(text)
-                if (uid := match.translate(_DOTS)).decode() not in UID_dictionary
-            ]
-            if not found:
-                self.remember((chunk,))
-            yield from ((uid, chunk) for uid in found)
-
-
-_DOTS = bytes.maketrans(b"_ ,-", b"....")
-_uid_search = _UidSearch()
-
-
-def uids_stand_in(
-    chunks: Iterable[bytes], uids: frozenset[bytes], structural: Collection[int] = frozenset()
-) -> bool:
-    """Say whether one of the UIDs is written anywhere in the chunks.
-
-    An attribute for UIDs that the policy retains may have the same UID as one that was replaced; not so those for
-    ``structural`` UIDs, where no such UID belongs.
-    """
-    if not uids:
-        return False
-    shortest = min(map(len, uids))
-    return any(
-        uid in written and not _only_as_retained(chunk, uid, structural)
-        for written, chunk in _uid_search.written_in(chunks)
-        if len(written) >= shortest
-        for uid in uids
-    )
-
-
-def _only_as_retained(chunk: bytes, uid: bytes, structural: Collection[int]) -> bool:
-    """Say whether a UID stands in a chunk of elements only as the value of an attribute that keeps UIDs."""
-    at = chunk.find(uid)
-    while at >= 0:
-        group, element = _tag_at(chunk, at - 8) if at >= 8 else (0, 0)
-        tag = group << 16 | element
-        if tag in structural or _vr_of(tag) != "UI":
-            return False
-        at = chunk.find(uid, at + 1)
-    return uid in chunk
-
-
-_tag_at = struct.Struct("<HH").unpack_from
-
-
-@cache
-def _vr_of(tag: int) -> str:
-    return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
 
 
 class UnmistakableSearch(Remembering):

@@ -493,27 +493,28 @@ def test_being_wary_changes_no_byte(carry: Carrier, tmp_path: Path) -> None:
         assert results[0] == results[1]
 
 
-def test_a_false_alarm_changes_no_byte(carry: Carrier, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", ["10001", "10008"])
+def test_a_false_alarm_changes_no_byte(carry: Carrier, tmp_path: Path, number: str) -> None:
     """Numbers that only together look like an identifier stay, and hide no text that does hold it."""
     policy = load_library("pseudonymization")
     numbers, telling = a_ct_image(), a_ct_image()
     for ds in (numbers, telling):
-        ds.PatientID = "10001"
+        ds.PatientID = number
         ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    telling.FilterType = "ID 10001"
+    telling.FilterType = f"ID {number}"
     one = Engine(policy)
-    for number, ds in enumerate((numbers, numbers, telling, numbers, telling)):
+    for place, ds in enumerate((numbers, numbers, telling, numbers, telling)):
         results = []
         path = carry.save(ds)
         for name, engine in (("same", one), ("fresh", Engine(policy))):
-            out = tmp_path / f"{name}-{number}.dcm"
+            out = tmp_path / f"{name}-{place}.dcm"
             with engine.read(path) as draft:
                 engine.write(draft, CountedPseudonyms().resolve([draft.subject]), out)
             results.append(out)
         assert results[0].read_bytes() == results[1].read_bytes()
         written = pydicom.dcmread(results[0])
         assert written.ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
-        assert "10001" not in written.get("FilterType", "")
+        assert number not in written.get("FilterType", "")
 
 
 def test_a_sequence_beyond_the_window_is_cleaned(carry: Carrier) -> None:

@@ -18,8 +18,8 @@ from policies.known import (
     known_words,
     names_a_place,
     names_somebody,
-    uids_stand_in,
 )
+from policies.known_uids import uids_stand_in
 from policies.respelling import respelled
 
 KNOWN = known_words(
