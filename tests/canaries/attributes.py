@@ -12,7 +12,7 @@ from pydicom.datadict import keyword_for_tag
 
 from policies.model import Policy
 from tests.canaries.canary import Canary, Kind, Mint, Until
-from tests.canaries.expectations import must_be_gone
+from tests.canaries.expectations import content_must_be_gone, must_be_gone
 from tests.canaries.families import Path
 from tests.canaries.forgotten import GIVEN_NAMES
 from tests.canaries.known import KnownPatient
@@ -35,16 +35,19 @@ class Unknown:
     planted: list[Canary] = field(default_factory=list)
     channel: str = ""
 
-    def __call__(self, path: Path, vr: str) -> object:
-        """Return a canary and note it, or None where such a value may stay."""
-        if not must_be_gone(path, vr, self.strict):
+    def __call__(self, path: Path, vr: str, concept: tuple[str, str, str] | None = None) -> object:
+        """Return a canary and note it, or None where such a value may stay; ``concept`` is that of a content item."""
+        if not (
+            content_must_be_gone(concept, vr, self.strict) if concept else must_be_gone(path, vr, self.strict)
+        ):
             return None
         made = canary_value(self.mint, vr)
         if made is None:
             return None
         written, value, kind = made
-        channel = self.channel or channel_of(path, vr)
-        self.planted.append(Canary(channel, value, kind, Until.BY_RULE, said(path), path, vr))
+        given = path[-1] in GIVEN_NAMES
+        channel = self.channel if self.channel and not given else channel_of(path, vr)
+        self.planted.append(Canary(channel, value, kind, Until.BY_RULE, said(path), path, vr, concept))
         return written
 
 

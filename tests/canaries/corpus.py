@@ -26,6 +26,8 @@ from tests.canaries.streams import written
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _KEPT = frozenset({"SOPClassUID", "SpecificCharacterSet", *FIXED})
+_CONTENT = frozenset({0x0040A730, 0x00400555, 0x00400612})
+_VALUES = frozenset({0x0040A160, 0x0040A121, 0x0040A122, 0x0040A120, 0x0040A123, 0x0040A124})
 _BEHIND_PIXELS = 0x7FE00000
 
 
@@ -84,9 +86,25 @@ def _exchange(ds: Dataset, path: tuple[int, ...], unknown: Unknown) -> None:
             for item in element.value:
                 _exchange(item, (*path, int(tag)), unknown)
         elif element.keyword not in _KEPT:
-            value = unknown((*path, int(tag)), element.VR)
+            value = unknown(
+                (*path, int(tag)), element.VR, _concept_of(ds) if _is_content(path, tag) else None
+            )
             if value is not None:
                 element.value = value
+
+
+def _is_content(path: tuple[int, ...], tag: int) -> bool:
+    """Whether an element is the value of a content item, or of an item of a context, which Table E.3.4-1 goes by."""
+    return bool(path) and path[-1] in _CONTENT and tag in _VALUES
+
+
+def _concept_of(ds: Dataset) -> tuple[str, str, str]:
+    name = ds.get("ConceptNameCodeSequence") or [Dataset()]
+    return (
+        str(name[0].get("CodeValue", "")),
+        str(name[0].get("CodingSchemeDesignator", "")),
+        str(ds.get("ValueType", "")),
+    )
 
 
 def _beside(ds: Dataset, mint: Mint) -> list[Canary]:

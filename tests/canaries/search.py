@@ -1,7 +1,7 @@
 """Looks for canaries in bytes, in every form in which they could have got there.
 
 As they stand in any case, in UTF-16 and UTF-32, percent-encoded, as hexadecimal digits, in base 64, escaped
-(``\\x41``, ``\\u0041``), and inside deflated streams. A remainder of a word (its mark and three letters more)
+(``\\x41``, ``\\u0041``), and inside deflated streams. A remainder of a word (its mark and five letters more)
 counts as well.
 """
 
@@ -21,7 +21,7 @@ import pydicom
 
 from tests.canaries.canary import MARK, NUMBER_MARK, UID_MARK, Canary, Kind
 
-_WORD = re.compile(rb"qzx[a-z]{3,}")
+_WORD = re.compile(rb"qzx[a-z]{5,}")
 _NUMBER = re.compile(rb"(?<![0-9])1973[0-9]{6}(?![0-9])")
 _UID = re.compile(re.escape(UID_MARK.encode()) + rb"[0-9]{1,12}")
 _TIME = re.compile(rb"(?<![0-9])(?:[0-9]{8})?[0-9]{6}\.[0-9]{6}(?![0-9])")
@@ -31,7 +31,8 @@ _HEX = re.compile(rb"(?:[0-9a-f]{2}[ :]?){9,}", re.I)
 _PERCENT = re.compile(rb"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9.]){6,}")
 _ESCAPED = re.compile(rb"(?:\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})){3,}")
 _MARKS = (MARK.encode(), NUMBER_MARK.encode(), UID_MARK.encode())
-_LEAST_REMAINDER = 6
+_LEAST_REMAINDER = 8
+"""Letters of a word that are no chance, mark included, in cells of 16 bits either."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from vault.server import EmbeddedServer
 _SEALED = ("raft", "vault.db", "raft.db")
 """The key server's own storage, encrypted by its barrier; its names below the site's ``vault`` folder."""
 
+_CT = b"1.2.840.10008.5.1.4.1.1.2\0"
 _FIT = "(uncompressed instances)"
 _ILLEGAL = ("wrong kind of value for the VR", "missing file meta")
 _PATIENCE = 1500
@@ -160,6 +161,9 @@ def _by_the_command_line(identified: Path, root: Path, canaries: list[Canary], t
             ]
             said = _tce(["--home", str(home), *arguments])
             tally.instances[f"command ended with status {said.returncode}"] += 1
+            if said.returncode not in _expected(step, name):
+                what = said.stderr.strip().splitlines()[-2:]
+                tally.crashed.append(f"tce {' '.join(step[:3])} ended with status {said.returncode}: {what}")
             own = set(step) | {part for argument in step for part in argument.split("/")}
             sought = [one for one in canaries if one.value not in own]
             _search_said(_without_paths(_text(said), identified), sought, "what a command said", tally)
@@ -168,14 +172,18 @@ def _by_the_command_line(identified: Path, root: Path, canaries: list[Canary], t
     return root
 
 
+def _expected(step: tuple[str, ...], wrong: str) -> tuple[int, ...]:
+    """Which exit statuses a step may have: done, some set aside, or refused where an argument is wrong."""
+    if wrong in step:
+        return (0, 1, 2)
+    return (0, 3) if {"pseudonymize", "anonymize"} & set(step) else (0,)
+
+
 def _fit(folder: Path) -> list[str]:
-    """The instances that every medium takes: those that are not compressed."""
+    """CT images that are not compressed: every medium takes them, and none of them lacks what a record needs."""
     plain = (b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2.1\0")
-    return [
-        str(path)
-        for path in sorted(folder.rglob("*.dcm"))
-        if any(uid in path.read_bytes()[:1024] for uid in plain)
-    ]
+    heads = ((path, path.read_bytes()[:1024]) for path in sorted(folder.rglob("*.dcm")))
+    return [str(path) for path, head in heads if _CT in head and any(uid in head for uid in plain)]
 
 
 def _without_paths(said: str, identified: Path) -> str:
