@@ -16,7 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from tests.canaries.utility import NewError, Pair
 
-_VALUE = re.compile(r"(?<=[=e] )<[^/].*?>(?= |$)|\[\d+\]|0x[0-9a-fA-F]+")
+_VALUE = re.compile(r"(?<=[=ed] )<[^/<>][^<>]*>|\[\d+\]|0x[0-9a-fA-F]+")
 _UNREAD = ("Information Object Not found", "Dicom dataset read failed")
 
 EXCEPTIONS: dict[str, str] = {}

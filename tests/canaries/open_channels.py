@@ -9,8 +9,5 @@ from __future__ import annotations
 from typing import Final
 
 OPEN: Final = {
-    "malformed files": "a word in Timezone Offset From UTC, where a policy keeps full dates",
     "names in ISO 2022 IR 58": "names in GB 2312 behind an escape sequence that stands apart",
-    "names that people give to things": "beams, blocks, protocols and itineraries that no table names",
-    "warnings and logs": "an unknown character set, quoted by pydicom",
 }
