@@ -113,5 +113,5 @@ def _encoded(ds: Dataset) -> bytes:
 
 def _item(template: bytes, frame: int) -> bytes:
     content = template.replace(_FRAME.encode(), b"%06d" % frame)
-    content = content.replace(_PLACE.encode(), b"%+010.4f" % (frame * 1.25 - 4000))
+    content = content.replace(_PLACE.encode(), b"%+010.4f" % (frame % 4000 * 1.25 - 2500))
     return b"\xfe\xff\x00\xe0" + len(content).to_bytes(4, "little") + content
