@@ -440,6 +440,8 @@ class LevelTable:
         if path[-1] == TEXT_VALUE:
             return dummy(path[-1], vr)
         action = compound("X/Z/D", self.plan.use(path))
+        if action is not Action.D and not self.path and self.plan.is_directory_key(path[-1]):
+            action = Action.D
         if action is Action.X:
             return None
         if action is Action.Z:

@@ -18,7 +18,7 @@ class Patience:
 
     first: float = 0.1
     longest: float = 4.0
-    together: float = 20.0
+    together: float = 10.0
 
     def pause(self, attempt: int, waited: float, asked_for: float = 0.0) -> float | None:
         """Return the seconds to wait after the failed ``attempt`` (from 0), or None where patience ends.

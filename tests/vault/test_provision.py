@@ -115,7 +115,7 @@ def test_nobody_can_export_a_key(opened_case: SiteVault, who: str, path: str) ->
 @pytest.mark.parametrize("mount", [Mount.IDENTIFIERS, Mount.CASES, Mount.CUSTODY, Mount.RELEASE])
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_nobody_can_loosen_a_key(opened_case: SiteVault, who: str, mount: Mount) -> None:
-    """No role makes a key exportable, at its birth or later, or deletes or rotates one."""
+    """No role makes a key exportable, at its birth or later, or deletes one; the operator rotates the site's own."""
     client = client_of(opened_case, who)
     name = {"identifiers": "uid", "cases": "C-open", "custody": "carol", "release": "release"}[mount]
     for path, body in [
@@ -126,6 +126,8 @@ def test_nobody_can_loosen_a_key(opened_case: SiteVault, who: str, mount: Mount)
         (f"{mount}/datakey/plaintext/{name}", {}),
         (f"{mount}/rewrap/{name}", {"ciphertext": "vault:v1:AAAA"}),
     ]:
+        if path.endswith("/rotate") and who == "operator" and mount in (Mount.IDENTIFIERS, Mount.CUSTODY):
+            continue
         with pytest.raises(Forbidden):
             client.write(path, body)
 
