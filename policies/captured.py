@@ -34,16 +34,3 @@ CAPTURED = frozenset(
     }
 )
 """Top-level attributes whose original value the engine needs, whatever becomes of them."""
-
-GATHERED = frozenset(
-    {
-        0x00080096,  # Referring Physician Identification Sequence
-        0x00081049,  # Physician(s) of Record Identification Sequence
-        0x00081052,  # Performing Physician Identification Sequence
-        0x00081062,  # Physician(s) Reading Study Identification Sequence
-        0x00081072,  # Operator Identification Sequence
-        0x00101002,  # Other Patient IDs Sequence
-        0x00400275,  # Request Attributes Sequence
-    }
-)
-"""Sequences that are read before they go: what identifies somebody there is searched for in what stays."""

@@ -405,8 +405,16 @@ class DropKnown(Operation):
         if self.check is not None and not self.check(raw):
             return self.otherwise
         if _names_somebody(self.vr, raw, facts):
-            return self.otherwise
+            return self._without(raw, facts)
         return raw if self.dates is None else self.dates.moved(raw, answers)
+
+    def _without(self, raw: bytes, facts: Facts) -> bytes | None:
+        """Return the other values of a code string, each in its place: one of Image Type's may be a local word."""
+        parts = raw.split(b"\\")
+        if self.vr != b"CS" or len(parts) == 1:
+            return self.otherwise
+        left = b"\\".join(b"" if _names_somebody(self.vr, part, facts) else part for part in parts)
+        return self.otherwise if not left.strip(b" \\\0") or _names_somebody(self.vr, left, facts) else left
 
 
 def _names_somebody(vr: bytes, raw: bytes, facts: Facts) -> bool:

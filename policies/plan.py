@@ -14,7 +14,7 @@ from functools import cache, cached_property, partial
 
 from pydicom.datadict import dictionary_VR
 
-from policies.captured import CAPTURED, GATHERED
+from policies.captured import CAPTURED
 from policies.characteristics import CHARACTERISTICS, Characteristics, read_characteristics
 from policies.codes import (
     CODE_MEANING,
@@ -315,16 +315,15 @@ class LevelTable:
     def _sequence(self, path: tuple[int, ...], action: Action) -> Entry:
         tag = path[-1]
         if action is Action.X:
-            # Before these go they are read: what identifies somebody there is searched for in what stays.
-            gathered = LevelTable(self.plan, path, gathering=True) if tag in GATHERED else None
-            return Entry(tag, REMOVE, None, gathered)
+            # Before it goes it is read: what identifies somebody there is searched for in what stays.
+            return Entry(tag, REMOVE, None, LevelTable(self.plan, path, gathering=True))
         if action is Action.Z:
             return Entry(tag, CHANGE, Constant(b"SQ", b""))
         if action is Action.D:
             # A dummy content tree or annotation would say nothing true; the sequence goes instead, as its
             # optional module may. Short identification sequences keep their shape and lose their values.
             if tag in (CONTENT_SEQUENCE, 0x00700001):
-                return Entry(tag, REMOVE)
+                return Entry(tag, REMOVE, None, LevelTable(self.plan, path, gathering=True))
             return Entry(tag, DESCEND, None, LevelTable(self.plan, path, dummy=True))
         return Entry(tag, DESCEND, None, LevelTable(self.plan, path))
 

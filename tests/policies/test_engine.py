@@ -695,6 +695,41 @@ def test_an_identifier_known_from_a_removed_sequence_goes(carry: Carrier) -> Non
     assert "665544" not in str(carry(ds, "basic").get("ManufacturerModelName", ""))
 
 
+def test_one_value_of_a_code_string_goes_alone(carry: Carrier) -> None:
+    """Of several values only the one that names somebody goes; the others stay in their places."""
+    ds = a_ct_image()
+    ds.PatientName = "Quirin^Zoe"
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "QUIRIN", "CT_SOM5"]
+    assert list(carry(ds, "basic").ImageType) == ["ORIGINAL", "PRIMARY", "", "CT_SOM5"]
+
+
+def test_a_patient_who_is_called_like_a_term_changes_none(carry: Carrier) -> None:
+    """The terms of the standard stay, whoever is called like one of them; in a text the name goes."""
+    ds = a_ct_image()
+    ds.PatientName, ds.BodyPartExamined, ds.FilterType = "Chest^Original^Hfs", "CHEST", "CHEST"
+    ds.ImageType, ds.PatientPosition = ["ORIGINAL", "PRIMARY", "AXIAL"], "HFS"
+    out = carry(ds, "basic")
+    assert (list(out.ImageType), out.PatientPosition) == (["ORIGINAL", "PRIMARY", "AXIAL"], "HFS")
+    assert out.Modality == "CT"
+    assert out.get("BodyPartExamined", "CHEST") == "CHEST"
+    assert "CHEST" not in str(out.get("FilterType", ""))
+
+
+def test_a_name_known_from_any_removed_sequence_goes(carry: Carrier) -> None:
+    """Former names of the patient, and persons whom a removed sequence names, are searched for as well."""
+    ds = a_ct_image()
+    former, person = Dataset(), Dataset()
+    former.PatientName, person.PersonName = "Vorher^Xaver", "Quast^Ylva"
+    former.PersonIdentificationCodeSequence = Sequence([person])
+    original = Dataset()
+    original.ModifiedAttributesSequence = Sequence([former])
+    ds.OriginalAttributesSequence = Sequence([original])
+    ds.ManufacturerModelName, ds.FilterType = "Model VORHER", "B30 quast"
+    out = carry(ds, "basic")
+    assert "VORHER" not in str(out.get("ManufacturerModelName", ""))
+    assert "quast" not in str(out.get("FilterType", ""))
+
+
 @pytest.mark.parametrize(
     "keyword",
     [
