@@ -34,6 +34,24 @@ _u16 = struct.Struct("<H").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 _WORD = re.compile(r"[^\W_]+")
 _TOO_SHORT_TO_NAME = 2
+_IN_BRACES = re.compile(r"\{([^}]*)\}")
+_ANNOTATIONS = shipped_vocabulary() | frozenset(
+    {
+        "suvbw",
+        "suvlbm",
+        "suvbsa",
+        "suvibw",
+        "counts",
+        "events",
+        "ratio",
+        "ray",
+        "rays",
+        "x",
+        "sources",
+        "pixels",
+    }
+    | {"beats", "cells", "particles", "pulses", "images", "frames", "exposures", "score", "rlu", "cfu", "ppm"}
+)
 _VENDOR_FORM = re.compile(r"[A-Za-z0-9_.:+/-]{1,64}")
 """What the codes of makers look like: no phrase."""
 _VERSION = re.compile(
@@ -94,6 +112,8 @@ def trust_in(value: bytes, scheme: bytes, meaning: bytes) -> Trust:
             FORMS.get(designator, ANY_FORM), code
         ):
             return Trust.NOTHING
+        if not _ANNOTATIONS.issuperset(_WORD.findall(" ".join(_IN_BRACES.findall(code)).lower())):
+            return Trust.NOTHING  # what stands in the braces of a unit may be any word
     words = set(_WORD.findall(text_of(meaning).lower()))
     safe = words <= _words_of(public or "") | shipped_vocabulary()
     return Trust.ALL if safe or text_of(meaning) == code else Trust.VALUE

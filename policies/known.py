@@ -119,6 +119,7 @@ def known_words(
     identifiers: frozenset[bytes],
     places: frozenset[bytes] = frozenset(),
     *,
+    addresses: frozenset[bytes] = frozenset(),
     further: Respelled | None = None,
     retained: frozenset[bytes] = frozenset(),
     birth: Birth | None = None,
@@ -126,27 +127,34 @@ def known_words(
     """Return what to search for, from names of persons, other identifying values, and values that name a place.
 
     ``further`` are the same names and values in other spellings. Words of the ``retained`` values, which the policy
-    keeps where they stand, are not searched for as parts of an identifying value (the town of the hospital in the
-    patient's address); whole values are. Words below three letters and numbers below four digits occur everywhere;
-    alone they are left out. Shorter numbers occur inside UIDs, numbers that could be dates among dates, and safe words
-    inside code strings.
+    keeps where they stand, are not searched for as parts of one of the ``addresses`` (the town of the hospital in the
+    patient's); whole addresses are. Safe words in an identifier identify nobody; as a whole it does. Words below three
+    letters and numbers below four digits occur everywhere; alone they are left out. Shorter numbers occur inside UIDs,
+    numbers that could be dates among dates, and safe words inside code strings.
     """
     further = further or Respelled()
-    addressed = frozenset[bytes]().union(*map(words_of, identifiers)) - _COMMON
+    harmless = safe_words() | defined_terms()
     stays = frozenset[bytes]().union(*map(words_of, retained))
-    addressed -= stays
-    words = _words_of_names(names) | addressed | further.words
+    numbered = frozenset(
+        word
+        for word in frozenset[bytes]().union(*map(words_of, identifiers)) - _COMMON
+        if word.decode("latin-1") not in harmless
+    )
+    addressed = frozenset[bytes]().union(*map(words_of, addresses)) - _COMMON - stays
+    identifiers |= addresses
+    words = _words_of_names(names) | numbered | addressed | further.words
     words -= _PLACEHOLDERS
     telling = frozenset(word for word in words if _tells(word) and not _YEAR.fullmatch(word))
     unmistakable = frozenset(
         word
         for word in telling
         if len(word) >= (8 if word.isdigit() else _LONG)
-        and word.decode("latin-1") not in safe_words() | defined_terms()
+        and word.decode("latin-1") not in harmless
         and not _DATE.fullmatch(word)
     )
     compact = {compacted(value) for value in identifiers if b"\x1b" not in value}
     compact |= {form for name in names for form in _joined_names(name)} | further.compact
+    compact |= {form for name in names for form in _escaped_parts(name)}
     # The figures alone of an identifier with letters are an identifier still.
     compact |= {
         figures
@@ -214,18 +222,42 @@ def _joined_names(name: bytes) -> Iterator[bytes]:
             yield compacted(given + family)
 
 
+def _escaped_parts(name: bytes) -> Iterator[bytes]:
+    """Yield the parts of a name in a character set of its own, as bytes, wherever its escapes may stand elsewhere."""
+    if b"\x1b" in name:
+        for part in re.split(rb"[\^=]", name):
+            form = compacted(_ESCAPES.sub(b"", part))
+            if len(form) >= _SHORTEST_COMPACT and not form.isascii():
+                yield form
+
+
+_ESCAPES = re.compile(rb"\x1b\$[()*+,-]?[@-Z]|\x1b[()*+,.-][0-9@-Z]")
+
+
 @remembered(8192)
 def names_somebody(raw: bytes, known: KnownWords) -> bool:
     """Say whether a text names somebody: by a telling word, or anywhere in it by what is unmistakable or compact."""
     if not known.telling.isdisjoint(words_of(raw)):
         return True
-    flat, compact, lower = raw.translate(_LOWER, b"\0"), compacted(raw), raw.translate(_LOWER)
+    flat = raw.translate(_LOWER, b"\0")
+    anywhere, apart, written = _alternatives(known)
     return (
-        any(word in flat or (len(word) >= _APART and word in compact) for word in known.unmistakable)
-        or any(word in compact for word in known.compact)
-        or any(word in lower for word in known.written)
+        anywhere.search(flat) is not None
+        or apart.search(compacted(raw)) is not None
+        or written.search(raw.translate(_LOWER)) is not None
         or (known.birth is not None and known.birth.is_written_in(flat))
     )
+
+
+@lru_cache(maxsize=32)
+def _alternatives(known: KnownWords) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return what counts anywhere in a text, what counts without its punctuation too, and what counts as it is."""
+    apart = known.compact | {word for word in known.unmistakable if len(word) >= _APART}
+    return _any_of(known.unmistakable), _any_of(apart), _any_of(known.written)
+
+
+def _any_of(words: Iterable[bytes]) -> re.Pattern[bytes]:
+    return re.compile(b"|".join(map(re.escape, sorted(_shortest(words)))) or rb"(?!)")
 
 
 @remembered(8192)

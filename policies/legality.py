@@ -120,7 +120,7 @@ _TEXTS: Final = frozenset({b"AE", b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UR
 _CHARACTER_SET: Final = 0x00080005
 _CONTENT_LABEL: Final = 0x00700080
 TIMEZONE = 0x00080201
-_character_set = _values_of(rb"ISO[_ -]?(?:IR|2022|2022[ _-]IR)?[ _-]?\d{1,4}|GB18030|GBK|UTF-?8|[A-Z]{0,4}")
+_character_set = _values_of(rb"ISO[_ -]?(?:IR|2022|2022[ _-]IR)?[ _-]?\d{1,4}|GB18030|GBK|UTF-?8")
 _UID_IN_TEXT = re.compile(rb"(?<![\d.])[0-2](?:\.\d+){4,}(?<=[\d.]{16})")
 
 

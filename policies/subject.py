@@ -98,6 +98,9 @@ IDENTIFYING = frozenset(
 )
 """Attributes beside names whose values are searched for in everything that stays."""
 
+ADDRESSES = frozenset({0x00080092, 0x00101040, 0x00401102})
+"""Addresses of the referring physician, the patient, another person: their towns may be the institution's too."""
+
 STATIONS = frozenset({0x00081010, 0x00400010, 0x00400242})
 """Station Name, Scheduled Station Name, Performed Station Name: places that may be called like their equipment."""
 
@@ -228,12 +231,15 @@ def _portrait(told: tuple[bytes | None, ...], telling: _Telling) -> _Portrait:
         raise Refusal("malformed", "The issuer of the patient's identifier holds a NUL.")
     born = read_date(raws[BIRTH_DATE].strip(b" \0")) if BIRTH_DATE in raws else None
     beyond_ascii = frozenset(
-        raw for raw in telling.names | telling.identifying if b"\x1b" in raw or not raw.isascii()
+        raw
+        for raw in telling.names | telling.identifying | telling.addresses
+        if b"\x1b" in raw or not raw.isascii()
     )
     known = known_words(
         telling.names,
         telling.identifying,
         telling.places,
+        addresses=telling.addresses,
         further=_respelled(beyond_ascii, decode) if beyond_ascii else None,
         retained=telling.retained,
         birth=Birth(born) if born else None,
@@ -260,6 +266,7 @@ class _Telling(NamedTuple):
 
     names: frozenset[bytes]
     identifying: frozenset[bytes]
+    addresses: frozenset[bytes]
     places: frozenset[bytes]
     retained: frozenset[bytes]
     """Values that name the institution and that the policy leaves where they stand."""
@@ -276,17 +283,18 @@ def _telling(facts: Facts, *, institution_retained: bool) -> _Telling:
         if (piece.vr == b"PN" or piece.tag in _SEARCHED_FOR) and not isinstance(piece.change, _RETAINING)
     ]
     names = frozenset([piece.raw for piece in seen if piece.vr == b"PN" or piece.tag in NAMES])
-    identifying = frozenset([piece.raw for piece in seen if piece.tag in IDENTIFYING])
+    addresses = frozenset([piece.raw for piece in seen if piece.tag in ADDRESSES])
+    identifying = frozenset([piece.raw for piece in seen if piece.tag in IDENTIFYING - ADDRESSES])
     if institution_retained:
         retained = frozenset(_kept_at_top(facts, (INSTITUTION_NAME, INSTITUTION_ADDRESS)))
-        return _Telling(names, identifying, frozenset(), retained)
+        return _Telling(names, identifying, addresses, frozenset(), retained)
     places = {piece.raw for piece in seen if piece.tag in PLACES and piece.tag not in STATIONS}
     stations = [piece.raw for piece in seen if piece.tag in STATIONS]
     if stations:
         # Stations are often called like the model that stands there, which tells nothing.
         makers = frozenset[bytes]().union(*map(words_of, _kept_at_top(facts, (MANUFACTURER, MODEL))))
         places |= {b" ".join(sorted(words_of(station) - makers)) for station in stations}
-    return _Telling(names, identifying, frozenset(places), frozenset())
+    return _Telling(names, identifying, addresses, frozenset(places), frozenset())
 
 
 def _kept_at_top(facts: Facts, tags: tuple[int, ...]) -> set[bytes]:

@@ -126,8 +126,8 @@ class Cleaner:
         place = -1
         for token in tokens:
             if not _is_word(token):
-                if kept and not dropped and all(character in _SEPARATORS for character in token):
-                    kept.append(token)
+                if kept and not dropped:
+                    kept.append(token if all(character in _SEPARATORS for character in token) else " ")
                 continue
             place += 1
             if safe[place]:

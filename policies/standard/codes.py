@@ -49,11 +49,11 @@ FORMS = {
     "NCIT": r"C\d{3,6}",
     "MDC": r"\d{1,6}|MDC_[A-Z0-9_]+",
     "IHERADTF": r"TCE\d{3}",
-    "UCUM": r"(?:[./]?(?:\{[A-Za-z ]{0,12}\}|\[[a-z'A-Z]{1,8}\]|[A-Za-z%]{1,5}|10[*^]-?\d{1,2}|\d)-?[0-9]?){1,5}",
+    "UCUM": r"(?:[./]?(?:\{[A-Za-z -]{0,24}\}|\[[a-z'A-Z]{1,8}\]|[A-Za-z%]{1,5}|10[*^]-?\d{1,2}|\d)-?[0-9]?){1,5}",
 }
 """What the values of a public scheme look like; a value of another form is none of its codes."""
 
-ANY_FORM = r"[A-Z]{0,3}-?[0-9][0-9A-Z.-]{0,9}|[A-Za-z]{2,3}(?:-[A-Za-z]{2,4})?"
+ANY_FORM = r"[A-Z]{0,3}-?[0-9][0-9A-Z.-]{0,14}|[A-Za-z]{2,3}(?:-[A-Za-z]{2,4})?"
 """What the values of other public schemes look like: numbers with a few letters, countries and languages."""
 
 _IHE = """

@@ -24,8 +24,9 @@ from policies.respelling import respelled
 
 KNOWN = known_words(
     frozenset({b"Lee-Brown^Ann^Zoe", b"M\xc3\xbcller^J\xc3\xbcrgen"}),
-    frozenset({b"MRN-4455667", b"12345", b"9 Kirchgasse 79100 Oberried", b"QX 77"}),
+    frozenset({b"MRN-4455667", b"12345", b"QX 77", b"QIN-HEADNECK-3"}),
     frozenset({b"Praxis Dr. Suedhang", b"CT-ALPHA9"}),
+    addresses=frozenset({b"9 Kirchgasse 79100 Oberried"}),
     further=respelled(frozenset({"Müller^Jürgen", "Бела", "小東"})),
     birth=Birth(date(1962, 3, 4)),
 )
@@ -107,11 +108,19 @@ def test_what_only_looks_alike_is_nobody(text: bytes) -> None:
 def test_the_town_of_a_retained_institution_is_no_secret() -> None:
     """A word of the patient's address that the retained institution has as well is not searched for alone."""
     address, hospital = frozenset({b"9 Kirchgasse 79100 Oberried"}), frozenset({b"Klinik Oberried"})
-    known = known_words(frozenset(), address, retained=hospital)
+    known = known_words(frozenset(), frozenset(), addresses=address, retained=hospital)
     assert not names_somebody(b"Klinik Oberried", known)
     assert names_somebody(b"Kirchgasse", known)
     assert names_somebody(b"Oberried, Kirchgasse 9", known)
-    assert names_somebody(b"Oberried", known_words(frozenset({b"Oberried^X"}), address, retained=hospital))
+    assert names_somebody(
+        b"Oberried", known_words(frozenset({b"Oberried^X"}), frozenset(), addresses=address)
+    )
+
+
+def test_a_safe_word_in_an_identifier_is_nobody() -> None:
+    """A body part inside a patient's number is no name; the number as a whole is."""
+    assert not names_somebody(b"HEADNECK", KNOWN)
+    assert names_somebody(b"qin headneck 3", KNOWN)
 
 
 def test_common_words_of_institutions_name_none() -> None:

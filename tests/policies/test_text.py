@@ -24,6 +24,7 @@ from policies.text import Cleaner, ambiguous_words, safe_words, shipped_vocabula
         ("Ms Nowak seen at the", ""),
         ("nodule 12 mm, patient 47", "nodule 12 mm"),
         ("Müller knee", "knee"),
+        ("abdomen^liver", "abdomen liver"),
         ("", ""),
     ],
 )
