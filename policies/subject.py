@@ -161,8 +161,6 @@ def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool, institution_
     facts.study = Identifier(Kind.STUDY_ID, "", study) if texts.get(STUDY_UID) else None
     facts.carried = carried(facts)
     telling = _telling(facts, institution_retained=institution_retained)
-    if sum(map(len, (value for values in telling for value in values))) > _MOST_TELLING:
-        raise Refusal("malformed", "The data set names more people and places than can be searched for.")
     portrait = _portrait(tuple([found[tag].raw if tag in found else None for tag in _TOLD]), telling)
     facts.decode, facts.issuer, facts.known = portrait.decode, portrait.issuer, portrait.known
     facts.age_years, facts.age_value = portrait.age_years, portrait.age_value
@@ -223,6 +221,8 @@ def _portrait(told: tuple[bytes | None, ...], telling: _Telling) -> _Portrait:
 
     A series says the same of its patient in every instance, so that this is worked out once.
     """
+    if sum(len(value) for values in telling for value in values) > _MOST_TELLING:
+        raise Refusal("malformed", "The data set names more people and places than can be searched for.")
     raws = {tag: raw for tag, raw in zip(_TOLD, told, strict=True) if raw is not None}
     character_set = text_of(raws.get(CHARACTER_SET, b""))
     decode = _decoder(character_set)
@@ -273,6 +273,8 @@ class _Telling(NamedTuple):
 
 
 _SEARCHED_FOR = NAMES | IDENTIFYING | PLACES
+_NUMBERS = IDENTIFYING - ADDRESSES
+_INSTITUTIONS = PLACES - STATIONS
 
 
 def _telling(facts: Facts, *, institution_retained: bool) -> _Telling:
@@ -284,17 +286,22 @@ def _telling(facts: Facts, *, institution_retained: bool) -> _Telling:
     ]
     names = frozenset([piece.raw for piece in seen if piece.vr == b"PN" or piece.tag in NAMES])
     addresses = frozenset([piece.raw for piece in seen if piece.tag in ADDRESSES])
-    identifying = frozenset([piece.raw for piece in seen if piece.tag in IDENTIFYING - ADDRESSES])
+    identifying = frozenset([piece.raw for piece in seen if piece.tag in _NUMBERS])
     if institution_retained:
         retained = frozenset(_kept_at_top(facts, (INSTITUTION_NAME, INSTITUTION_ADDRESS)))
         return _Telling(names, identifying, addresses, frozenset(), retained)
-    places = {piece.raw for piece in seen if piece.tag in PLACES and piece.tag not in STATIONS}
-    stations = [piece.raw for piece in seen if piece.tag in STATIONS]
+    places = frozenset([piece.raw for piece in seen if piece.tag in _INSTITUTIONS])
+    stations = frozenset([piece.raw for piece in seen if piece.tag in STATIONS])
     if stations:
-        # Stations are often called like the model that stands there, which tells nothing.
-        makers = frozenset[bytes]().union(*map(words_of, _kept_at_top(facts, (MANUFACTURER, MODEL))))
-        places |= {b" ".join(sorted(words_of(station) - makers)) for station in stations}
-    return _Telling(names, identifying, addresses, frozenset(places), frozenset())
+        places |= _apart_from(stations, frozenset(_kept_at_top(facts, (MANUFACTURER, MODEL))))
+    return _Telling(names, identifying, addresses, places, frozenset())
+
+
+@lru_cache(maxsize=256)
+def _apart_from(stations: frozenset[bytes], makers: frozenset[bytes]) -> frozenset[bytes]:
+    """Return stations without the words of the model that stands there: many are called like it, and tell nothing."""
+    words = frozenset[bytes]().union(*map(words_of, makers))
+    return frozenset(b" ".join(sorted(words_of(station) - words)) for station in stations)
 
 
 def _kept_at_top(facts: Facts, tags: tuple[int, ...]) -> set[bytes]:
