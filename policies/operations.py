@@ -414,6 +414,9 @@ class DropKnown(Operation):
         if self.vr != b"CS" or len(parts) == 1:
             return self.otherwise
         left = b"\\".join(b"" if _names_somebody(self.vr, part, facts) else part for part in parts)
+        if left == raw:
+            # Only the end of one value and the beginning of the next spell something, and that is chance.
+            return raw
         return self.otherwise if not left.strip(b" \\\0") or _names_somebody(self.vr, left, facts) else left
 
 

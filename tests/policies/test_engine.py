@@ -695,6 +695,14 @@ def test_an_identifier_known_from_a_removed_sequence_goes(carry: Carrier) -> Non
     assert "665544" not in str(carry(ds, "basic").get("ManufacturerModelName", ""))
 
 
+def test_what_only_two_values_together_spell_stays(carry: Carrier) -> None:
+    """The end of one value and the beginning of the next name nobody, though together they spell an identifier."""
+    ds = a_ct_image()
+    ds.AccessionNumber = "RCTS"
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"]
+    assert list(carry(ds, "basic").ImageType) == list(ds.ImageType)
+
+
 def test_one_value_of_a_code_string_goes_alone(carry: Carrier) -> None:
     """Of several values only the one that names somebody goes; the others stay in their places."""
     ds = a_ct_image()
