@@ -31,7 +31,6 @@ from policies.known_uids import uids_stand_in
 from policies.marks import marks_for
 from policies.model import Policy
 from policies.movement import Events, Movement
-from policies.operations import names_the_patient
 from policies.pieces import Block, Changed, Copy, Facts, Piece
 from policies.pixels.kinds import regions_of, risks_of, rules_for, settled_by, words_of_risk
 from policies.pixels.regions import not_cleaned
@@ -44,6 +43,9 @@ from policies.source import FileSource, Source
 from policies.standard.beyond import BURNED_IN_RISKS, Risk, opaque_syntaxes, risks
 from policies.standard.tables import Option, attribute_type, iod_of, is_known_sop_class
 from policies.subject import carried, learn
+from policies.text_operations import (
+    names_the_patient,
+)
 from policies.writing import Part, alike, looked_at, write_file
 
 __all__ = ["Draft", "Engine", "Names", "Written"]

@@ -15,10 +15,12 @@ from pydicom.datadict import keyword_for_tag
 from policies.elements import tag_text
 from policies.errors import Refusal
 from policies.legality import Check
-from policies.operations import names_the_patient
 from policies.pieces import Answers, Change, Facts, ItemGoes
 from policies.pseudonyms import Identifier
 from policies.standard.tables import AttributeUse
+from policies.text_operations import (
+    names_the_patient,
+)
 
 NUMERIC_VALUE: Final = 0x0040A30A
 

@@ -35,12 +35,8 @@ from policies.memory import Memory
 from policies.numbers import NUMERIC_VALUE, Demanded, is_demanded, is_measured
 from policies.operations import (
     BandAge,
-    CleanText,
     Constant,
-    DropKnown,
-    HoldKnown,
     Keep,
-    KeepLawful,
     KeepOffsetTable,
     KeepTime,
     KeepZone,
@@ -48,7 +44,6 @@ from policies.operations import (
     MapUid,
     Marked,
     MoveDate,
-    MoveInText,
     NoteAnatomy,
     Remove,
     Renumber,
@@ -81,6 +76,13 @@ from policies.standard.beyond import directory_keys
 from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
 from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content
 from policies.subject import IDENTIFYING, NAMES, PLACES
+from policies.text_operations import (
+    CleanText,
+    DropKnown,
+    HoldKnown,
+    KeepLawful,
+    MoveInText,
+)
 
 _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from

@@ -10,11 +10,21 @@ from __future__ import annotations
 from policies.elements import BULK_VRS, NUMBER_VRS, TEXT_VRS
 from policies.legality import check_of_private
 from policies.model import Dates
-from policies.operations import BandAge, CleanText, DropKnown, KeepTime, MapUid, MoveDate, MoveInText
+from policies.operations import (
+    BandAge,
+    KeepTime,
+    MapUid,
+    MoveDate,
+)
 from policies.pieces import CHANGE, DESCEND, KEEP_BULK, KEEP_LONG, REMOVE, Change, Entry, Table
 from policies.private import PrivateElement, Said, Standing, tells_a_date
 from policies.rules import Rules
 from policies.standard.tables import Option
+from policies.text_operations import (
+    CleanText,
+    DropKnown,
+    MoveInText,
+)
 
 _SEARCHED = TEXT_VRS | {b"AS", b"CS", b"DS", b"IS"}
 

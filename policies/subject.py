@@ -19,11 +19,18 @@ from policies.elements import PADDING, text_of
 from policies.errors import Refusal
 from policies.generalize import age_string, read_age
 from policies.known import KnownWords, known_words, words_of
-from policies.operations import DropKnown, Keep, KeepLawful, Marked
+from policies.operations import (
+    Keep,
+    Marked,
+)
 from policies.pieces import Changed, Facts
 from policies.pseudonyms import Identifier, Kind, Subject
 from policies.remembered import remembered
 from policies.respelling import Respelled, respelled
+from policies.text_operations import (
+    DropKnown,
+    KeepLawful,
+)
 
 CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
