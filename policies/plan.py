@@ -3,48 +3,30 @@
     tag, VR, path ──override │ E.1-1 │ beyond the table │ VR rule──▶ action code ──Type in the IOD──▶ Entry
 
 Tables are filled as elements are met and then only looked up, so a series pays for its first instance. Deny by
-default: an element that neither the standard's dictionary nor the policy knows is removed (PS3.15 E.1.1).
+default: an element that neither the standard's dictionary nor the policy knows is removed (PS3.15 E.1.1). What
+the codes mean is :mod:`policies.actions`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from functools import cache, cached_property, partial
+from collections.abc import Mapping
+from functools import cached_property, partial
 
-from pydicom.datadict import dictionary_VR
-
+from policies.actions import TEXT_VALUE, Place, in_content_item, treated
 from policies.captured import CAPTURED
 from policies.characteristics import CHARACTERISTICS, Characteristics, read_characteristics
-from policies.codes import (
-    CODE_MEANING,
-    CODE_VALUE,
-    CODED,
-    CODING_SCHEME,
-    LOCAL,
-    SCHEME_VERSION,
-    Trust,
-    is_known_scheme,
-    is_version,
-    trust_in_item,
-)
-from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, NUMBER_VRS, TEXT_VRS, encode, tag_text
+from policies.codes import CODING_SCHEME, Trust, trust_in_item
+from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, encode, tag_text
 from policies.errors import Unconforming
-from policies.legality import TIMEZONE, Check, check_of
 from policies.memory import Memory
-from policies.numbers import NUMERIC_VALUE, Demanded, is_demanded, is_measured
 from policies.operations import (
     BandAge,
     Constant,
     Keep,
     KeepOffsetTable,
-    KeepTime,
-    KeepZone,
-    MapIdentifier,
     MapUid,
     Marked,
-    MoveDate,
-    NoteAnatomy,
     Remove,
     Renumber,
     dummy,
@@ -61,43 +43,28 @@ from policies.pieces import (
     PRIVATE,
     REMOVE,
     REPLACE,
-    Change,
     Content,
     Entry,
 )
 from policies.pixels.image import DATA, OFFSET_LENGTHS, OFFSETS
 from policies.private import PrivateElement, Said
 from policies.private_entries import private_entry
-from policies.profile import Action, compound
-from policies.pseudonyms import Kind
-from policies.rules import NOT_OF_A_PATIENT, STRUCTURAL_UIDS, Rules
-from policies.shutters import SHUTTERS
-from policies.standard.beyond import directory_keys
-from policies.standard.tables import AttributeUse, Option, attribute_type, row_of
+from policies.profile import Action
+from policies.representations import legal_vrs, treated_as
+from policies.rules import STRUCTURAL_UIDS, Rules
+from policies.standard.tables import attribute_type
 from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content
 from policies.subject import IDENTIFYING, NAMES, PLACES
-from policies.text_operations import (
-    CleanText,
-    DropKnown,
-    HoldKnown,
-    KeepLawful,
-    MoveInText,
-)
 
 _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from
 
-_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
-
-TEXT_VALUE = 0x0040A160
 _CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
 """Text Value and UID: what happens to them in a content item is said by its concept."""
-ANATOMIC_REGION = 0x00082218
+_PATIENT_AGE = 0x00101010
+_GRAPHIC_ANNOTATIONS = 0x00700001
 PER_FRAME = 0x52009230
 """Per-Frame Functional Groups Sequence: one item for each frame (PS3.3 C.7.6.16)."""
-
-_DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
 
 
 class Plan:
@@ -131,14 +98,6 @@ class Plan:
             self.rules, self.sop_class_uid, explicit=False, marked=self.marked, suspicious=self.suspicious
         )
 
-    def is_directory_key(self, tag: int) -> bool:
-        """Say whether a medium needs a value of this attribute though the IOD does not (PS3.3 annex F)."""
-        return (self.sop_class_uid, tag) in directory_keys()
-
-    def use(self, path: tuple[int, ...]) -> AttributeUse | None:
-        """Return how the IOD uses the attribute at ``path``."""
-        return attribute_type(self.sop_class_uid, path)
-
 
 class LevelTable:
     """The entries of one nesting level (:class:`policies.pieces.Table`); ``path`` leads to it, empty for the top."""
@@ -166,7 +125,7 @@ class LevelTable:
         self._implicit: LevelTable | None = None
         self.filters_items = _holds_content(path) and not (dummy or gathering)
         self.counts_items = path == (PER_FRAME,)
-        use = plan.use(path) if path else None
+        use = attribute_type(plan.sop_class_uid, path) if path else None
         self.stands_empty = use is not None and use.type in ("2", "2C")
 
     def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
@@ -238,7 +197,7 @@ class LevelTable:
         entry = self._entry(tag, vr)
         if entry.kind in (KEEP_SHORT, KEEP_LONG):
             # How to step over a kept element depends on the file's VR, whatever the dictionary says.
-            bulk = (vr or (*_legal_vrs(tag), b"")[0]) in BULK_VRS
+            bulk = (vr or (*legal_vrs(tag), b"")[0]) in BULK_VRS
             if entry.change is not None:
                 entry = Entry(tag, KEEP_BULK if bulk else LOOK, entry.change)
             elif self.plan.explicit and vr not in LONG_VRS:
@@ -273,46 +232,39 @@ class LevelTable:
         captured = not self.path and (tag in CAPTURED or tag in self.plan.rules.captured)
         if not self.path and tag in self.plan.marked and not captured:
             return Entry(tag, REMOVE)
-        legal = _legal_vrs(tag)
+        legal = legal_vrs(tag)
         if self.gathering:
             return self._gathered(tag, file_vr if file_vr in legal else (*legal, b"UN")[0])
         if not legal:
             return Entry(tag, REMOVE)
-        as_written = file_vr in legal or (file_vr in NUMBER_VRS and legal[0] in (b"DS", b"IS"))
-        vr = file_vr if as_written else legal[0]
-        if not _compatible(file_vr, legal):
+        vr = treated_as(file_vr, legal)
+        if vr is None:
             entry = Entry(tag, REMOVE)
         elif self.dummy:
             entry = self._dummy(tag, vr)
         else:
             entry = self._by_action(tag, vr)
         if captured:
-            return _captured(entry, vr, marked=tag in self.plan.marked)
-        if entry.kind == REMOVE and _tells(tag, vr):
-            return Entry(tag, CHANGE, Remove(vr))
+            return _captured(entry, vr or legal[0], marked=tag in self.plan.marked)
+        if entry.kind == REMOVE and _tells(tag, vr or legal[0]):
+            return Entry(tag, CHANGE, Remove(vr or legal[0]))
         return entry
 
     def _by_action(self, tag: int, vr: bytes) -> Entry:
+        plan, rules = self.plan, self.plan.rules
         path = (*self.path, tag)
-        action = compound(self.plan.rules.code(tag, vr), self.plan.use(path))
-        if action in (Action.X, Action.Z) and not self.path and self.plan.is_directory_key(tag):
-            action = Action.D
-        override = self.plan.rules.overrides.get(tag)
+        place = Place(rules, plan.sop_class_uid, path, vr, self.trust, plan.suspicious)
+        override = rules.overrides.get(tag)
         if override is not None and override.value is not None:
             return Entry(tag, CHANGE, Constant(vr, override.value.encode("ascii")))
         if self.value is not None and tag in _CONTENT_VALUES:
-            return self._content_value(path, vr, self.value)
-        if tag == 0x00101010 and action in (Action.K, Action.C) and self.plan.rules.bands:
-            return Entry(tag, CHANGE, BandAge(self.plan.rules.bands))
+            return in_content_item(self.value, place)
+        action = place.action()
+        if tag == _PATIENT_AGE and action in (Action.K, Action.C) and rules.bands:
+            return Entry(tag, CHANGE, BandAge(rules.bands))
         if vr == b"SQ":
             return self._sequence(path, action)
-        return _ACTIONS[action](self, path, vr)
-
-    def _content_value(self, path: tuple[int, ...], vr: bytes, action: Action) -> Entry:
-        """Return the entry for the value of a content item whose concept has a row of its own."""
-        if action is Action.D and path[-1] == TEXT_VALUE:
-            return Entry(path[-1], CHANGE, Constant(vr, dummy(path[-1], vr)))
-        return _ACTIONS[action](self, path, vr)
+        return treated(action, place)
 
     def _sequence(self, path: tuple[int, ...], action: Action) -> Entry:
         tag = path[-1]
@@ -324,7 +276,7 @@ class LevelTable:
         if action is Action.D:
             # A dummy content tree or annotation would say nothing true; the sequence goes instead, as its
             # optional module may. Short identification sequences keep their shape and lose their values.
-            if tag in (CONTENT_SEQUENCE, 0x00700001):
+            if tag in (CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS):
                 return Entry(tag, REMOVE, None, LevelTable(self.plan, path, gathering=True))
             return Entry(tag, DESCEND, None, LevelTable(self.plan, path, dummy=True))
         return Entry(tag, DESCEND, None, LevelTable(self.plan, path))
@@ -345,123 +297,6 @@ class LevelTable:
         if tag == CODING_SCHEME:
             return Entry(tag, CHANGE, Constant(vr, b"99TCE"))
         return Entry(tag, CHANGE, Constant(vr, dummy(tag, vr)))
-
-    def _keep(self, path: tuple[int, ...], vr: bytes) -> Entry:
-        tag = path[-1]
-        if not self.path and tag in SHUTTERS:
-            return Entry(tag, CHANGE, SHUTTERS[tag])
-        if tag == REFERENCE:
-            return Entry(tag, CHANGE, Renumber({}))
-        listed = self.plan.rules.lists(tag)
-        if tag in CODED and not listed:
-            coded = self._coded(path, vr)
-            if tag == CODE_MEANING and ANATOMIC_REGION in path and self.plan.rules.notes_anatomy:
-                return Entry(tag, CHANGE, NoteAnatomy(vr, coded.change))
-            return coded
-        otherwise, check = self._otherwise(path, vr), check_of(tag, vr, listed=listed)
-        if check is not None and is_measured(tag, vr) and is_demanded(path, self.plan.use(path)):
-            return self._demanded(path, vr, check)
-        dates: MoveInText | None = None
-        if vr in TEXT_VRS and self.plan.rules.holds_dates(tag):
-            dates = MoveInText(vr, otherwise, self.plan.rules.dates.moves)
-        if not self.plan.suspicious:
-            if check is None and dates is None:
-                return Entry(tag, KEEP_SHORT)
-            return Entry(tag, LOOK, KeepLawful(vr, otherwise, check, dates))
-        if vr in SEARCHED_VRS:
-            return Entry(tag, CHANGE, DropKnown(vr, otherwise, dates, check))
-        return Entry(tag, KEEP_LONG) if tag in _PIXELS else Entry(tag, KEEP_LONG, HoldKnown(vr))
-
-    def _demanded(self, path: tuple[int, ...], vr: bytes, check: Check) -> Entry:
-        """Return the entry for a number that stays as it is or not at all."""
-        tag, suspicious = path[-1], self.plan.suspicious
-        change = DropKnown(vr, None, None, check) if suspicious else KeepLawful(vr, None, check)
-        measurement = tag == NUMERIC_VALUE and len(path) > 1
-        return Entry(tag, CHANGE if suspicious else LOOK, Demanded(tag, vr, change, check, measurement))
-
-    def _coded(self, path: tuple[int, ...], vr: bytes) -> Entry:
-        """Return what happens to a part of a coded entry, of which no more than ``trust`` says is public."""
-        tag = path[-1]
-        if tag == CODING_SCHEME:
-            return Entry(tag, LOOK, KeepLawful(vr, LOCAL, is_known_scheme))
-        if self.trust is not Trust.ALL and (tag == CODE_MEANING or self.trust is Trust.NOTHING):
-            if tag == CODE_VALUE and self.plan.use(path[:-1]) is not None:
-                return Entry(tag, CHANGE, MapIdentifier(vr, Kind.FREE))
-            return Entry(tag, CHANGE, CleanText(vr, self.plan.rules.cleaner, self._otherwise(path, vr)))
-        check = is_version if tag == SCHEME_VERSION else None
-        if self.plan.suspicious:
-            return Entry(tag, CHANGE, DropKnown(vr, self._otherwise(path, vr), None, check))
-        if check is not None:
-            return Entry(tag, LOOK, KeepLawful(vr, self._otherwise(path, vr), check))
-        return Entry(tag, KEEP_SHORT)
-
-    def _remove(self, path: tuple[int, ...], vr: bytes) -> Entry:
-        return Entry(path[-1], REMOVE)
-
-    def _empty(self, path: tuple[int, ...], vr: bytes) -> Entry:
-        tag = path[-1]
-        if (identifier := _identifier(path, vr)) is not None:
-            return Entry(tag, CHANGE, identifier)
-        return Entry(tag, CHANGE, Constant(vr, b""))
-
-    def _replace(self, path: tuple[int, ...], vr: bytes) -> Entry:
-        tag = path[-1]
-        if (identifier := _identifier(path, vr)) is not None:
-            return Entry(tag, CHANGE, identifier)
-        if vr == b"UI":
-            return Entry(tag, CHANGE, MapUid())
-        if vr == b"PN":
-            return Entry(tag, CHANGE, MapIdentifier(vr, Kind.PERSON))
-        if tag in _DEVICE_IDENTIFIERS:
-            return Entry(tag, CHANGE, MapIdentifier(vr, Kind.DEVICE))
-        if tag == TEXT_VALUE and Option.CLEAN_STRUCTURED_CONTENT in self.plan.rules.options:
-            return self._clean(path, vr)
-        return Entry(tag, CHANGE, Constant(vr, dummy(tag, vr)))
-
-    def _clean(self, path: tuple[int, ...], vr: bytes) -> Entry:
-        tag = path[-1]
-        if tag not in NOT_OF_A_PATIENT:
-            if vr in (b"DA", b"DT"):
-                return Entry(tag, CHANGE, MoveDate(vr, self._otherwise(path, vr)))
-            if vr == b"TM":
-                return Entry(tag, CHANGE, KeepTime(vr, self._otherwise(path, vr)))
-        if tag == TIMEZONE:
-            return Entry(tag, CHANGE, KeepZone(self._otherwise(path, vr)))
-        if vr in TEXT_VRS:
-            return Entry(tag, CHANGE, CleanText(vr, self.plan.rules.cleaner, self._otherwise(path, vr)))
-        # What cannot be cleaned (bitmaps, names, titles of application entities) is removed.
-        otherwise = self._otherwise(path, vr)
-        return Entry(tag, REMOVE) if otherwise is None else Entry(tag, CHANGE, Constant(vr, otherwise))
-
-    def _map_uid(self, path: tuple[int, ...], vr: bytes) -> Entry:
-        return Entry(path[-1], CHANGE, MapUid()) if vr == b"UI" else Entry(path[-1], REMOVE)
-
-    def _otherwise(self, path: tuple[int, ...], vr: bytes) -> bytes | None:
-        """Return what stands where nothing of a value may stay: by Type a dummy, an empty value, or nothing."""
-        if path[-1] == TEXT_VALUE:
-            return dummy(path[-1], vr)
-        action = compound("X/Z/D", self.plan.use(path))
-        if action is not Action.D and not self.path and self.plan.is_directory_key(path[-1]):
-            action = Action.D
-        if action is Action.X:
-            return None
-        if action is Action.Z:
-            return b""
-        if is_measured(path[-1], vr):
-            # Demanded only sometimes, and a made-up number is never true.
-            return None
-        # No UID says nothing: what is not one leaves an empty value.
-        return b"" if vr == b"UI" else dummy(path[-1], vr)
-
-
-_ACTIONS: dict[Action, Callable[[LevelTable, tuple[int, ...], bytes], Entry]] = {
-    Action.K: LevelTable._keep,
-    Action.X: LevelTable._remove,
-    Action.Z: LevelTable._empty,
-    Action.D: LevelTable._replace,
-    Action.C: LevelTable._clean,
-    Action.U: LevelTable._map_uid,
-}
 
 
 def _holds_content(path: tuple[int, ...]) -> bool:
@@ -485,34 +320,3 @@ def _captured(entry: Entry, vr: bytes, *, marked: bool) -> Entry:
 def _tells(tag: int, vr: bytes) -> bool:
     """Say whether a value that goes is searched for in what stays."""
     return vr == b"PN" or tag in NAMES or tag in IDENTIFYING or tag in PLACES
-
-
-def _identifier(path: tuple[int, ...], vr: bytes) -> Change | None:
-    """Return the pseudonym for attributes that identify an entity and whose action wants a value or allows one."""
-    if path[-1] == 0x00100020:
-        return MapIdentifier(vr, Kind.PATIENT_ID, issued=True)
-    if path[-1] == 0x00080050:
-        return MapIdentifier(vr, Kind.ACCESSION_NUMBER)
-    return None
-
-
-@cache
-def _legal_vrs(tag: int) -> tuple[bytes, ...]:
-    """Return the VRs that the standard gives a tag, empty when it knows none."""
-    try:
-        return tuple(part.encode() for part in dictionary_VR(tag).replace(",", " ").split() if part != "or")
-    except KeyError:
-        row = row_of(tag)
-        return (row.vr.encode(),) if row is not None and row.vr else ()
-
-
-def _compatible(file_vr: bytes, legal: tuple[bytes, ...]) -> bool:
-    """Say whether a value of the file's VR may be what the dictionary says; text in a number's place may not."""
-    if not file_vr or file_vr == b"UN" or file_vr in legal:
-        return True
-    text = TEXT_VRS | {b"CS"}
-    if legal[0] in BULK_VRS or legal[0] in NUMBER_VRS:
-        return file_vr in BULK_VRS or file_vr in NUMBER_VRS
-    if legal[0] in (b"DS", b"IS"):
-        return file_vr in (b"DS", b"IS") or file_vr in NUMBER_VRS - {b"AT"}
-    return legal[0] in text and file_vr in text
