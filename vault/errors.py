@@ -95,7 +95,7 @@ class Collision(MappingFault):
 
 
 class Tampered(MappingFault):
-    """A sealed row does not open under its own key and place."""
+    """A row is not as it was written: its tag does not fit, its key is lost, or it does not open."""
 
 
 class NotSealed(MappingFault):

@@ -1,38 +1,45 @@
 """The mapping store: sealed originals by case, pseudonym and patient; written once, read by custody.
 
-It stores what it is given and compares fingerprints; it can open nothing, makes no keys and speaks to no
-server (:mod:`vault.sealing` does). Writing is insert-or-same from any number of processes: what is there
-stays, and a second original for a pseudonym is an error that stops the job; design.md section 5.
+It stores what it is given, compares fingerprints and checks tags; it can open nothing, makes no keys and speaks
+to no server (:mod:`vault.sealing` does). Writing is insert-or-same from any number of processes: what is there
+stays, and a second original for a pseudonym is an error that stops the job, as is a row that somebody else
+changed; design.md section 5.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from vault.errors import Collision, NotSealed
+from vault.errors import Collision, NotSealed, Tampered
+from vault.recent import Recent
+from vault.row_tags import MappingRow, RowTags
 from vault.tables import Database, mappings, shares, subject_keys
 
+T = TypeVar("T")
+Wanted = tuple[str, str, bytes]
+"""Patient, pseudonym, and the fingerprint of the original."""
+
 _IN_ONE_QUESTION = 500
-
-
-class MappingRow(NamedTuple):
-    """One sealed original. The fields are named as the table's columns and stand in their order."""
-
-    case_id: str
-    patient: str
-    pseudonym: str
-    kind: str
-    key_id: str
-    sealed: bytes
-    fingerprint: bytes
-    scheme: str
-    key_version: int
-    created: str
+_KNOWN_KEYS = 100_000
+_FEWEST_SHARES = 2
+_OTHER_CLAIM = (
+    "EXISTS (SELECT 1 FROM mappings o"
+    " WHERE o.case_id = ? AND o.pseudonym = w.pseudonym AND o.fingerprint {} w.fingerprint)"
+)
+# Written by hand: made anew for each number of rows, the toolkit's would take longer than the database.
+_LOOK_UP = (
+    "WITH wanted (patient, pseudonym, fingerprint) AS (VALUES (wanted)) SELECT "  # noqa: S608 (constants)
+    + ", ".join(f"m.{name}" for name in MappingRow._fields)
+    + f", {_OTHER_CLAIM.format('<')} OR {_OTHER_CLAIM.format('>')}, w.pseudonym, w.fingerprint"
+    " FROM wanted w LEFT JOIN mappings m"
+    " ON m.case_id = ? AND m.patient = w.patient AND m.pseudonym = w.pseudonym"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +65,41 @@ class MappingStore:
             .on_conflict_do_nothing()
             .compile(dialect=self.database.dialect, column_keys=list(MappingRow._fields))
         )
+        self._sound_keys: Recent[tuple[str, str, str], bool] = Recent(_KNOWN_KEYS)
 
-    def missing(self, case: str, wanted: Collection[tuple[str, str, bytes]]) -> set[tuple[str, str]]:
+    def missing(
+        self,
+        case: str,
+        wanted: Collection[Wanted],
+        tags: RowTags,
+        *,
+        own: Collection[MappingRow] = frozenset(),
+    ) -> set[tuple[str, str]]:
         """Which of the wanted (patient, pseudonym, fingerprint) have no row yet, as (patient, pseudonym).
 
-        Raises Collision when a pseudonym stands for another original, whichever patient it belongs to.
+        Rows equal to one of ``own`` need no other proof. Raises Collision when a pseudonym stands for another
+        original, whichever patient it belongs to, and Tampered when a row that is there is not as stage 1
+        wrote it, or lost its key.
         """
-        fingerprints = {pseudonym: fingerprint for _, pseudonym, fingerprint in wanted}
-        absent = {(patient, pseudonym) for patient, pseudonym, _ in wanted}
-        for pseudonym, patient, fingerprint in self._fingerprints(case, list(fingerprints)):
-            if fingerprint != fingerprints[pseudonym]:
+        found, claimed = self._look_up(case, wanted)
+        if not all(row in own or tags.fits(row) for row in found):
+            raise _tampered(case)
+        for pseudonym, fingerprint in claimed.items():
+            if any(tags.fits(row) for row in self._other_claims(case, pseudonym, fingerprint)):
                 raise Collision(
                     f"two originals claim one pseudonym in case {case}; nothing was passed on",
                     next_step="have the case continued under another prefix or key version",
                 )
-            absent.discard((patient, pseudonym))
-        return absent
+            raise _tampered(case)
+        self._require_keys({(row.key_id, row.case_id, row.patient) for row in found})
+        there = {(row.patient, row.pseudonym) for row in found}
+        return {(patient, pseudonym) for patient, pseudonym, _ in wanted} - there
 
-    def insert(self, keys: Sequence[SubjectKey], rows: Sequence[MappingRow]) -> None:
-        """Write keys and rows durably; a row that is there stays as it is.
+    def insert(self, keys: Sequence[SubjectKey], rows: Sequence[MappingRow], tags: RowTags) -> None:
+        """Write keys and tagged rows durably; a row that is there stays as it is.
 
         Every row is read back after the commit, so that of two processes which wrote different originals
-        for one pseudonym at least one finds out. Raises Collision, NotSealed or StoreUnavailable.
+        for one pseudonym at least one finds out. Raises Collision, Tampered, NotSealed or StoreUnavailable.
         """
         with self.database.writing() as connection:
             if keys:
@@ -88,11 +108,12 @@ class MappingStore:
                     sa.insert(shares), [values for key in keys for values in _share_values(key)]
                 )
             self._insert_rows(connection, rows)
-        by_case: dict[str, list[tuple[str, str, bytes]]] = {}
+        own = frozenset(rows)
+        by_case: dict[str, list[Wanted]] = {}
         for row in rows:
             by_case.setdefault(row.case_id, []).append((row.patient, row.pseudonym, row.fingerprint))
         for case, wanted in by_case.items():
-            if self.missing(case, wanted):
+            if self.missing(case, wanted, tags, own=own):
                 raise NotSealed(
                     f"the mapping of case {case} was written but cannot be read back",
                     next_step="check the mapping database, then run the command again",
@@ -163,9 +184,7 @@ class MappingStore:
         """All rows of some patients, ordered by patient, kind and pseudonym."""
         found: list[MappingRow] = []
         for part in _parts(sorted(patients)):
-            question = sa.select(*(mappings.c[name] for name in MappingRow._fields)).where(
-                mappings.c.case_id == case, mappings.c.patient.in_(part)
-            )
+            question = _rows_of(case).where(mappings.c.patient.in_(part))
             with self.database.reading() as connection:
                 found.extend(MappingRow(*row) for row in connection.execute(question))
         return sorted(found, key=lambda row: (row.patient, row.kind, row.pseudonym))
@@ -174,16 +193,52 @@ class MappingStore:
         """Let go of the database."""
         self.database.close()
 
-    def _fingerprints(self, case: str, pseudonyms: Sequence[str]) -> list[tuple[str, str, bytes]]:
-        found: list[tuple[str, str, bytes]] = []
+    def _look_up(self, case: str, wanted: Collection[Wanted]) -> tuple[list[MappingRow], dict[str, bytes]]:
+        """The wanted rows that are there, and the wanted pseudonyms that stand for another original somewhere.
+
+        A row is found by its key, another claim at the two ends of an index: what thousands of patients share,
+        such as a device, is not read thousands of times.
+        """
+        found: list[MappingRow] = []
+        claimed: dict[str, bytes] = {}
         with self.database.reading() as connection:
-            for part in _parts(pseudonyms):
-                question = sa.select(mappings.c.pseudonym, mappings.c.patient, mappings.c.fingerprint).where(
-                    mappings.c.case_id == case, mappings.c.pseudonym.in_(part)
-                )
-                rows = connection.execute(question).all()  # in one go: row by row takes twice as long
-                found.extend((pseudonym, patient, fingerprint) for pseudonym, patient, fingerprint in rows)
-        return found
+            for part in _parts(list(wanted)):
+                statement = _LOOK_UP.replace("(wanted)", ", ".join(["(?, ?, ?)"] * len(part)))
+                values = (*itertools.chain.from_iterable(part), case, case, case)
+                if self.database.dialect.paramstyle != "qmark":
+                    statement = statement.replace("?", "%s")
+                rows = connection.exec_driver_sql(statement, values).all()  # row by row takes twice as long
+                claimed |= {row[-2]: row[-1] for row in rows if row[-3]}
+                found.extend(MappingRow(*row[:-3]) for row in rows if row[0] is not None)
+        return found, claimed
+
+    def _other_claims(self, case: str, pseudonym: str, fingerprint: bytes) -> list[MappingRow]:
+        question = _rows_of(case).where(
+            mappings.c.pseudonym == pseudonym, mappings.c.fingerprint != fingerprint
+        )
+        with self.database.reading() as connection:
+            return [MappingRow(*row) for row in connection.execute(question.limit(_IN_ONE_QUESTION))]
+
+    def _require_keys(self, used: set[tuple[str, str, str]]) -> None:
+        """Return if each (key, case, patient) is stored, with shares of two custodians at least."""
+        asked = [one for one in used if not self._sound_keys.get(one)]
+        for part in _parts(asked):
+            question = (
+                sa.select(subject_keys.c.id, subject_keys.c.case_id, subject_keys.c.patient)
+                .join(shares)
+                .where(subject_keys.c.id.in_([key_id for key_id, _, _ in part]))
+                .group_by(subject_keys.c.id)
+                .having(sa.func.count() >= _FEWEST_SHARES)
+            )
+            with self.database.reading() as connection:
+                sound = {(key_id, case, patient) for key_id, case, patient in connection.execute(question)}
+            for one in part:
+                if one not in sound:
+                    raise Tampered(
+                        f"a row of the mapping of case {one[1]} has no key that two custodians could open",
+                        next_step="restore the mapping from its backup and report the incident",
+                    )
+                self._sound_keys.keep(one, True)
 
     def _insert_rows(self, connection: sa.Connection, rows: Sequence[MappingRow]) -> None:
         # Given to the driver as they are: the types need no conversion, and the toolkit's care for each value
@@ -191,6 +246,17 @@ class MappingStore:
         statement = self._insertion
         values = rows if statement.positional else [row._asdict() for row in rows]
         connection.exec_driver_sql(str(statement), values)
+
+
+def _tampered(case: str) -> Tampered:
+    return Tampered(
+        f"a row of the mapping of case {case} is not as it was written",
+        next_step="compare it with the backup (`tce mapping restore`) and report the incident",
+    )
+
+
+def _rows_of(case: str) -> sa.Select[tuple[Any, ...]]:
+    return sa.select(*(mappings.c[name] for name in MappingRow._fields)).where(mappings.c.case_id == case)
 
 
 def _key_values(key: SubjectKey) -> dict[str, str]:
@@ -202,5 +268,5 @@ def _share_values(key: SubjectKey) -> Iterator[dict[str, str]]:
         yield {"key_id": key.id, "custodian": custodian, "ciphertext": ciphertext}
 
 
-def _parts(items: Sequence[str]) -> Iterator[Sequence[str]]:
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[at : at + _IN_ONE_QUESTION] for at in range(0, len(items), _IN_ONE_QUESTION))

@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault.client import Client, Sealable
 from vault.errors import BadPlan, Tampered
 from vault.keys import Mount
-from vault.mapping import MappingRow, MappingStore, SubjectKey
+from vault.mapping import MappingStore, SubjectKey
 from vault.moments import timestamp
 from vault.recent import Recent
+from vault.row_tags import MappingRow, server_tags
 from vault.scheme import SCHEME
 from vault.secrecy import Secret
 from vault.shares import SECRET_BYTES, split
@@ -83,15 +84,16 @@ class Sealer:
         self._store = store
         self._case = case
         self._key_version = key_version
+        self._tags = server_tags(client)
         self._keys: Recent[str, _OpenKey] = Recent(_KNOWN_KEYS)
 
     def seal(self, originals: Sequence[Original]) -> None:
         """Return when every original is durably sealed in the store, be it by this call or an earlier one.
 
-        Raises Collision, NotSealed, StoreUnavailable and what the client raises. Then nothing may leave.
+        Raises Collision, Tampered, NotSealed, StoreUnavailable and what the client raises. Then nothing may leave.
         """
         wanted = {(original.patient, original.pseudonym, original.fingerprint) for original in originals}
-        missing = self._store.missing(self._case, wanted)
+        missing = self._store.missing(self._case, wanted, self._tags)
         if not missing:
             return
         fresh = {
@@ -101,7 +103,7 @@ class Sealer:
         }
         now = timestamp()
         keys, made = self._keys_for({patient for patient, _ in fresh}, now)
-        self._store.insert(made, self._rows(fresh.values(), keys, now))
+        self._store.insert(made, self._rows(fresh.values(), keys, now), self._tags)
         for patient, key in keys.items():  # only now: a key whose shares were not stored must not be used
             self._keys.keep(patient, key)
 
@@ -115,9 +117,8 @@ class Sealer:
             sealed = key.cipher.encrypt(
                 nonce, original.content.reveal(), _place(*place, SCHEME, self._key_version)
             )
-            rows.append(
-                MappingRow(*place, nonce + sealed, original.fingerprint, SCHEME, self._key_version, now)
-            )
+            row = MappingRow(*place, nonce + sealed, original.fingerprint, SCHEME, self._key_version, now)
+            rows.append(self._tags.tagged(row))
         return rows
 
     def _keys_for(self, patients: set[str], now: str) -> tuple[dict[str, _OpenKey], list[SubjectKey]]:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vault.errors import StoreUnavailable
 
-VERSION = "0001"  # of the schema; migrations/versions holds the way there
+VERSION = "0003"  # of the schema; migrations/versions holds the way there
 VERSION_TABLE = "vault_schema_version"
 _BUSY_MILLISECONDS = 60_000
 _MIGRATION_LOCK = 0x7463_6531  # "tce1", the name of an advisory lock of PostgreSQL
@@ -65,6 +65,7 @@ mappings = sa.Table(
     sa.Column("scheme", sa.String(16), nullable=False),
     sa.Column("key_version", sa.Integer, nullable=False),
     sa.Column("created", sa.String(20), nullable=False),
+    sa.Column("tag", sa.LargeBinary(16), nullable=True),  # none in rows from before rows had tags
     sa.Index("mappings_by_pseudonym", "case_id", "pseudonym", "fingerprint"),
     sqlite_with_rowid=False,
 )

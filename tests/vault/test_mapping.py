@@ -23,8 +23,11 @@ from alembic.script import ScriptDirectory
 
 from vault import tables
 from vault.errors import Collision, NotSealed, StoreUnavailable, VaultRoomError
-from vault.mapping import MappingRow, MappingStore, SubjectKey
+from vault.mapping import MappingStore, SubjectKey
+from vault.row_tags import MappingRow, RowTags
+from vault.secrecy import Secret
 
+TAGS = RowTags(lambda case, version: Secret(f"key of {case} {version}".encode()))
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
 
 
@@ -37,9 +40,10 @@ def a_key(patient: str = "P1", *, name: str = "key-1", case: str = "C") -> Subje
 def a_row(
     pseudonym: str = "X1", *, patient: str = "P1", key: str = "key-1", original: bytes = b"a"
 ) -> MappingRow:
-    return MappingRow(
+    row = MappingRow(
         "C", patient, pseudonym, "uid", key, b"sealed", original * 16, "tce1", 1, "2024-01-01T00:00:00Z"
     )
+    return TAGS.tagged(row)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +87,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def test_what_is_written_is_read(url: str) -> None:
     """Rows, keys and shares come back as they were written, found by pseudonym and by patient."""
     store = MappingStore(url)
-    store.insert([a_key()], [a_row("X1"), a_row("X2")])
+    store.insert([a_key()], [a_row("X1"), a_row("X2")], TAGS)
     assert store.rows("C", ["P1"]) == [a_row("X1"), a_row("X2")]
     assert store.keys("C", ["P1"]) == [a_key()]
     assert store.patients("C", ["X1", "X3"]) == {"X1": frozenset({"P1"})}
@@ -93,15 +97,15 @@ def test_what_is_written_is_read(url: str) -> None:
 def test_what_is_there_stays(url: str) -> None:
     """The same original written again, under another key, leaves the first row as it is."""
     store = MappingStore(url)
-    store.insert([a_key()], [a_row()])
-    store.insert([a_key(name="key-2")], [a_row(key="key-2")])
+    store.insert([a_key()], [a_row()], TAGS)
+    store.insert([a_key(name="key-2")], [a_row(key="key-2")], TAGS)
     assert store.rows("C", ["P1"]) == [a_row()]
 
 
 def test_a_shared_value_has_a_row_for_each_patient(url: str) -> None:
     """A scanner that two patients share belongs to both."""
     store = MappingStore(url)
-    store.insert([a_key(), a_key("P2", name="key-2")], [a_row(), a_row(patient="P2", key="key-2")])
+    store.insert([a_key(), a_key("P2", name="key-2")], [a_row(), a_row(patient="P2", key="key-2")], TAGS)
     assert store.patients("C", ["X1"]) == {"X1": frozenset({"P1", "P2"})}
 
 
@@ -109,21 +113,21 @@ def test_a_shared_value_has_a_row_for_each_patient(url: str) -> None:
 def test_a_second_original_is_a_collision(url: str, patient: str) -> None:
     """Another original for a pseudonym is found before writing and after it, whosever patient it is."""
     store = MappingStore(url)
-    store.insert([a_key(), a_key("P2", name="key-2")], [a_row()])
+    store.insert([a_key(), a_key("P2", name="key-2")], [a_row()], TAGS)
     with pytest.raises(Collision):
-        store.missing("C", [(patient, "X1", b"b" * 16)])
+        store.missing("C", [(patient, "X1", b"b" * 16)], TAGS)
     with pytest.raises(Collision):
-        store.insert([], [a_row(patient=patient, key="key-2", original=b"b")])
+        store.insert([], [a_row(patient=patient, key="key-2", original=b"b")], TAGS)
 
 
 def test_only_what_is_missing_is_named(url: str) -> None:
     """Of many wanted rows those that are not there are told, however many are asked at once."""
     store = MappingStore(url)
     rows = [a_row(f"X{n}") for n in range(1200)]
-    store.insert([a_key()], rows)
+    store.insert([a_key()], rows, TAGS)
     wanted = [(row.patient, row.pseudonym, row.fingerprint) for row in rows]
-    assert store.missing("C", wanted) == set()
-    assert store.missing("C", [*wanted, ("P1", "Y", b"y" * 16), ("P2", "X1", b"a" * 16)]) == {
+    assert store.missing("C", wanted, TAGS) == set()
+    assert store.missing("C", [*wanted, ("P1", "Y", b"y" * 16), ("P2", "X1", b"a" * 16)], TAGS) == {
         ("P1", "Y"),
         ("P2", "X1"),
     }
@@ -132,17 +136,17 @@ def test_only_what_is_missing_is_named(url: str) -> None:
 def test_a_row_that_was_not_kept_is_noticed(url: str) -> None:
     """A database that swallows rows does not pass for one that keeps them."""
     store = MappingStore(url)
-    store.insert([a_key()], [a_row()])
+    store.insert([a_key()], [a_row()], TAGS)
     store._insert_rows = lambda connection, rows: None  # type: ignore[method-assign]
     with pytest.raises(NotSealed):
-        store.insert([], [a_row("X2")])
+        store.insert([], [a_row("X2")], TAGS)
 
 
 def test_keys_and_rows_are_written_together_or_not(url: str) -> None:
     """A row without its key undoes the whole write, and the error names no value."""
     store = MappingStore(url)
     with pytest.raises(StoreUnavailable) as fault:
-        store.insert([a_key()], [a_row(), a_row("X2", key="no-such-key")])
+        store.insert([a_key()], [a_row(), a_row("X2", key="no-such-key")], TAGS)
     assert store.keys("C", ["P1"]) == []
     assert "no-such-key" not in str(fault.value)
 
@@ -237,7 +241,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 def test_the_files_are_the_owners_only(tmp_path: Path) -> None:
     """Neither the database nor its log can be read by another user."""
     store = MappingStore(f"sqlite:///{tmp_path / 'mapping.db'}")
-    store.insert([a_key()], [a_row()])
+    store.insert([a_key()], [a_row()], TAGS)
     files = list(tmp_path.glob("mapping.db*"))
     assert len(files) >= 2
     assert [file.name for file in files if stat.S_IMODE(file.stat().st_mode) & 0o077] == []
