@@ -19,7 +19,7 @@ from policies.cells import PIXEL_DATA, wrong_cells
 from policies.conformity import is_legal, legal_vrs
 from policies.expected import PATIENT_AGE, UID_VALUE, WHOLE_BLOCK, Expectations
 from policies.layout import Element, Instance, Level, Step
-from policies.silence import is_derived, is_pseudonym, is_registered, is_structural, says_nothing
+from policies.silence import is_registered, is_structural, says_nothing
 from policies.standard.tables import Option
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class _Comparison:
                 self._loose(inner, (*steps, (tag, number)))
             if element.vr == "UI" and not is_structural(tag):
                 for uid in element.texts():
-                    if is_derived(uid):
+                    if self._expected.forms.is_derived(uid):
                         self.found.loose_uids.setdefault(uid, (*steps, (tag, 0)))
 
     def _added(self, element: Element, at: Steps, path: tuple[int, ...]) -> None:
@@ -205,7 +205,9 @@ class _Comparison:
             self.found.add(code, at, "a value that had to stay as it was")
 
     def _words(self, new: Element, old: Element, at: Steps, what: str) -> None:
-        if (new.length == old.length and new.raw() == old.raw()) or all(map(is_pseudonym, new.texts())):
+        if (new.length == old.length and new.raw() == old.raw()) or all(
+            map(self._expected.forms.is_pseudonym, new.texts())
+        ):
             return
         had = {word.casefold() for word in _WORD.findall(old.text())}
         if not says_nothing(new) and any(
@@ -234,7 +236,7 @@ class _Comparison:
             return
         for uid, original in zip(mine, theirs, strict=True):
             if retained or is_registered(original):
-                if uid != original and not (retained and is_derived(uid)):
+                if uid != original and not (retained and self._expected.forms.is_derived(uid)):
                     self.found.add("uid", at, "a UID that had to stay")
             elif self.found.uids.setdefault(original, (uid, at))[0] != uid:
                 self.found.add("uid-consistency", at, "one original UID got two new ones")

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, repeater_has_tag
 
+from policies.forms import Forms
 from policies.layout import Element, Level
 from policies.silence import (
     SafeWords,
-    dummy,
     is_band,
     is_structural,
-    mapped,
     number_in_years,
-    replaced,
     says_nothing,
     zone,
 )
@@ -94,7 +92,8 @@ class Expectations:
     """What a policy promises of each element of one SOP Class.
 
     ``written`` are top-level tags whose content :mod:`policies.claims` judges. ``declared_safe`` are the private
-    elements (creator, group, low byte) that the source itself declares to be safe (PS3.15 E.3.10).
+    elements (creator, group, low byte) that the source itself declares to be safe
+    (PS3.15 E.3.10). ``forms`` are those of the case's pseudonyms.
     """
 
     def __init__(
@@ -104,8 +103,10 @@ class Expectations:
         *,
         written: frozenset[int],
         declared_safe: frozenset[tuple[str, int, int]] = frozenset(),
+        forms: Forms = Forms(),
     ) -> None:
         self._policy = policy
+        self.forms = forms
         self._sop_class_uid = sop_class_uid
         self.written = written
         self._overrides = {override.tag: override for override in policy.overrides}
@@ -175,13 +176,13 @@ class Expectations:
         action = self._item_action(item)
         values = [item[tag] for tag in _CONTENT_VALUES if tag in item]
         gone = action == "X" or (action == "X/D" and value_type not in _REFERENCES)
-        if gone and not all(dummy(value) for value in values):
+        if gone and not all(self.forms.dummy(value) for value in values):
             return Complaint("retained-item", "a content item that profile and options remove")
         if action == "K":
             return None
         if (
             UID_VALUE in item
-            and not mapped(item[UID_VALUE])
+            and not self.forms.mapped(item[UID_VALUE])
             and Option.RETAIN_UIDS not in self._policy.options
         ):
             return Complaint("uid", "a content item's UID that is not derived", UID_VALUE)
@@ -237,7 +238,7 @@ class Expectations:
             ]
         override = self._overrides.get(tag)
         if override is not None:
-            return _overridden(override)
+            return _overridden(override, self.forms)
         if len(path) == 1 and tag in self.written:
             return []
         if tag in (TEXT_VALUE, UID_VALUE) and len(path) > 1 and path[-2] in CONTENT_ITEMS:
@@ -261,7 +262,7 @@ class Expectations:
         if vr in ("PN", "UR", "AE"):
             return [Expectation(says_nothing, Complaint("private-element", f"a private value of VR {vr}"))]
         if vr == "UI" and Option.RETAIN_UIDS not in self._policy.options:
-            return [Expectation(mapped, Complaint("uid", "a private UID that is not derived"))]
+            return [Expectation(self.forms.mapped, Complaint("uid", "a private UID that is not derived"))]
         if vr in _DATES and self._policy.dates == "remove":
             return [
                 Expectation(
@@ -284,11 +285,11 @@ class Expectations:
         retained = self._retained(tag)
         if "PN" in vrs:
             what = "a person's name that is neither empty nor a pseudonym"
-            found.append(Expectation(replaced, Complaint("name", what)))
+            found.append(Expectation(self.forms.replaced, Complaint("name", what)))
         keeps_uids = "K" in retained or Option.RETAIN_UIDS in self._policy.options
         if "UI" in vrs and not is_structural(tag) and not keeps_uids:
             what = "a UID that is neither of the standard nor derived (2.25 with a UUID of version 8)"
-            found.append(Expectation(mapped, Complaint("uid", what)))
+            found.append(Expectation(self.forms.mapped, Complaint("uid", what)))
         if tag == PATIENT_AGE and self._policy.ages is not None:
             what = "an age that is not the lower bound of a band of the policy"
             found.append(Expectation(self._banded, Complaint("age", what)))
@@ -322,9 +323,9 @@ class Expectations:
         """Actions X, Z and D: removed, empty, or something that says nothing."""
         if "SQ" in vrs:
             what = "a sequence that profile and options remove"
-            right = dummy if code != "X" or self._required(path) else _empty
+            right = self.forms.dummy if code != "X" or self._required(path) else _empty
             return [Expectation(right, Complaint("retained-sequence", what))]
-        right = says_nothing if code == "X" else replaced
+        right = says_nothing if code == "X" else self.forms.replaced
         return [
             Expectation(
                 right, Complaint("retained-value", f"a value where profile and options demand {code}")
@@ -351,7 +352,9 @@ class Expectations:
             if chosen:
                 return []
             what = "a value that Table E.1-1 forgets and that identifies"
-            return [Expectation(_empty if "SQ" in vrs else replaced, Complaint("retained-value", what))]
+            return [
+                Expectation(_empty if "SQ" in vrs else self.forms.replaced, Complaint("retained-value", what))
+            ]
         if vrs & {"UR", "AE"}:
             return [
                 Expectation(
@@ -379,17 +382,17 @@ class Expectations:
         return use is not None and use.type in ("1", "1C")
 
 
-def _overridden(override: Override) -> list[Expectation]:
+def _overridden(override: Override, forms: Forms) -> list[Expectation]:
     action = str(override.action)
     if action in ("K", "C"):
         return []
     right: Callable[[Element], bool]
     if action == "U":
-        right = mapped
+        right = forms.mapped
     elif override.value is not None:
         right = _is(override.value)
     else:
-        right = _empty if action in ("X", "Z") else dummy
+        right = _empty if action in ("X", "Z") else forms.dummy
     what = f"the policy's override (action {action}) was not followed"
     return [Expectation(right, Complaint("override", what))]
 

@@ -1,7 +1,8 @@
-"""What says nothing: empty values, dummies, pseudonyms, derived UIDs, and words that are known to be safe.
+"""What says nothing: empty values, dummies, and words that are known to be safe.
 
-Forms of values and nothing else; which of them an attribute must have is :mod:`policies.expected`. Written from the
-documentation of the pseudonym scheme and of dummies (PS3.15 Table E.1-1a), not from the code that makes them.
+Forms of values and nothing else; which of them an attribute must have is :mod:`policies.expected`, and those of
+pseudonyms are :mod:`policies.forms`. Written from the documentation of dummies (PS3.15 Table E.1-1a), not from the
+code that makes them.
 """
 
 from __future__ import annotations
@@ -25,12 +26,8 @@ _SILENT = frozenset(
     {"", "REMOVED", "ANONYMOUS", "ANONYMIZED", "UNKNOWN", "UNSPECIFIED", "URN:REMOVED", "99TCE"}
 )
 _SILENT_NUMBER = re.compile(r"[+-]?0*(?:\.0*)?[DWMY]?|0*1?9000101(?:0{6})?")
-_BASE_32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-# A prefix of the case, base 32 without I, L, O and U, and a check character; sixteen in all.
-_PSEUDONYM = re.compile(rf"(?=.{{16}}$)[0-9A-Z-]{{0,5}}[{_BASE_32}]{{11,16}}")
 _ZONE = re.compile(r"[+-](?:0\d|1[0-4])[0-5]\d")
 _BINARY = {"OB", "OD", "OF", "OL", "OV", "OW", "UN", "US", "SS", "UL", "SL", "SV", "UV", "FL", "FD", "AT"}
-_STRUCTURAL_CODES = {0x00080102}
 _WORD = re.compile(r"[^\W_]+")
 _MEASURE = re.compile(r"\d{1,3}(?:mm|cm|kv|kvp|sec|ms|t|d|x)?")
 _JOINING = frozenset(
@@ -68,69 +65,14 @@ def is_silent(text: str) -> bool:
     return bare in _SILENT or _SILENT_NUMBER.fullmatch(bare) is not None
 
 
-def replaced(element: Element) -> bool:
-    """Does every value say nothing, or have the form of a pseudonym?"""
-    if element.vr not in ("LO", "SH", "PN", "UC", "AE", "UN") or element.items is not None:
-        return says_nothing(element)
-    return all(is_silent(part) or is_pseudonym(part) for part in element.texts())
-
-
-def dummy(element: Element) -> bool:
-    """Does the element, with all that lies in it, hold nothing but dummies, pseudonyms and derived UIDs?"""
-    if element.items is not None:
-        return all(dummy(inner) for item in element.items for inner in item.values())
-    if element.tag in _STRUCTURAL_CODES:
-        return element.text() in ("99TCE", "DCM") or says_nothing(element)
-    if element.vr == "UI":
-        return is_structural(element.tag) or mapped(element)
-    return replaced(element)
-
-
 def is_structural(tag: int) -> bool:
     """Does the UI attribute name a kind of thing, a syntax or a code set, never an instance or an entity?"""
     return str(keyword_for_tag(tag)).endswith(_STRUCTURAL)
 
 
-def is_pseudonym(text: str) -> bool:
-    """Has the text the form of a pseudonym: sixteen characters of which the last one checks the others?
-
-    The prefix does not count in the check, and its length is not known here: any that fits will do.
-    """
-    if _PSEUDONYM.fullmatch(text) is None:
-        return False
-    return any(
-        all(character in _BASE_32 for character in text[start:]) and _check(text[start:-1]) == text[-1]
-        for start in range(6)
-    )
-
-
-def _check(body: str) -> str:
-    """The check character over GF(32), modulo x^5 + x^2 + 1."""
-    total = 0
-    for character in body:
-        total = (total ^ _BASE_32.index(character)) << 1
-        if total & 0b100000:
-            total ^= 0b100101
-    return _BASE_32[total]
-
-
-def mapped(element: Element) -> bool:
-    """Is every UID of the element a derived one, or one that the standard itself registers?"""
-    return all(is_derived(uid) or is_registered(uid) for uid in element.texts())
-
-
 def is_registered(uid: str) -> bool:
     """Is it one of the standard's own (PS3.6 Annex A)? To begin like one is not enough."""
     return uid in UID_dictionary
-
-
-def is_derived(uid: str) -> bool:
-    """Has the UID the form ``2.25.`` and the number of a UUID of version 8?"""
-    number = uid.removeprefix("2.25.")
-    if number == uid or not number.isdigit() or len(number) > 39 or int(number) >> 128:
-        return False
-    bits = int(number)
-    return bits >> 76 & 0xF == 8 and bits >> 62 & 0b11 == 0b10
 
 
 def zone(element: Element) -> bool:

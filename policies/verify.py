@@ -25,6 +25,7 @@ from policies.claims import check_claims, written_by_the_de_identifier
 from policies.comparison import Compared, compare, declared_safe
 from policies.conformity import illegal
 from policies.expected import CONTENT_ITEMS, Expectations
+from policies.forms import Forms
 from policies.layout import EXPLICIT_BIG, IMPLICIT_LITTLE, Instance, Level, Step, walk, written
 from policies.parsing import Unreadable, read, read_source
 from policies.references import Links, broken, links_of, newly_broken
@@ -68,8 +69,12 @@ class Verification:
     Give all instances to :meth:`check`, in any order, then ask :meth:`whole`. It keeps UIDs and no instance.
     """
 
-    def __init__(self, policy: Policy, *, trial: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, policy: Policy, *, trial: Mapping[str, str] | None = None, forms: Forms = Forms()
+    ) -> None:
+        """``forms`` are those of the pseudonyms of the case that the instances are for."""
         self._policy = policy
+        self._forms = forms
         self._trial = trial
         self._written = written_by_the_de_identifier(policy)
         self._expectations: dict[tuple[str, frozenset[tuple[str, int, int]]], Expectations] = {}
@@ -146,7 +151,9 @@ class Verification:
         if found is None:
             if len(self._expectations) > _MOST_EXPECTATIONS:
                 self._expectations.clear()
-            found = Expectations(self._policy, sop_class_uid, written=self._written, declared_safe=declared)
+            found = Expectations(
+                self._policy, sop_class_uid, written=self._written, declared_safe=declared, forms=self._forms
+            )
             self._expectations[sop_class_uid, declared] = found
         return found
 

@@ -16,10 +16,22 @@ from types import MappingProxyType
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from tce.config import AETitle, Host, Port
 from tce.errors import CaseFault, UnknownCase
+from vault.alphabets import Alphabet
+from vault.errors import BadIdentifier
+from vault.scheme import LONGEST, SHORTEST, Form
 
 CASE_FILE = "case.yaml"
 
@@ -84,6 +96,15 @@ class Case(_Part):
     prefix: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{0,5}$")] = Field(
         default="", description="up to five characters in front of every pseudonym of the case"
     )
+    alphabet: Alphabet = Field(
+        default=Alphabet.BASE32,
+        description="characters of its pseudonyms: base32 (no I, L, O, U), letters (no I, L, O) or digits",
+    )
+    length: int = Field(
+        default=LONGEST,
+        validate_default=True,
+        description=f"characters of a pseudonym, prefix and check character included: {SHORTEST} to {LONGEST}",
+    )
     key_version: int = Field(
         default=1, ge=1, description="version of the site's keys that its pseudonyms of stage 1 are made with"
     )
@@ -97,6 +118,23 @@ class Case(_Part):
     expires: date | None = Field(
         default=None, description="last day of the case; nothing: the approval's own end"
     )
+
+    @field_validator("length")
+    @classmethod
+    def _long_enough(cls, length: int, others: ValidationInfo) -> int:
+        # What is wrong with the others is told for them.
+        if {"prefix", "alphabet"} <= others.data.keys():
+            try:
+                Form(others.data["prefix"], others.data["alphabet"], length)
+            except BadIdentifier as bad:
+                words = f"{bad.what}; {bad.next_step}"
+                raise PydanticCustomError("form", "{words}", {"words": words}) from None
+        return length
+
+    @property
+    def form(self) -> Form:
+        """What its readable pseudonyms look like."""
+        return Form(self.prefix, self.alphabet, self.length)
 
     @property
     def digest(self) -> str:

@@ -28,6 +28,7 @@ from typing import NamedTuple, Self
 
 from policies.engine import Draft, Engine
 from policies.errors import Held, Refusal
+from policies.forms import Forms
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from tce.errors import TceError
 from tce.orphans import end_with_parent
@@ -103,11 +104,12 @@ def de_identify(
     *,
     workers: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
-    prove: bool = False,
+    prove: Forms | None = None,
 ) -> FolderAccount:
     """Carry every DICOM instance under ``sources`` through one stage into ``out``.
 
-    With ``prove`` each result is verified (:mod:`tce.proving`), and one with a finding is taken back and set aside.
+    With ``prove``, the forms of the case's pseudonyms, each result is verified (:mod:`tce.proving`), and one with a
+    finding is taken back and set aside.
     ``progress`` is called with the number of files done so far. The same sources, keys and policy give the same files.
 
     Raises:
@@ -245,7 +247,12 @@ def _batches(sources: Iterable[Path]) -> Iterator[list[str]]:
 
 
 def _results(
-    batches: Iterator[list[str]], out: Path, scratch: Path, bench: Bench, workers: int | None, prove: bool
+    batches: Iterator[list[str]],
+    out: Path,
+    scratch: Path,
+    bench: Bench,
+    workers: int | None,
+    prove: Forms | None,
 ) -> Iterator[FolderAccount]:
     count = (
         workers or os.process_cpu_count()
@@ -305,7 +312,7 @@ class _Worker:
     """
 
     def __init__(
-        self, out: Path, scratch: Path, prove: bool, engine: Engine, way: Callable[[], Pseudonyms]
+        self, out: Path, scratch: Path, prove: Forms | None, engine: Engine, way: Callable[[], Pseudonyms]
     ) -> None:
         self._out = str(out)
         self._proves = prove
@@ -339,18 +346,20 @@ class _Worker:
                     self._finish(drafts, account)
                     drafts, weight = [], 0
             self._finish(drafts, account)
-        if self._proves:
-            self._prove(account)
+        if self._proves is not None:
+            self._prove(account, self._proves)
         return account
 
-    def _prove(self, account: FolderAccount) -> None:
+    def _prove(self, account: FolderAccount, forms: Forms) -> None:
         """Verify a batch; take back what has a finding, with the first of its findings as the reason."""
         # Imported here: a job that proves nothing need not wait until all of the verification is read.
         from tce.proving import prove_set
 
         places = account.places
         pairs = [(Path(place.target), Path(place.source)) for place in places]
-        wrong = {one.instance - 1: one for one in reversed(prove_set(pairs, self._engine.policy))}
+        wrong = {
+            one.instance - 1: one for one in reversed(prove_set(pairs, self._engine.policy, forms=forms))
+        }
         for at, finding in sorted(wrong.items()):
             place = places[at]
             if place.new:
@@ -441,14 +450,14 @@ def merged(subjects: Iterable[Subject]) -> list[Subject]:
     ]
 
 
-_job: tuple[Path, Path, bool, Engine, Callable[[], Pseudonyms]]
+_job: tuple[Path, Path, Forms | None, Engine, Callable[[], Pseudonyms]]
 _worker: _Worker | None = None
 
 
 def _start(
     out: Path,
     scratch: Path,
-    prove: bool,
+    prove: Forms | None,
     bench: Bench,
     made: tuple[Engine, Callable[[], Pseudonyms]] | None,
 ) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from policies.forms import Forms
 from policies.model import Policy
 from policies.originals import ALL, Trait, originals_of
 from policies.parsing import read_source
@@ -30,15 +31,21 @@ _MANUFACTURER, _MODEL = 0x00080070, 0x00081090
 
 
 def prove_set(
-    pairs: Sequence[tuple[Path, Path]], policy: Policy, *, trial: Mapping[str, str] | None = None
+    pairs: Sequence[tuple[Path, Path]],
+    policy: Policy,
+    *,
+    trial: Mapping[str, str] | None = None,
+    forms: Forms = Forms(),
 ) -> list[Finding]:
     """Return everything wrong with the results of a stage, given as pairs of result and source.
+
+    ``forms`` are those of the pseudonyms of the case that the stage was for.
 
     1. each instance: policy, claims, legality, Types of its IOD, and what became of its source;
     2. the set: references resolve as they did before, UIDs and patients are one for one, intervals are kept;
     3. residue: no identifying value of any of the sources in any byte.
     """
-    verification = Verification(policy, trial=trial)
+    verification = Verification(policy, trial=trial, forms=forms)
     found = [finding for result, source in pairs for finding in verification.check(result, source)]
     return [*found, *verification.whole(), *_residue(pairs, policy)]
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from policies.engine import Engine
+from policies.forms import Forms
+from policies.model import Stage
 from policies.movement import Events
 from policies.pseudonyms import Pseudonyms
 from tce import cases, events, folder, portable
@@ -60,7 +62,7 @@ class StageOne:
             MappingStore(site.mapping_url),
             case=self.case.id,
             custodians=site.settings.people.custodians,
-            prefix=self.case.prefix,
+            form=self.case.form,
             key_version=self.case.key_version,
         )
 
@@ -80,7 +82,7 @@ class StageTwo:
 
     def _pseudonyms(self) -> Pseudonyms:
         client = Logins(Site(self.home)).service(Service.MANAGER)
-        return CasePseudonyms(client, case=self.case.id, prefix=self.case.prefix)
+        return CasePseudonyms(client, case=self.case.id, form=self.case.form)
 
 
 def stage_one(site: Site, case_id: str, given: Path | None = None) -> folder.Bench:
@@ -123,6 +125,15 @@ def stage_two(site: Site, case_id: str, given: Path | None = None) -> folder.Ben
     Logins(site).url()
     dates = events.read(given).dates if given else events.of_case(site.cases_dir, case_id)
     return StageTwo(site.home, case, dates)
+
+
+def forms(site: Site, case_id: str, stage: Stage) -> Forms:
+    """Return what the pseudonyms that a stage makes for a case look like. Raises UnknownCase or CaseFault."""
+    return _forms(cases.load(site.cases_dir, case_id), stage)
+
+
+def _forms(case: Case, stage: Stage) -> Forms:
+    return Forms(case.prefix, case.alphabet, case.length)
 
 
 class ApprovedCases:
@@ -199,10 +210,11 @@ def rooms(site: Site) -> Rooms:
         case = cases.load(site.cases_dir, terms.id)
         return workshop(
             shelf.exactly(case.stage2).policy,
-            CasePseudonyms(session.client(), case=case.id, prefix=case.prefix),
+            CasePseudonyms(session.client(), case=case.id, form=case.form),
             trial=case.trial_attributes(),
             events=events.of_case(site.cases_dir, case.id),
             minimum_cohort=terms.minimum_cohort,
+            forms=_forms(case, Stage.ANONYMIZE),
         )
 
     def sign(payload: bytes) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from policies.engine import Draft as EngineDraft
 from policies.engine import Engine
+from policies.forms import Forms
 from policies.model import Policy
 from policies.movement import Events
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
@@ -93,10 +94,13 @@ class RoadEngine:
 class SetVerifier:
     """Verification of a whole set against its policy and against what it was made from."""
 
-    def __init__(self, policy: Policy, trial: Mapping[str, str], minimum_cohort: int) -> None:
+    def __init__(
+        self, policy: Policy, trial: Mapping[str, str], minimum_cohort: int, forms: Forms = Forms()
+    ) -> None:
         self._policy = policy
         self._trial = trial
         self._minimum_cohort = minimum_cohort
+        self._forms = forms
 
     def findings(self, instances: Sequence[Anonymized]) -> list[Reason]:
         """Return everything wrong with a set; an empty list lets it pass.
@@ -110,7 +114,10 @@ class SetVerifier:
                 f"instance {finding.instance}, {finding.where or finding.channel}: {finding.what}",
             )
             for finding in prove_set(
-                [(one.path, one.source.path) for one in instances], self._policy, trial=self._trial
+                [(one.path, one.source.path) for one in instances],
+                self._policy,
+                trial=self._trial,
+                forms=self._forms,
             )
         ]
         needed = max(self._minimum_cohort, self._policy.minimum_cohort)
@@ -127,10 +134,11 @@ def workshop(
     trial: Mapping[str, str],
     events: Events | None = None,
     minimum_cohort: int = 1,
+    forms: Forms = Forms(),
 ) -> Workshop[OpenDraft]:
     """Put a workshop together for a policy and the keys of a case."""
     return Workshop(
         engine=RoadEngine(Engine(policy, trial=trial, events=events)),
         pseudonyms=pseudonyms,
-        verifier=SetVerifier(policy, trial, minimum_cohort),
+        verifier=SetVerifier(policy, trial, minimum_cohort, forms),
     )

@@ -33,4 +33,4 @@ class LocalPseudonyms:
         value = unicodedata.normalize("NFC", identifier.value.strip())
         canonical = b"tce1\0" + "\0".join((str(identifier.kind), identifier.issuer, value)).encode()
         digest = hmac.new(self.key, canonical, hashlib.sha256).digest()
-        return scheme.pseudonym(keys.Kind(identifier.kind), digest, self.prefix)
+        return scheme.pseudonym(keys.Kind(identifier.kind), digest, scheme.Form(self.prefix))

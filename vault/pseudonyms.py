@@ -17,7 +17,7 @@ from vault.client import Client
 from vault.keys import ATTRIBUTE_KEY, Kind, Mount
 from vault.mapping import MappingStore
 from vault.recent import Recent
-from vault.scheme import PADDING, canonical, checked_prefix, fingerprint, known_kind, pseudonym
+from vault.scheme import PADDING, Form, canonical, fingerprint, known_kind, pseudonym
 from vault.sealing import Original, Sealer
 from vault.secrecy import Secret, safe_name
 
@@ -48,11 +48,11 @@ class SubjectLike(Protocol[I_co]):
 class CasePseudonyms:
     """Stage 2: pseudonyms under the key of one case. Keeps no mapping. Belongs to one process."""
 
-    def __init__(self, client: Client, *, case: str, prefix: str = "") -> None:
-        """Raises BadName or BadIdentifier for an unusable case name or prefix."""
+    def __init__(self, client: Client, *, case: str, form: Form = Form()) -> None:
+        """Raises BadName for an unusable case name."""
         self._client = client
         self._case = safe_name(case, "case")
-        self._prefix = checked_prefix(prefix)
+        self._form = form
         self._known: Recent[Triple, str] = Recent(_KNOWN_PSEUDONYMS)
 
     def resolve(self, subjects: Collection[SubjectLike[I]]) -> dict[I, str]:
@@ -74,7 +74,7 @@ class CasePseudonyms:
         texts = [canonical(*identifier) for identifier in fresh]
         digests = self._client.hmac_batch(Mount.CASES, self._case, texts, version=1) if texts else []
         for identifier, kind, digest in zip(fresh, kinds, digests, strict=True):
-            answer[identifier] = pseudonym(kind, digest, self._prefix)
+            answer[identifier] = pseudonym(kind, digest, self._form)
             self._known.keep(identifier, answer[identifier])
         return answer
 
@@ -92,15 +92,15 @@ class IdentityPseudonyms:
         *,
         case: str,
         custodians: Collection[str],
-        prefix: str = "",
+        form: Form = Form(),
         key_version: int = 1,
     ) -> None:
         """``key_version`` pins the version of the site's keys for the case, however often they are rotated.
 
-        Raises BadName, BadIdentifier or BadPlan for an unusable case name, prefix or set of custodians.
+        Raises BadName or BadPlan for an unusable case name or set of custodians.
         """
         self._client = client
-        self._prefix = checked_prefix(prefix)
+        self._form = form
         self._key_version = key_version
         self._sealer = Sealer(client, store, safe_name(case, "case"), tuple(custodians), key_version)
         # By patient and identifier: what two patients share is sealed for each of them.
@@ -127,7 +127,7 @@ class IdentityPseudonyms:
         # 2. Derive.
         wanted = {identifier for pair in fresh for identifier in pair}
         digests = self._digests(wanted, attributes)
-        names = {i: pseudonym(known_kind(i[0]), digests[i], self._prefix) for i in wanted}
+        names = {i: pseudonym(known_kind(i[0]), digests[i], self._form) for i in wanted}
         patients = {s.patient: names.get(s.patient) or answer[s.patient] for s in subjects}
         # 3. Seal; until this returns, nothing is told to anybody.
         originals = [

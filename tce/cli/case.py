@@ -18,6 +18,8 @@ from tce.cli.session import JsonOption, session, verbs
 from tce.errors import CaseError, Refused
 from tce.shelf import Shelf
 from tce.site import STAGE_ONE_POLICY
+from vault.alphabets import Alphabet
+from vault.scheme import LONGEST
 
 app = verbs("Cases: a trial or collection, its policies and its receivers.")
 
@@ -76,6 +78,8 @@ def new(
         list[str] | None, typer.Option(help="AE title that may select; default: this site's.")
     ] = None,
     prefix: Annotated[str, typer.Option(help="Up to five characters before every pseudonym.")] = "",
+    alphabet: Annotated[Alphabet, typer.Option(help="Characters of pseudonyms.")] = Alphabet.BASE32,
+    length: Annotated[int, typer.Option(help="Characters of a pseudonym in all, 8 to 16.")] = LONGEST,
     sponsor: Annotated[str, typer.Option(help="Clinical Trial Sponsor Name.")] = "",
     protocol: Annotated[str, typer.Option(help="Clinical Trial Protocol ID.")] = "",
     expires: Annotated[str, typer.Option(help="Last day, YYYY-MM-DD.")] = "",
@@ -98,6 +102,8 @@ def new(
         "selectors": selector or [run.site.settings.network.selector.ae_title],
         "receivers": [CaseReceiver(**peer_of(one)._asdict()) for one in receiver],
         "prefix": prefix,
+        "alphabet": alphabet,
+        "length": length,
         "key_version": key_versions.for_new_cases(run.site),
         "trial": Trial(sponsor=sponsor, protocol_id=protocol),
         "expires": expires or None,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from policies.forms import Forms
+from policies.model import Stage
 from tce import counts, wiring
 from tce.audit.journal import Journal
 from tce.cli.session import Session, session
@@ -50,7 +52,8 @@ def pseudonymize(
     """
     run = session(context)
     bench = wiring.stage_one(run.site, case, events)
-    _carry(run, sources, out, bench, workers, case, "folder.pseudonymized", "pseudonymized", verify)
+    proved = wiring.forms(run.site, case, Stage.PSEUDONYMIZE) if verify else None
+    _carry(run, sources, out, bench, workers, case, "folder.pseudonymized", "pseudonymized", proved)
 
 
 def anonymize(
@@ -72,7 +75,8 @@ def anonymize(
     """
     run = session(context)
     bench = wiring.stage_two(run.site, case, events)
-    _carry(run, sources, out, bench, workers, case, "folder.anonymized", "anonymized", verify)
+    proved = wiring.forms(run.site, case, Stage.ANONYMIZE) if verify else None
+    _carry(run, sources, out, bench, workers, case, "folder.anonymized", "anonymized", proved)
 
 
 def _carry(
@@ -84,7 +88,7 @@ def _carry(
     case: str,
     event: str,
     done: str,
-    verify: bool,
+    prove: Forms | None,
 ) -> None:
     journal = Journal(run.site, run.person)
     total = sum(1 for _ in files_under(sources))
@@ -96,7 +100,7 @@ def _carry(
             bench,
             workers=workers or None,
             progress=lambda count: progress.update(task, completed=count),
-            prove=verify,
+            prove=prove,
         )
     journal.record(event, success=bool(account.written or account.already), detail=_detail(case, account))
     run.say(

@@ -24,6 +24,7 @@ from vault.credentials import Credentials  # noqa: E402
 from vault.mapping import MappingStore  # noqa: E402
 from vault.provision import Service  # noqa: E402
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms  # noqa: E402
+from vault.scheme import Form  # noqa: E402
 
 CASE = "bench"
 CUSTODIANS = ("carol", "dave", "erin")
@@ -36,7 +37,7 @@ def stage_one(site: Path, url: str, mapping: str) -> tuple[Engine, Callable[[], 
     def pseudonyms() -> Pseudonyms:
         client = Credentials(site).service(url, Service.PSEUDONYMIZER)
         store = MappingStore(mapping)
-        return IdentityPseudonyms(client, store, case=CASE, custodians=CUSTODIANS, prefix="BEN")
+        return IdentityPseudonyms(client, store, case=CASE, custodians=CUSTODIANS, form=Form("BEN"))
 
     return Engine(load_library("pseudonymization")), pseudonyms
 
@@ -45,7 +46,7 @@ def stage_two(site: Path, url: str) -> tuple[Engine, Callable[[], Pseudonyms]]:
     """The engine, and the way to pseudonyms: the case's own key."""
 
     def pseudonyms() -> Pseudonyms:
-        return CasePseudonyms(Credentials(site).service(url, Service.MANAGER), case=CASE, prefix="B")
+        return CasePseudonyms(Credentials(site).service(url, Service.MANAGER), case=CASE, form=Form("B"))
 
     return Engine(load_library("longitudinal-trial"), trial=TRIAL), pseudonyms
 

@@ -24,6 +24,7 @@ from tests.conftest import SiteVault
 from vault.keys import create_case_key
 from vault.mapping import MappingStore
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
+from vault.scheme import Form
 
 pytestmark = pytest.mark.vault
 
@@ -51,7 +52,7 @@ def stage_one(site: SiteVault, mapping: Path) -> tuple[Engine, Callable[[], Pseu
             MappingStore(f"sqlite:///{mapping}"),
             case=CASE,
             custodians=site.custodians,
-            prefix="HOS",
+            form=Form("HOS"),
         )
 
     return Engine(load_library("pseudonymization")), pseudonyms
@@ -59,7 +60,7 @@ def stage_one(site: SiteVault, mapping: Path) -> tuple[Engine, Callable[[], Pseu
 
 def stage_two(site: SiteVault, policy: str) -> tuple[Engine, Callable[[], Pseudonyms]]:
     def pseudonyms() -> Pseudonyms:
-        return CasePseudonyms(site.service("manager"), case=CASE, prefix="TRI")
+        return CasePseudonyms(site.service("manager"), case=CASE, form=Form("TRI"))
 
     return Engine(load_library(policy), trial=TRIAL), pseudonyms
 

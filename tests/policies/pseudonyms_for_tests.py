@@ -31,4 +31,4 @@ class CountedPseudonyms:
         if identifier.kind == Kind.DATE_OFFSET:
             return str(self.offset)
         digest = hashlib.sha256("\0".join(identifier).encode("utf-8", "surrogatepass")).digest()
-        return scheme.pseudonym(keys.Kind(identifier.kind), digest, "P")
+        return scheme.pseudonym(keys.Kind(identifier.kind), digest, scheme.Form("P"))

@@ -30,6 +30,7 @@ _OWN = frozenset(
             "comparison",
             "conformity",
             "expected",
+            "forms",
             "layout",
             "originals",
             "references",

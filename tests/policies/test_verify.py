@@ -17,10 +17,10 @@ from policies.model import Policy
 from policies.verify import Verification, check_instance, check_references
 from tests.builders import a_ct_study, written
 from vault.keys import Kind
-from vault.scheme import pseudonym
+from vault.scheme import Form, pseudonym
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-PSEUDONYM = pseudonym(Kind.PATIENT_ID, bytes(range(32)), "T")
+PSEUDONYM = pseudonym(Kind.PATIENT_ID, bytes(range(32)), Form("T"))
 
 
 def derived_uid(number: int) -> str:

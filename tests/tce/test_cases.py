@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from tce import cases
 from tce.cases import Case, CaseReceiver, PolicyRef, Trial
@@ -42,6 +43,8 @@ def test_a_written_case_is_read_back_the_same(tmp_path: Path) -> None:
         {"receivers": (CaseReceiver(ae_title="TCE_RECEIVER", host="127.0.0.1", port=11114),)},
         {"stage2": PolicyRef(name="basic", version="1", digest=DIGEST)},
         {"trial": Trial(site_id="3")},
+        {"alphabet": "letters"},
+        {"length": 12},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -63,6 +66,9 @@ def test_the_digest_does_not_depend_on_the_layout_of_the_file() -> None:
         ("port: 11113", "port: 99999", ["receivers.0.port", "65535"]),
         ("id: lung-1", "id: Lung 1", ["id", "hyphen"]),
         ("prefix: ''", "prefix: toolong", ["prefix"]),
+        ("length: 16", "length: 8", ["length", "35 bits", "40"]),
+        ("length: 16", "length: 17", ["length", "8 to 16"]),
+        ("alphabet: base32", "alphabet: roman", ["alphabet", "letters"]),
         ("title:", "titel:", ["titel", "spelling"]),
         (DIGEST, "sha256:12", ["digest"]),
     ],
@@ -99,3 +105,10 @@ def test_trial_values_need_a_sponsor() -> None:
         "ClinicalTrialSponsorName": "S",
         "ClinicalTrialProtocolID": "P",
     }
+
+
+def test_a_prefix_that_leaves_too_little_is_told_at_the_length() -> None:
+    """Ten digits beside a prefix of five are too few, although both are legal: what decides is all three together."""
+    with pytest.raises(ValidationError, match="33 bits"):
+        a_case(prefix="ABCDE", alphabet="digits")
+    assert a_case(prefix="AB", alphabet="digits").form.bits > 40

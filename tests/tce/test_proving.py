@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from policies.engine import Draft, Engine, Written
+from policies.forms import Forms
 from policies.loader import load_library
 from policies.model import Policy
 from policies.pseudonyms import Identifier, Pseudonyms
@@ -55,14 +56,14 @@ def sources(tmp_path: Path) -> Path:
 def test_a_right_folder_passes(sources: Path, tmp_path: Path) -> None:
     """Verified, stage 1 writes the same files as without."""
     bench = lambda: (Engine(load_library("pseudonymization")), CountedPseudonyms)  # noqa: E731
-    account = de_identify([sources], tmp_path / "out", bench, workers=1, prove=True)
+    account = de_identify([sources], tmp_path / "out", bench, workers=1, prove=Forms())
     assert (account.written, account.set_aside) == (5, [])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_leak_of_stage_1_is_taken_back(sources: Path, tmp_path: Path, workers: int) -> None:
     """The one file with a finding is set aside as held, by reason and tag and without the value; the others stay."""
-    account = de_identify([sources], tmp_path / "out", leaking, workers=workers, prove=True)
+    account = de_identify([sources], tmp_path / "out", leaking, workers=workers, prove=Forms())
     (aside,) = account.set_aside
     assert (account.written, aside.held) == (4, True)
     assert "(0008,1010)" in aside.what

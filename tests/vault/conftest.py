@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import SiteVault
 from vault.mapping import MappingStore
 from vault.pseudonyms import IdentityPseudonyms
+from vault.scheme import Form
 
 _numbers = itertools.count(1)
 
@@ -42,7 +43,7 @@ def stage_one(embedded_site_vault: SiteVault, store: MappingStore, case: str) ->
     """Makes pseudonyms of stage 1 as a new process would, with the pseudonymizer's own token."""
 
     def make(**changes: object) -> IdentityPseudonyms:
-        settings = {"case": case, "custodians": embedded_site_vault.custodians, "prefix": "T-"} | changes
+        settings = {"case": case, "custodians": embedded_site_vault.custodians, "form": Form("T-")} | changes
         return IdentityPseudonyms(embedded_site_vault.service("pseudonymizer"), store, **settings)  # type: ignore[arg-type]
 
     return make
