@@ -90,7 +90,7 @@ _INFLATE_LIMIT: Final = 1 << 28
 _implicit_head = struct.Struct("<HHI").pack
 _short_head = struct.Struct("<HH2sH").pack
 _long_head = struct.Struct("<HH2sHI").pack
-_u16 = struct.Struct("<H").unpack_from
+_meta_element = struct.Struct("<HH2sH").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 
 
@@ -156,6 +156,10 @@ class FileMeta:
     data_set_offset: int
 
 
+_READ_OF_META: Final = frozenset({0x0002, 0x0003, 0x0010})
+"""Elements of group 0002 that are read: SOP Class, SOP Instance and transfer syntax."""
+
+
 def read_file_meta(head: bytes) -> FileMeta:
     """Read the File Meta Information from the first bytes of a file (PS3.10 section 7.1).
 
@@ -167,23 +171,23 @@ def read_file_meta(head: bytes) -> FileMeta:
     if len(head) < 132 or head[128:132] != b"DICM":
         raise Unconforming("not-dicom", "The file is not a DICOM Part 10 file.")
     values: dict[int, str] = {}
-    pos = 132
-    while pos + 8 <= len(head) and _u16(head, pos)[0] == 0x0002:
-        element = _u16(head, pos + 2)[0]
-        vr = head[pos + 4 : pos + 6]
+    pos, end = 132, len(head)
+    while pos + 8 <= end:
+        group, element, vr, length = _meta_element(head, pos)
+        if group != 0x0002:
+            break
         if vr not in KNOWN_VRS:
             raise Unconforming("malformed", "The File Meta Information is not in Explicit VR Little Endian.")
+        start = pos + 8
         if vr in LONG_VRS:
-            if pos + 12 > len(head):
+            if pos + 12 > end:
                 break
             start, length = pos + 12, _u32(head, pos + 8)[0]
-        else:
-            start, length = pos + 8, _u16(head, pos + 6)[0]
-        if start + length > len(head):
-            raise Unconforming("truncated", "The file ends inside its File Meta Information.")
-        if element in (0x0002, 0x0003, 0x0010):
-            values[element] = text_of(head[start : start + length])
         pos = start + length
+        if pos > end:
+            raise Unconforming("truncated", "The file ends inside its File Meta Information.")
+        if element in _READ_OF_META:
+            values[element] = text_of(head[start:pos])
     if 0x0010 not in values:
         raise Unconforming("malformed", "The File Meta Information names no transfer syntax.")
     return FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values[0x0010], pos)

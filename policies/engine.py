@@ -10,7 +10,6 @@ alone. It serves PS3.15 Annex E.1.1 (de-identifier).
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,7 +27,7 @@ from policies.known import (
     unmistakable_search_for,
 )
 from policies.known_uids import uids_stand_in
-from policies.marks import marks_for
+from policies.marks import marks_for, placed
 from policies.model import Policy
 from policies.movement import Events, Movement
 from policies.pieces import Block, Changed, Copy, Facts, Piece
@@ -87,8 +86,9 @@ class Engine:
         self._wary = 0
         self._plans: dict[tuple[str, bool, bool], Plan] = {}
         self._rules = Rules(policy)
-        self._marks = marks_for(policy, self._rules, trial or {})
-        self._marked = frozenset(mark.tag for mark in self._marks)
+        marks = marks_for(policy, self._rules, trial or {})
+        self._marks = {explicit: placed(marks, explicit=explicit) for explicit in (False, True)}
+        self._marked = frozenset(mark.tag for mark in marks)
 
     def read(self, path: str | Path) -> Draft:
         """Read one instance and decide what happens to it; the file is not changed.
@@ -101,10 +101,6 @@ class Engine:
         # A pipe or a device would never end; opening must not wait for one.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Refusal(
-                    "not-dicom", "This is not a regular file.", next_step="Leave it out of the selection."
-                )
             return self._read(FileSource(descriptor))
         except BaseException:
             os.close(descriptor)
@@ -113,11 +109,13 @@ class Engine:
     def _read(self, source: FileSource) -> Draft:
         instance = open_instance(source)
         try:
-            return self._draft(source, instance)
+            draft = self._draft(source, instance)
         except Unconforming as turned_down:
             if instance.mended:
                 raise
-            return self._draft(source, mended(instance, turned_down))
+            draft = self._draft(source, mended(instance, turned_down))
+        source.forget()
+        return draft
 
     def _draft(self, source: FileSource, instance: Instance) -> Draft:
         # 1. What kind of instance is it, and may its kind pass at all?
@@ -126,7 +124,7 @@ class Engine:
         # 2. One pass over its elements. Where an instance named somebody, its neighbours will: search at once.
         plan = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=self._wary > 0)
         facts = Facts(explicit=explicit, encapsulated=instance.style.encapsulated)
-        pieces = scan(instance.data, instance.offset, plan.top, facts, self._marks, plan.memory)
+        pieces = scan(instance.data, instance.offset, plan.top, facts, self._marks[explicit], plan.memory)
         # 3. Who is it about, and which identifiers wait for pseudonyms?
         original = learn(
             facts,
@@ -277,7 +275,7 @@ class Engine:
     def _without_known_words(self, draft: Draft, answers: Answered) -> tuple[list[Part], list[bytes]]:
         facts = Facts(explicit=draft._facts.explicit)
         plan = self._plan(draft.sop_class_uid, explicit=facts.explicit, suspicious=True)
-        pieces = scan(draft._data, draft._offset, plan.top, facts, self._marks)
+        pieces = scan(draft._data, draft._offset, plan.top, facts, self._marks[facts.explicit])
         facts.adopt(draft._facts)
         # Not what the first pass left of them, which had not been searched.
         facts.carried = carried(facts)

@@ -18,7 +18,7 @@ from policies.generalize import Bands, age_string
 from policies.model import Policy
 from policies.movement import EPOCH
 from policies.operations import Marked
-from policies.pieces import Answers, Facts, Rendered
+from policies.pieces import Answers, Facts, Mark, Rendered
 from policies.profile import Action
 from policies.rules import Rules
 
@@ -54,9 +54,13 @@ class _Mark:
         self._explicit = encode(tag, vr, value, explicit=True)
         self._implicit = encode(tag, vr, value, explicit=False)
 
+    def encoded(self, *, explicit: bool) -> bytes:
+        """Return the element in one of the encodings."""
+        return self._explicit if explicit else self._implicit
+
     def render(self, facts: Facts, answers: Answers) -> bytes:
         """Return the element."""
-        return self._explicit if facts.explicit else self._implicit
+        return self.encoded(explicit=facts.explicit)
 
 
 class _CodeSequence(_Mark):
@@ -259,6 +263,14 @@ def marks_for(policy: Policy, rules: Rules, trial: Mapping[str, str]) -> list[Re
             tag = int(tag_for_keyword(keyword) or 0)
             marks.append(_Mark(tag, dictionary_VR(tag).encode(), _plain(value)))
     return marks
+
+
+def placed(marks: list[Rendered], *, explicit: bool) -> tuple[Mark, ...]:
+    """Return marks for a data set of one encoding, the last by tag first; what is always the same is encoded."""
+    return tuple(
+        Mark(mark.tag, mark.encoded(explicit=explicit) if isinstance(mark, _Mark) else mark)
+        for mark in sorted(marks, key=lambda mark: mark.tag, reverse=True)
+    )
 
 
 def _code(value: str, meaning: str) -> list[tuple[int, bytes, bytes]]:

@@ -156,7 +156,7 @@ class MapUid(Operation):
 
     def identifiers(self, raw: bytes, facts: Facts) -> tuple[Identifier, ...]:
         """Name every UID of the value."""
-        return tuple(part for part in uid_parts(raw) if isinstance(part, Identifier))
+        return uids_of(raw)
 
     def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
         """Return the pseudonyms in the order of the originals."""
@@ -324,6 +324,12 @@ def uid_parts(raw: bytes) -> tuple[Identifier | bytes, ...]:
         part if not part or is_registered(part) else Identifier(Kind.UID, "", part.decode("latin-1"))
         for part in values_of(raw)
     )
+
+
+@remembered(4096)
+def uids_of(raw: bytes) -> tuple[Identifier, ...]:
+    """Return the UIDs of a value that are to be replaced."""
+    return tuple(part for part in uid_parts(raw) if isinstance(part, Identifier))
 
 
 def is_registered(uid: bytes) -> bool:

@@ -20,6 +20,7 @@ from policies.known import KnownWords
 from policies.private import Said
 from policies.pseudonyms import Identifier
 from policies.source import Source
+from policies.telling import TELLING
 
 _SHORT: Final = 1 << 10
 
@@ -273,6 +274,13 @@ Inner: TypeAlias = bytes | Rendered
 Piece: TypeAlias = "Inner | Block | Copy"
 
 
+class Mark(NamedTuple):
+    """An element that is written at its place whatever the source has there."""
+
+    tag: int
+    piece: Inner
+
+
 class Changed:
     """One element whose new value is known only when the identifiers are answered.
 
@@ -280,7 +288,7 @@ class Changed:
     the ``context`` (all that rendering depends on, beside pseudonyms) stays the same.
     """
 
-    __slots__ = ("_context", "_rendered", "change", "raw", "tag", "vr", "whole")
+    __slots__ = ("_context", "_rendered", "asks", "change", "raw", "tag", "tells", "vr", "whole")
 
     def __init__(self, tag: int, vr: bytes, whole: bytes, raw: bytes, change: Change) -> None:
         self.tag = tag
@@ -288,6 +296,8 @@ class Changed:
         self.whole = whole
         self.raw = raw
         self.change = change
+        self.asks = change.asks
+        self.tells = tag in TELLING or self.vr == b"PN"
         self._context: object = None
         self._rendered = b""
 

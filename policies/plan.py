@@ -54,7 +54,7 @@ from policies.representations import legal_vrs, treated_as
 from policies.rules import STRUCTURAL_UIDS, Rules
 from policies.standard.tables import attribute_type
 from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content
-from policies.subject import IDENTIFYING, NAMES, PLACES
+from policies.telling import IDENTIFYING, NAMES, PLACES
 
 _MOST_ENTRIES = 50_000
 _tag = struct.Struct("<HH").unpack_from

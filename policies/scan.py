@@ -8,6 +8,7 @@ taken over with one comparison (:mod:`policies.memory`). Nothing here knows a ru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from policies.elements import ITEM, LONG_VRS, SEQUENCE_END, UNDEFINED_LENGTH, require_order, tag_text
@@ -37,9 +38,9 @@ from policies.pieces import (
     Copy,
     Entry,
     Facts,
+    Mark,
     Piece,
     PixelData,
-    Rendered,
     Table,
 )
 from policies.source import Source
@@ -58,10 +59,12 @@ def scan(
     offset: int,
     table: Table,
     facts: Facts,
-    marks: list[Rendered],
+    marks: Sequence[Mark],
     memory: Memory | None = None,
 ) -> list[Piece]:
     """Return the data set that begins at ``offset`` as pieces in order, the marks put in their places.
+
+    The marks stand in the reverse order of their tags.
 
     Raises:
         Refusal: ``truncated`` or ``malformed``; nothing was written.
@@ -93,14 +96,14 @@ class _TopLevel:
         offset: int,
         table: Table,
         facts: Facts,
-        marks: list[Rendered],
+        marks: Sequence[Mark],
         memory: Memory | None,
     ) -> None:
         self.source = source
         self.base = offset
         self.table = table
         self.facts = facts
-        self.marks = sorted(marks, key=lambda mark: mark.tag, reverse=True)
+        self.marks = list(marks)
         self.next_mark = self.marks[-1].tag if self.marks else _BEYOND
         self.pieces: list[Piece] = []
         self.private = PrivateBlocks()
@@ -123,7 +126,7 @@ class _TopLevel:
                 self.size *= 4
             self.base += used
             self._forget()
-        self.pieces.extend(reversed(self.marks))
+        self.pieces.extend(mark.piece for mark in reversed(self.marks))
         return self.pieces
 
     def _window(self, buf: bytes) -> int:
@@ -266,7 +269,7 @@ class _TopLevel:
 
     def _place_marks(self, tag: int) -> None:
         while self.marks and self.marks[-1].tag <= tag:
-            self.pieces.append(self.marks.pop())
+            self.pieces.append(self.marks.pop().piece)
         self.next_mark = self.marks[-1].tag if self.marks else _BEYOND
 
     def _forget(self) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+import stat
+from typing import Final, Protocol
 
 from policies.errors import Refusal
+
+_HEAD: Final = (1 << 16) + (1 << 12)
+"""Bytes of a file that are read at once: File Meta Information, and a window of the data set behind it."""
 
 
 class Source(Protocol):
@@ -19,15 +23,21 @@ class Source(Protocol):
 
 
 class FileSource:
-    """An open file."""
+    """An open file. Its beginning, where its header is read from more than once, is held until :meth:`forget`."""
 
-    __slots__ = ("_seen", "descriptor", "size")
+    __slots__ = ("_head", "_seen", "descriptor", "size")
 
     def __init__(self, descriptor: int) -> None:
+        """Raises Refusal ``not-dicom`` for what is no regular file: a pipe or a device would never end."""
         self.descriptor = descriptor
         status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Refusal(
+                "not-dicom", "This is not a regular file.", next_step="Leave it out of the selection."
+            )
         self.size = status.st_size
         self._seen = _version(status)
+        self._head: bytes | None = None
 
     def require_unchanged(self) -> None:
         """Raise Refusal when somebody wrote to the file since it was opened: what was read is no longer what it is."""
@@ -38,7 +48,20 @@ class FileSource:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return up to ``length`` bytes from ``offset``."""
+        head = self._head
+        if head is None:
+            if offset >= _HEAD:
+                return os.pread(self.descriptor, length, offset)
+            head = self._head = os.pread(self.descriptor, _HEAD, 0)
+        end = offset + length
+        if end <= len(head) or len(head) == self.size:
+            return head[offset:end]
         return os.pread(self.descriptor, length, offset)
+
+    def forget(self) -> None:
+        """Let the beginning of the file go when the header was read, unless it is the whole of a small file."""
+        if self._head is not None and len(self._head) < self.size:
+            self._head = b""
 
 
 class MemorySource:

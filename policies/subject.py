@@ -7,7 +7,7 @@ belongs to a subject of its own study, so that two patients without an ID never 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from policies.pieces import Changed, Facts
 from policies.pseudonyms import Identifier, Kind, Subject
 from policies.remembered import remembered
 from policies.respelling import Respelled, respelled
+from policies.telling import ADDRESSES, INSTITUTIONS, NAMES, NUMBERS, STATIONS
 from policies.text_operations import (
     DropKnown,
     KeepLawful,
@@ -40,7 +41,6 @@ MANUFACTURER = 0x00080070
 INSTITUTION_NAME = 0x00080080
 INSTITUTION_ADDRESS = 0x00080081
 MODEL = 0x00081090
-PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
 ISSUER = 0x00100021
 BIRTH_DATE = 0x00100030
@@ -49,7 +49,7 @@ STUDY_UID = 0x0020000D
 SERIES_UID = 0x0020000E
 
 _CUSTODY = {
-    PATIENT_NAME: "PatientName",
+    0x00100010: "PatientName",
     BIRTH_DATE: "PatientBirthDate",
     0x00100040: "PatientSex",
     0x00101000: "OtherPatientIDs",
@@ -63,72 +63,6 @@ _TOLD = tuple(sorted({CHARACTER_SET, ISSUER, PATIENT_ID, BIRTH_DATE, PATIENT_AGE
 """Attributes beside names and identifiers that say who the subject is."""
 
 _READ = (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, SERIES_UID)
-
-NAMES = frozenset({PATIENT_NAME, 0x00080090, 0x00101001, 0x00101005, 0x00101060})
-"""Names of persons, also where a file gives them another VR than PN."""
-
-IDENTIFYING = frozenset(
-    {
-        0x00080050,  # Accession Number
-        0x00080092,  # Referring Physician's Address
-        0x00080094,  # Referring Physician's Telephone Numbers
-        PATIENT_ID,
-        0x00101000,  # Other Patient IDs
-        0x00101040,  # Patient's Address
-        0x00100033,  # Patient's Birth Date in Alternative Calendar
-        0x00101050,  # Insurance Plan Identification
-        0x00101090,  # Medical Record Locator
-        0x00102154,  # Patient's Telephone Numbers
-        0x00102155,  # Patient's Telecom Information
-        0x00120040,  # Clinical Trial Subject ID
-        0x00120042,  # Clinical Trial Subject Reading ID
-        0x00200010,  # Study ID
-        0x00380010,  # Admission ID
-        0x00380060,  # Service Episode ID
-        0x00400009,  # Scheduled Procedure Step ID
-        0x00400253,  # Performed Procedure Step ID
-        0x00400512,  # Container Identifier
-        0x00400551,  # Specimen Identifier
-        0x00401001,  # Requested Procedure ID
-        0x00401006,  # Placer Order Number / Procedure
-        0x00401007,  # Filler Order Number / Procedure
-        0x00401102,  # Person's Address
-        0x00401103,  # Person's Telephone Numbers
-        0x00401104,  # Person's Telecom Information
-        0x00402006,  # Placer Order Number / Imaging Service Request (retired)
-        0x00402007,  # Filler Order Number / Imaging Service Request (retired)
-        0x00402010,  # Order Callback Phone Number
-        0x00402011,  # Order Callback Telecom Information
-        0x00402016,  # Placer Order Number / Imaging Service Request
-        0x00402017,  # Filler Order Number / Imaging Service Request
-    }
-)
-"""Attributes beside names whose values are searched for in everything that stays."""
-
-ADDRESSES = frozenset({0x00080092, 0x00101040, 0x00401102})
-"""Addresses of the referring physician, the patient, another person: their towns may be the institution's too."""
-
-STATIONS = frozenset({0x00081010, 0x00400010, 0x00400242})
-"""Station Name, Scheduled Station Name, Performed Station Name: places that may be called like their equipment."""
-
-PLACES = STATIONS | frozenset(
-    {
-        INSTITUTION_NAME,
-        INSTITUTION_ADDRESS,
-        0x00081040,  # Institutional Department Name
-        0x00100021,  # Issuer of Patient ID
-        0x00102299,  # Responsible Organization
-        0x00120031,  # Clinical Trial Site Name
-        0x00321033,  # Requesting Service
-        0x00380300,  # Current Patient Location
-        0x00380400,  # Patient's Institution Residence
-        0x00400011,  # Scheduled Procedure Step Location
-        0x00400243,  # Performed Location
-        0x00402009,  # Order Enterer's Location
-    }
-)
-"""Attributes that name an institution or a place in it. What of them goes is searched for in the texts that stay; where
-the policy retains them, nothing is told elsewhere that they do not tell themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +101,14 @@ def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool, institution_
     study = texts.get(STUDY_UID) or texts[SOP_INSTANCE_UID]
     facts.study = Identifier(Kind.STUDY_ID, "", study) if texts.get(STUDY_UID) else None
     facts.carried = carried(facts)
-    telling = _telling(facts, institution_retained=institution_retained)
+    asking: list[Changed] = []
+    told: list[Changed] = []
+    for piece in facts.pending:
+        if piece.asks:
+            asking.append(piece)
+        if piece.tells:
+            told.append(piece)
+    telling = _telling(told, facts, institution_retained=institution_retained)
     portrait = _portrait(tuple([found[tag].raw if tag in found else None for tag in _TOLD]), telling)
     facts.decode, facts.issuer, facts.known = portrait.decode, portrait.issuer, portrait.known
     facts.age_years, facts.age_value = portrait.age_years, portrait.age_value
@@ -176,12 +117,7 @@ def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool, institution_
         patient = Identifier(Kind.PATIENT_ID, "study", study)
     date_offset = Identifier(Kind.DATE_OFFSET, patient.issuer, patient.value)
     facts.study_date = real_date(found[STUDY_DATE].raw) if STUDY_DATE in found else None
-    identifiers = {
-        name
-        for piece in facts.pending
-        if piece.change.asks
-        for name in piece.change.identifiers(piece.raw, facts)
-    }
+    identifiers = {name for piece in asking for name in piece.change.identifiers(piece.raw, facts)}
     facts.uids = frozenset(
         name.value.encode("latin-1")
         for name in identifiers
@@ -279,29 +215,36 @@ class _Telling(NamedTuple):
     """Values that name the institution and that the policy leaves where they stand."""
 
 
-_SEARCHED_FOR = NAMES | IDENTIFYING | PLACES
-_NUMBERS = IDENTIFYING - ADDRESSES
-_INSTITUTIONS = PLACES - STATIONS
+def _telling(told: list[Changed], facts: Facts, *, institution_retained: bool) -> _Telling:
+    beside = tuple([facts.top.get(tag) for tag in _BESIDE])
+    if len(told) > _MOST_REMEMBERED:
+        return _told_by.__wrapped__(tuple(told), beside, institution_retained=institution_retained)
+    return _told_by(tuple(told), beside, institution_retained=institution_retained)
 
 
-def _telling(facts: Facts, *, institution_retained: bool) -> _Telling:
+@lru_cache(maxsize=16)
+def _told_by(
+    told: tuple[Changed, ...], beside: tuple[Changed | None, ...], *, institution_retained: bool
+) -> _Telling:
+    """Return what elements tell. Those of a series are mostly the same objects (:mod:`policies.memory`)."""
     # What the policy leaves where it stands is no secret of the result.
-    seen = [
-        piece
-        for piece in facts.pending
-        if (piece.vr == b"PN" or piece.tag in _SEARCHED_FOR) and not isinstance(piece.change, _RETAINING)
-    ]
+    seen = [piece for piece in told if not isinstance(piece.change, _RETAINING)]
     names = frozenset([piece.raw for piece in seen if piece.vr == b"PN" or piece.tag in NAMES])
     addresses = frozenset([piece.raw for piece in seen if piece.tag in ADDRESSES])
-    identifying = frozenset([piece.raw for piece in seen if piece.tag in _NUMBERS])
+    identifying = frozenset([piece.raw for piece in seen if piece.tag in NUMBERS])
+    name, address, *makers = beside
     if institution_retained:
-        retained = frozenset(_kept_at_top(facts, (INSTITUTION_NAME, INSTITUTION_ADDRESS)))
-        return _Telling(names, identifying, addresses, frozenset(), retained)
-    places = frozenset([piece.raw for piece in seen if piece.tag in _INSTITUTIONS])
+        return _Telling(names, identifying, addresses, frozenset(), _kept((name, address)))
+    places = frozenset([piece.raw for piece in seen if piece.tag in INSTITUTIONS])
     stations = frozenset([piece.raw for piece in seen if piece.tag in STATIONS])
     if stations:
-        places |= _apart_from(stations, frozenset(_kept_at_top(facts, (MANUFACTURER, MODEL))))
+        places |= _apart_from(stations, _kept(makers))
     return _Telling(names, identifying, addresses, places, frozenset())
+
+
+_BESIDE = (INSTITUTION_NAME, INSTITUTION_ADDRESS, MANUFACTURER, MODEL)
+_MOST_REMEMBERED = 256
+"""Elements that tell something: an instance with more is not held in memory when it is done."""
 
 
 @lru_cache(maxsize=256)
@@ -311,9 +254,10 @@ def _apart_from(stations: frozenset[bytes], makers: frozenset[bytes]) -> frozens
     return frozenset(b" ".join(sorted(words_of(station) - words)) for station in stations)
 
 
-def _kept_at_top(facts: Facts, tags: tuple[int, ...]) -> set[bytes]:
-    found = (facts.top[tag] for tag in tags if tag in facts.top)
-    return {piece.raw for piece in found if isinstance(piece.change, _RETAINING)}
+def _kept(pieces: Iterable[Changed | None]) -> frozenset[bytes]:
+    return frozenset(
+        [piece.raw for piece in pieces if piece is not None and isinstance(piece.change, _RETAINING)]
+    )
 
 
 _RETAINING = (Keep, KeepLawful, DropKnown)

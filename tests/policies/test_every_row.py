@@ -28,7 +28,7 @@ from policies.profile import contradictions
 from policies.standard import iods
 from policies.standard.beyond import beyond
 from policies.standard.tables import Option, attribute_type
-from policies.subject import IDENTIFYING, NAMES, PLACES
+from policies.telling import IDENTIFYING, NAMES, PLACES
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
 
 SHIFT = -100
