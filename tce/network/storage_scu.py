@@ -39,11 +39,15 @@ class PeerUnavailable(TceError):
 
 
 class Failure(NamedTuple):
-    """One file that the peer does not have: its place in the list, the status if there was one, and why."""
+    """One file that the peer does not have: its place in the list, the status if there was one, and why.
+
+    ``lost``: the peer went away.
+    """
 
     place: int
     status: int | None
     why: str
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +93,23 @@ def send(
             failed += [Failure(one.place, None, exc.what) for one in batch]
             lost = True
             continue
+        gone = False
         try:
             for one in batch:
                 if failed and stop_at_failure:
                     failed.append(Failure(one.place, None, "it was not tried after a failure"))
                 elif (failure := _send_one(assoc, one)) is not None:
                     failed.append(failure)
+                    gone = gone or failure.lost
                 else:
                     sent.append(one.place)
                     progress(one.place)
         finally:
-            if assoc.is_established:
+            # The toolkit may still call it established for a moment when the peer has hung up.
+            if assoc.is_established and not gone:
                 assoc.release()
             else:
+                assoc.abort()
                 lost = True
     return SendAccount(tuple(sent), tuple(sorted(failed, key=lambda failure: failure.place)), lost)
 
@@ -190,7 +198,7 @@ def _stop_waiting(event: Any) -> None:
 
 def _send_one(assoc: Any, one: _Outgoing) -> Failure | None:
     if not assoc.is_established:
-        return Failure(one.place, None, "the association was lost before")
+        return Failure(one.place, None, "the association was lost before", lost=True)
     syntaxes = {
         str(cx.transfer_syntax[0])
         for cx in assoc.accepted_contexts
@@ -211,9 +219,9 @@ def _send_one(assoc: Any, one: _Outgoing) -> Failure | None:
     except (ValueError, AttributeError, InvalidDicomError):
         return Failure(one.place, None, "it cannot be encoded in a way that the peer takes")
     except (RuntimeError, OSError):
-        return Failure(one.place, None, "the association was lost")
+        return Failure(one.place, None, "the association was lost", lost=True)
     if "Status" not in status:
-        return Failure(one.place, None, "the peer gave no answer")
+        return Failure(one.place, None, "the peer gave no answer", lost=True)
     if status.Status in _SUCCESS_OR_WARNING:
         return None
     return Failure(one.place, int(status.Status), f"the peer answered status 0x{status.Status:04X}")
