@@ -8,8 +8,8 @@ PS3.5 section 7.5, 7.8 and 6.2.2.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NoReturn
 
 from policies.codes import CODE_HEADS
 from policies.elements import (
@@ -33,9 +33,7 @@ from policies.pieces import (
     PRIVATE,
     REMOVE,
     REPLACE,
-    Answers,
     Changed,
-    Declared,
     Entry,
     Facts,
     Inner,
@@ -44,12 +42,14 @@ from policies.pieces import (
     Table,
     UnknownNested,
 )
-from policies.private import Said
+from policies.private_blocks import PrivateBlocks
 
 DEEPEST: Final = 32
 _MOST_PIECES: Final = 1 << 22
 MOST_FRAGMENTS: Final = 1 << 20
 """Of compressed pixel data: where each of them lies is held in memory."""
+_ITEM_ENDS: Final = frozenset({b"\xfe\xff\x0d\xe0", b"\xfe\xff\x0d\xe0\0\0"})
+_STAYS: Final = frozenset({KEEP_LONG, KEEP_BULK, LOOK})
 _AT_ONCE: Final = frozenset({REMOVE, REPLACE, CHANGE})
 
 head_explicit = struct.Struct("<6sH").unpack_from
@@ -60,55 +60,6 @@ item_head: Callable[..., tuple[int, int, int]] = struct.Struct("<HHI").unpack_fr
 
 class Short(Exception):
     """The buffer ends before the element does."""
-
-
-class PrivateBlocks:
-    """The private creators of one level: which block is whose, and which creator elements stay (PS3.5 7.8).
-
-    ``declared`` is what the level's Private Data Element Characteristics say, by group and creator.
-    """
-
-    __slots__ = ("_creators", "declared")
-
-    def __init__(self) -> None:
-        self._creators: dict[tuple[int, int], _Creator] = {}
-        self.declared: Mapping[tuple[int, str], Declared] = {}
-
-    def reserve(self, group: int, block: int, creator: str, element: bytes) -> _Creator:
-        """Give a block to a creator. Elements stand in order and once, so no block is given twice."""
-        self._creators[group, block] = placed = _Creator(group << 16 | block, creator, element)
-        return placed
-
-    def entry(self, table: Table, tag: int, vr: bytes) -> Entry:
-        """Return what happens to a private element that is no creator; in a block of nobody it goes."""
-        owner = self._creators.get((tag >> 16, tag >> 8 & 0xFF))
-        if owner is None:
-            return Entry(tag, REMOVE)
-        said = self.declared.get((tag >> 16, owner.name))
-        word = Said.NOTHING if said is None else said.says(tag & 0xFF)
-        return table.private(owner.name, tag >> 16, tag & 0xFFFF, vr, word)
-
-    def keep(self, tag: int, piece: Inner | None) -> None:
-        """Note that an element of a block stays, as far as its piece does."""
-        if piece is not None:
-            self._creators[tag >> 16, tag >> 8 & 0xFF].pieces.append(piece)
-
-
-class _Creator:
-    """A Private Creator element; it stays only when an element of its block stays."""
-
-    __slots__ = ("element", "name", "pieces", "tag")
-
-    def __init__(self, tag: int, name: str, element: bytes) -> None:
-        self.tag = tag
-        self.name = name
-        self.element = element
-        self.pieces: list[Inner] = []
-
-    def render(self, facts: Facts, answers: Answers) -> bytes:
-        """Return the creator element, or nothing when its block is gone."""
-        stays = any(isinstance(piece, bytes) or piece.render(facts, answers) for piece in self.pieces)
-        return self.element if stays else b""
 
 
 def touch(
@@ -310,28 +261,24 @@ def _level(
     buf: bytes, pos: int, end: int, open_item: bool, may_grow: bool, table: Table, facts: Facts, depth: int
 ) -> tuple[int, list[Inner], bool]:
     """Scan one item; return where it ends, its pieces, and whether anything in it changes."""
-    explicit = facts.explicit
-    head = head_explicit if explicit else head_implicit
+    head = head_explicit if facts.explicit else head_implicit
     get, decide = table.entries.get, table.decide
     pieces: list[Inner] = []
     private: PrivateBlocks | None = None
     changed = False
-    run = pos
-    last = -1
+    run, last = pos, -1
     while pos < end:
         if pos + 8 > end:
             _out_of_item(may_grow or open_item)
         raw, length = head(buf, pos)
         entry = get(raw)
         if entry is None:
-            if raw[:4] == b"\xfe\xff\x0d\xe0" and open_item:
+            if open_item and length == 0 and raw in _ITEM_ENDS:
                 if run < pos:
                     pieces.append(buf[run:pos])
-                if length or raw[4:] not in (b"", b"\0\0"):
-                    raise Unconforming("malformed", "The end of an item is not legal.")
                 return pos + 8, pieces, changed
             entry = decide(raw)
-        tag, kind = entry[0], entry[1]
+        tag, kind, change, inner, fixed = entry
         if tag <= last or length & 1:
             require_order(tag, last, length)
         last = tag
@@ -339,36 +286,25 @@ def _level(
             pos += 8 + length
             continue
         start = pos + 8
-        if explicit and raw[4:] in LONG_VRS:
-            if pos + 12 > end:
-                _out_of_item(may_grow or open_item)
-            if buf[pos + 6 : start] != b"\0\0":
-                raise Unconforming("malformed", f"The header of {tag_text(tag)} is not legal.")
-            length = u32(buf, start)[0]
+        if raw[4:] in LONG_VRS:
+            length = _long_length(buf, start, end, tag, may_grow or open_item)
             start = pos + 12
-            if length & 1:
-                require_order(tag, -1, length)
-        if kind == KEEP_BULK and entry.change is not None:
-            kind = LOOK
-        if kind in (KEEP_LONG, KEEP_BULK) and length != UNDEFINED_LENGTH:
-            pos = start + length
-            continue
-        if kind == LOOK and length != UNDEFINED_LENGTH and start + length <= end:
-            assert entry.change is not None, "a look is for a change"
-            if not entry.change.touches(buf, start, start + length):
-                pos = start + length
-                continue
-        if length != UNDEFINED_LENGTH and start + length > end:
-            _out_of_item(may_grow or open_item)
-        piece: Inner | Unchanged | None
-        if kind in _AT_ONCE and entry[3] is None and length != UNDEFINED_LENGTH:
+        if length != UNDEFINED_LENGTH:
             after = start + length
-            if (change := entry[2]) is not None:
-                vr = raw[4:]
-                piece = changing = Changed(tag, vr, buf[pos:after], buf[start:after], change)
+            if kind in _STAYS and (
+                change is None or (after <= end and not change.touches(buf, start, after))
+            ):
+                pos = after
+                continue
+            if after > end:
+                _out_of_item(may_grow or open_item)
+        piece: Inner | Unchanged | None
+        if kind in _AT_ONCE and inner is None and length != UNDEFINED_LENGTH:
+            if change is not None:
+                piece = changing = Changed(tag, raw[4:], buf[pos:after], buf[start:after], change)
                 facts.pending.append(changing)
             else:
-                piece = entry[4] if kind == REPLACE else None
+                piece = fixed if kind == REPLACE else None
         else:
             if private is None:
                 private = PrivateBlocks()
@@ -391,7 +327,19 @@ def _level(
     return pos, pieces, changed
 
 
-def _out_of_item(may_grow: bool) -> None:
+def _long_length(buf: bytes, at: int, end: int, tag: int, may_grow: bool) -> int:
+    """Return the length that stands at ``at``, behind two bytes that are reserved (PS3.5 Table 7.1-1)."""
+    if at + 4 > end:
+        _out_of_item(may_grow)
+    if buf[at - 2 : at] != b"\0\0":
+        raise Unconforming("malformed", f"The header of {tag_text(tag)} is not legal.")
+    length: int = u32(buf, at)[0]
+    if length & 1:
+        require_order(tag, -1, length)
+    return length
+
+
+def _out_of_item(may_grow: bool) -> NoReturn:
     if may_grow:
         raise Short
     raise Unconforming("malformed", "An element is longer than the item that holds it.")

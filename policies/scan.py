@@ -16,7 +16,6 @@ from policies.errors import Refusal, Unconforming
 from policies.memory import UNCHANGED, Memory, Segment
 from policies.nesting import (
     MOST_FRAGMENTS,
-    PrivateBlocks,
     Short,
     head_explicit,
     head_implicit,
@@ -43,6 +42,7 @@ from policies.pieces import (
     PixelData,
     Table,
 )
+from policies.private_blocks import PrivateBlocks
 from policies.source import Source
 
 _PIXEL_DATA: Final = 0x7FE00010
