@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from media.profiles import Profile
+from tce.audit.rules import AlertRules
 from tce.errors import ConfigFault, SiteMissing
 
 SETTINGS_FILE = "tce.toml"
@@ -54,6 +55,9 @@ class SiteSettings(_Table):
         min_length=1,
         max_length=128,
         description="whom a finder of a medium can ask",
+    )
+    node: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9.:_-]{1,253})?$")] = Field(
+        default="", description="address or name of this machine in audit messages; empty: its host name"
     )
 
 
@@ -198,6 +202,7 @@ class Settings(_Table):
     exports: ExportSettings = ExportSettings()
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
+    alerts: AlertRules = AlertRules()
 
 
 def loads(text: str, source: str) -> Settings:

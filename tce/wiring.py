@@ -168,7 +168,7 @@ class RoadAuditor:
     def __init__(self, site: Site, actor: str, ae_title: str) -> None:
         self._site = site
         self._journal = Journal(site, actor, ae_title=ae_title)
-        self._self = Participant(actor, ae_title=ae_title, node="127.0.0.1")
+        self._self = self._journal.participant
 
     def record(self, event: str, *, success: bool, detail: Mapping[str, str]) -> None:
         """Write one event."""

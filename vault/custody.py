@@ -31,6 +31,7 @@ from vault.errors import (
     NotYours,
     SamePerson,
     UnknownPseudonym,
+    UnknownRequest,
 )
 from vault.keys import Kind, Mount
 from vault.mapping import MappingStore, SubjectKey
@@ -117,6 +118,9 @@ class Custody:
         known = self._store.patients(case, pseudonyms)
         unknown = len(set(pseudonyms)) - len(known)
         if unknown:
+            # Neither case nor pseudonyms are recorded: what is not known may be anything, a patient's name too.
+            detail = {"person": self.person, "purpose": purpose, "ticket": ticket, "unknown": str(unknown)}
+            self._record("reidentify.refused", detail | {"reason": UnknownPseudonym.__name__})
             raise UnknownPseudonym(
                 f"{unknown} of the pseudonyms {'is' if unknown == 1 else 'are'} not known in case {case}",
                 next_step="check the case and the spelling; the last character of a pseudonym is a check",
@@ -144,7 +148,7 @@ class Custody:
 
         Raises SamePerson, NotApproved or Expired.
         """
-        request = self._ledger.get(request_id)
+        request = self._asked(request_id)
         if request.requester == self.person:
             self._refuse(request, SamePerson("nobody approves the own request", next_step=_ANOTHER))
         self._check_window(request)
@@ -166,7 +170,7 @@ class Custody:
 
     def deny(self, request_id: str) -> Request:
         """Refuse a request or take an approval back; also the way for requesters to give up their own."""
-        request = self._ledger.get(request_id)
+        request = self._asked(request_id)
         self._ledger.decide(request.id, State.DENIED, self.person, lambda: self._tell("denied", request))
         return self._ledger.get(request.id)
 
@@ -176,7 +180,7 @@ class Custody:
         Raises NotYours, NotApproved, Expired or Tampered.
         """
         # 1. The requester, with an approval, in the window.
-        request = self._ledger.get(request_id)
+        request = self._asked(request_id)
         if request.requester != self.person:
             self._refuse(
                 request, NotYours("only the requester reveals", next_step="make a request of your own")
@@ -219,6 +223,14 @@ class Custody:
                 pseudonym = "" if row.kind.startswith(ATTRIBUTE_KIND) else row.pseudonym
                 lines.append(Line(row.patient, pseudonym, field, Secret(issuer), Secret(original)))
         return lines
+
+    def _asked(self, request_id: str) -> Request:
+        try:
+            return self._ledger.get(request_id)
+        except UnknownRequest:
+            detail = {"person": self.person, "reason": UnknownRequest.__name__}
+            self._record("reidentify.refused", detail)
+            raise
 
     def _keys(self, request: Request) -> list[SubjectKey]:
         return self._store.keys(request.case_id, request.patients)

@@ -8,14 +8,15 @@ de-identification, approval or re-identification: they are Security Alerts (A.5.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from tce.audit import messages
+from tce.audit import alerts, messages
 from tce.audit.messages import Code, Medium, Participant, Study
-from tce.audit.trail import Trail
+from tce.audit.trail import Entry, Record, Trail
 from tce.config import Site
 from tce.errors import Outcome, rule_of
 
@@ -85,17 +86,27 @@ EVENTS: Mapping[str, EventRow] = {
     "export": EventRow(Shape.TRANSFER, messages.INSTANCES_TRANSFERRED, "instances were sent"),
     "import": EventRow(Shape.TRANSFER, messages.INSTANCES_TRANSFERRED, "instances were received"),
     "release.signed": EventRow(Shape.ALERT, _RESTRICTED, "a release record was signed"),
+    "access.refused": EventRow(
+        Shape.ALERT, messages.AUTHORIZATION_DECISION, "somebody asked for what the own role may not do"
+    ),
+    alerts.RULES_SET: EventRow(Shape.ALERT, _CONFIGURED, "from here on these rules for alerts are in force"),
+    **{kind: EventRow(Shape.ALERT, row.type, row.words) for kind, row in alerts.KINDS.items()},
 }
 
 
 class Journal:
-    """Writes events to the trail in the name of one person or process."""
+    """Writes events to the trail in the name of one person or process, ``participant`` of its messages.
+
+    What people do at logins and in custody may complete an alert (:mod:`tce.audit.alerts`): it is written at once.
+    """
 
     def __init__(self, site: Site, actor: str = "", *, ae_title: str = "") -> None:
         self._trail = Trail(site.audit_trail)
+        self._rules = site.settings.alerts
+        self._node = site.settings.site.node or socket.gethostname()
         self._source = messages.Source(site.settings.site.name)
-        self.actor = actor or f"tce/{os.getpid()}"
-        self._by = Participant(self.actor, ae_title=ae_title)
+        self.actor = actor or _process()
+        self.participant = Participant(self.actor, ae_title=ae_title, node=self._node)
 
     def record(self, event: str, *, success: bool = True, detail: Mapping[str, str] | None = None) -> None:
         """Write one event; when this returns it is on the disk.
@@ -108,6 +119,7 @@ class Journal:
     def refused(self, event: str, exc: BaseException, detail: Mapping[str, str] | None = None) -> None:
         """Write an event that ended with an exception; :data:`tce.errors.RULES` says how grave that is."""
         self._write(event, rule_of(exc).outcome, {**(detail or {}), "refusal": type(exc).__name__})
+        exc.add_note(_TOLD)
 
     def _write(self, event: str, outcome: Outcome, detail: Mapping[str, str]) -> None:
         row = EVENTS.get(event, EventRow(Shape.ALERT, _RESTRICTED, event))
@@ -130,13 +142,13 @@ class Journal:
     def exported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> None:
         """Write an Export of one patient to a medium (RAD-47)."""
         where = Medium(medium.absolute().as_uri(), label)
-        message = messages.export(self._source, self._by, where, studies, patient)
+        message = messages.export(self._source, self.participant, where, studies, patient)
         self._append("medium.written", Outcome.SUCCESS, self._counts(case, studies), message)
 
     def imported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> None:
         """Write an Import of one patient from a medium."""
         where = Medium(medium.absolute().as_uri(), label)
-        message = messages.import_(self._source, self._by, where, studies, patient)
+        message = messages.import_(self._source, self.participant, where, studies, patient)
         self._append("medium.read", Outcome.SUCCESS, self._counts(case, studies), message)
 
     def _counts(self, case: str, studies: Sequence[Study]) -> dict[str, str]:
@@ -147,23 +159,74 @@ class Journal:
         if row.shape is Shape.NONE:
             return b""
         if row.shape is Shape.LOGIN:
-            return messages.user_authentication(self._source, self.actor, outcome=outcome)
+            return messages.user_authentication(self._source, self.actor, node=self._node, outcome=outcome)
         if row.shape is Shape.ACTIVITY:
             application = Participant(detail.get("actor", self.actor), ae_title=detail.get("ae_title", ""))
             return messages.application_activity(self._source, application, self.actor, kind=row.kind)
         if row.shape is Shape.LOG_USED:
             return messages.audit_log_used(self._source, self.actor, self._trail.path.absolute().as_uri())
         if row.shape is Shape.TRANSFER:
-            sender, receiver = (_end(detail.get(end, "")) or self._by for end in ("sender", "receiver"))
+            sender, receiver = (
+                _end(detail.get(end, "")) or self.participant for end in ("sender", "receiver")
+            )
             return _transfer(row)(self._source, sender, receiver, (), "", outcome=outcome)
+        return self._alert(row, event, outcome, detail, self.participant)
+
+    def _alert(
+        self,
+        row: EventRow,
+        event: str,
+        outcome: Outcome,
+        detail: Mapping[str, str],
+        by: Participant,
+        performing: str = "",
+    ) -> bytes:
         about = "urn:tce:" + ":".join([event, *(v for k, v in sorted(detail.items()) if k in _NAMING)])
         words = "; ".join([row.words, *(f"{key}: {value}" for key, value in sorted(detail.items()))])
-        return messages.security_alert(self._source, row.kind, self._by, about, words, outcome=outcome)
+        return messages.security_alert(
+            self._source, row.kind, by, about, words, performing=performing, outcome=outcome
+        )
 
     def _append(self, event: str, outcome: Outcome, detail: Mapping[str, str], message: bytes) -> None:
+        watched = event.startswith(alerts.WATCHED)
+        if watched:
+            self._trail.react(self._set_rules, to=(alerts.RULES_SET,))
         self._trail.append(
             event, actor=self.actor, outcome=outcome, detail=detail, message=message.decode("utf-8")
         )
+        if watched:
+            self._trail.react(self._raise_alerts, to=alerts.WATCHED)
+
+    def _set_rules(self, records: Iterator[Record]) -> list[Entry]:
+        """Return the entry that puts the settings' rules for alerts into force, none where they are."""
+        if not alerts.rules_to_set(self._rules, records):
+            return []
+        return [self._entry(alerts.RULES_SET, Outcome.SUCCESS, self._rules.as_detail())]
+
+    def _raise_alerts(self, records: Iterator[Record]) -> list[Entry]:
+        """Return an entry for each alert that is due and not on the trail, also for one of a process that died."""
+        return [
+            self._entry(alert.kind, alerts.KINDS[alert.kind].outcome, alert.detail, alert.person)
+            for alert in alerts.still_to_tell(records)
+        ]
+
+    def _entry(self, event: str, outcome: Outcome, detail: Mapping[str, str], performing: str = "") -> Entry:
+        """Return an entry that this process makes by itself, about what somebody else may have done."""
+        by = Participant(_process(), node=self._node)
+        message = self._alert(EVENTS[event], event, outcome, detail, by, performing)
+        return Entry(event, by.user, int(outcome), detail, message.decode("utf-8"))
+
+
+_TOLD = "on the audit trail"
+
+
+def is_told(exc: BaseException) -> bool:
+    """Whether an exception was written onto the trail as a refusal."""
+    return _TOLD in getattr(exc, "__notes__", ())
+
+
+def _process() -> str:
+    return f"tce/{os.getpid()}"
 
 
 def _transfer(row: EventRow) -> Callable[..., bytes]:

@@ -8,6 +8,7 @@ calls hands over pseudonyms, never originals, so that no message links the two.
 from __future__ import annotations
 
 import base64
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ LOGOUT = _dcm("110123", "Logout")
 SECURITY_CONFIGURATION = _dcm("110129", "Security Configuration")
 SOFTWARE_CONFIGURATION = _dcm("110131", "Software Configuration")
 RESTRICTED_FUNCTION = _dcm("110132", "Use of Restricted Function")
+AUTHORIZATION_DECISION = _dcm("110144", "Authorization Decision")
 
 # CID 402 Audit Active Participant Role ID Codes
 APPLICATION = _dcm("110150", "Application")
@@ -180,14 +182,18 @@ def security_alert(
     about: str,
     description: str,
     *,
+    performing: str = "",
     outcome: Outcome = Outcome.SUCCESS,
 ) -> bytes:
     """Security Alert (A.5.3.12): use of keys, approvals, re-identification, changes of configuration.
 
-    ``about`` is a URI that names the thing (``urn:tce:case:lung-1``), ``description`` what was done to it.
+    ``about`` is a URI that names the thing (``urn:tce:case:lung-1``), ``description`` what was done to it, and
+    ``performing`` the person who did what ``by`` reports, where these are not the same.
     """
     root = _root(SECURITY_ALERT, "E", outcome, kind)
     _participant(root, Participant(by.user, by.role, False, by.ae_title, by.node))
+    if performing:
+        _participant(root, Participant(performing))
     _source(root, source)
     thing = _object(root, about, "2", "13", URI, name=about)
     _detail(thing, "Alert Description", description)
@@ -198,11 +204,11 @@ def user_authentication(
     source: Source,
     user: str,
     *,
-    node: str = "127.0.0.1",
+    node: str,
     kind: Code = LOGIN,
     outcome: Outcome = Outcome.SUCCESS,
 ) -> bytes:
-    """User Authentication (A.5.3.13): somebody logged in at the Vault, or failed to."""
+    """User Authentication (A.5.3.13): somebody logged in at the Vault, or failed to; ``node`` is mandatory here."""
     root = _root(USER_AUTHENTICATION, "E", outcome, kind)
     _participant(root, Participant(user, None, True, node=node))
     _source(root, source)
@@ -273,11 +279,19 @@ def _participant(root: Element, who: Participant) -> Element:
         attributes["AlternativeUserID"] = f"AETITLES={who.ae_title}"
     if who.node:
         attributes["NetworkAccessPointID"] = who.node
-        attributes["NetworkAccessPointTypeCode"] = "2" if who.node.replace(".", "").isdigit() else "1"
+        attributes["NetworkAccessPointTypeCode"] = "2" if _is_address(who.node) else "1"
     participant = etree.SubElement(root, "ActiveParticipant", attributes)
     if who.role is not None:
         _coded(participant, "RoleIDCode", who.role)
     return participant
+
+
+def _is_address(node: str) -> bool:
+    try:
+        ipaddress.ip_address(node)
+    except ValueError:
+        return False
+    return True
 
 
 def _medium(root: Element, medium: Medium, role: Code) -> None:

@@ -16,7 +16,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -46,6 +47,17 @@ class Record:
         """Return this record with its hash, which covers every other field and the hash before it."""
         content = {name: getattr(self, name) for name in self.__slots__ if name != "hash"}
         return replace(self, hash=hashlib.sha256(_canonical(content)).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What somebody wants to have on the trail; it gives number, time and hashes itself."""
+
+    event: str
+    actor: str
+    outcome: int = 0
+    detail: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +93,60 @@ class Trail:
 
         Raises AuditError when the trail does not end as its head says: then nothing is added to it.
         """
+        entry = Entry(event, actor, int(outcome), dict(detail or {}), message)
+        return self._add(lambda: [entry])[0]
+
+    def react(
+        self, reaction: Callable[[Iterator[Record]], Sequence[Entry]], *, to: Sequence[str]
+    ) -> list[Record]:
+        """Show ``reaction`` the records whose events begin like one of ``to``, and add what it returns.
+
+        Nobody writes in between, so of several processes that react alike to the same records one finds it done.
+        Raises AuditError as :meth:`append` does.
+        """
+        begins = re.compile(b'"event":"(?:' + b"|".join(re.escape(name.encode()) for name in to) + b")")
+        return self._add(lambda: reaction(self._telling(begins)))
+
+    def _telling(self, begins: re.Pattern[bytes]) -> Iterator[Record]:
+        # Looked for in the bytes: quotes inside a value are escaped there, and to parse every record takes long.
+        if self.path.exists():
+            with self.path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    if begins.search(line):
+                        yield _parsed(line, number)
+
+    def _add(self, entries: Callable[[], Sequence[Entry]]) -> list[Record]:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             with self._locked():
                 head = self._recovered(self._read_head())
-                record = Record(
-                    n=head.records + 1,
-                    time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                    event=event,
-                    actor=actor,
-                    outcome=int(outcome),
-                    detail=dict(detail or {}),
-                    message=message,
-                    prev=head.hash,
-                ).sealed()
-                line = _canonical(asdict(record)) + b"\n"
-                self._write(line)
-                self._write_head(Head(record.n, head.size + len(line), record.hash))
+                added = []
+                for entry in entries():
+                    record, head = self._write_record(entry, head)
+                    added.append(record)
+                return added
         except OSError as exc:
             raise AuditError(
                 f"the audit trail cannot be written: {exc.strerror}",
                 next_step="make room or correct permissions",
             ) from None
-        return record
+
+    def _write_record(self, entry: Entry, head: Head) -> tuple[Record, Head]:
+        record = Record(
+            n=head.records + 1,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            event=entry.event,
+            actor=entry.actor,
+            outcome=entry.outcome,
+            detail=dict(entry.detail),
+            message=entry.message,
+            prev=head.hash,
+        ).sealed()
+        line = _canonical(asdict(record)) + b"\n"
+        self._write(line)
+        after = Head(record.n, head.size + len(line), record.hash)
+        self._write_head(after)
+        return record, after
 
     def records(self) -> Iterator[Record]:
         """Yield every record in order without checking the chain (see :meth:`verify`)."""

@@ -79,7 +79,9 @@ def _options(
 
     See it work from end to end: tce demo
     """
+    begun: list[Session] = context.obj
     context.obj = Session(home or default_home(), person, verbose)
+    begun.append(context.obj)
 
 
 _INTERRUPTED = 130  # how the command line's library tells of Ctrl-C
@@ -88,9 +90,12 @@ _INTERRUPTED = 130  # how the command line's library tells of Ctrl-C
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    begun: list[Session] = []
     try:
-        status = app(arguments, standalone_mode=False)
+        status = app(arguments, standalone_mode=False, obj=begun)
     except Exception as exc:
+        for run in begun:
+            run.tell_forbidden(exc)
         sys.exit(_told(exc, verbose="--verbose" in arguments))
     if status == _INTERRUPTED:
         sys.exit(_told(KeyboardInterrupt(), verbose=False))

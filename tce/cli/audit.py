@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tce.audit.alerts import ALERTS, Finding, State, examine
 from tce.audit.anchors import Anchored, prove
 from tce.audit.journal import Journal
-from tce.audit.trail import Trail
-from tce.cli.session import JsonOption, session, verbs
-from tce.errors import AuditError
+from tce.audit.trail import Record, Trail
+from tce.cli.session import JsonOption, Session, session, verbs
+from tce.counts import counted
+from tce.errors import AuditError, Outcome
 
 app = verbs("The audit trail: what was done, by whom.")
 
@@ -22,13 +24,22 @@ def list_(
     context: typer.Context,
     event: Annotated[str, typer.Option(help="Only events whose name begins so, e.g. reidentify.")] = "",
     last: Annotated[int, typer.Option(help="Only the last N records.", min=1)] = 50,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Only alerts, worked out anew from the whole trail.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the newest records, oldest first.
 
-    Example: tce audit list --event reidentify --last 10
+    With --alerts the trail is proved whole and every alert worked out anew: one that is due and was not told is
+    "missing", one that was told and never due is "not due". Exit status 1 if there is any such.
+
+    Examples: tce audit list --event reidentify --last 10   |   tce audit list --alerts
     """
     run = session(context)
+    if alerts:
+        _list_alerts(run, event, last, as_json=as_json)
+        return
     records = [r for r in Trail(run.site.audit_trail).records() if r.event.startswith(event)]
     rows = [
         {
@@ -36,12 +47,46 @@ def list_(
             "time": record.time if as_json else record.time[:19],
             "event": record.event,
             "actor": record.actor,
-            "outcome": "ok" if record.outcome == 0 else "refused or failed",
+            "outcome": _outcome(record),
             "detail": record.detail if as_json else _short(record.detail),
         }
         for record in records[-last:]
     ]
     run.table(rows, as_json=as_json, empty="no such records")
+
+
+def _outcome(record: Record) -> str:
+    if record.event.startswith(ALERTS):
+        return "alert"
+    return "ok" if record.outcome == Outcome.SUCCESS else "refused or failed"
+
+
+def _list_alerts(run: Session, event: str, last: int, *, as_json: bool) -> None:
+    found = [one for one in examine(Trail(run.site.audit_trail)) if one.kind.startswith(event)]
+    rows = [
+        {
+            "n": one.told_by or None,
+            "time": one.time if as_json else one.time[:19],
+            "alert": one.kind.removeprefix(ALERTS),
+            "state": str(one.state),
+            "person": one.detail.get("person", ""),
+            "detail": one.detail if as_json else _short({**one.detail, "person": ""}),
+        }
+        for one in found[-last:]
+    ]
+    run.table(rows, as_json=as_json, empty="no alerts")
+    _require_told(found)
+
+
+def _require_told(found: Sequence[Finding]) -> None:
+    """Raise AuditError unless the trail tells the alerts that are due and no others."""
+    missing, surplus = (sum(one.state is state for one in found) for state in (State.MISSING, State.NOT_DUE))
+    if missing or surplus:
+        raise AuditError(
+            f"of the alerts on the trail {missing} are missing and {surplus} were never due",
+            next_step="look at tce audit list --alerts; a process that was killed leaves one missing until the next "
+            "login or re-identification, anything else is for the security officer",
+        )
 
 
 def _short(detail: Mapping[str, str]) -> str:
@@ -74,6 +119,9 @@ def verify(
             f"up to record {found.reach} it is anchored by a signed release, the newest is {found.newest}"
         )
     run.say(_not_anchored(found))
+    told = examine(Trail(site.audit_trail))
+    _require_told(told)
+    run.say(f"{counted(len(told), 'alert', 'alerts')} on it, none missing: tce audit list --alerts")
 
 
 def _not_anchored(found: Anchored) -> str:

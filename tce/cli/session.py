@@ -6,6 +6,7 @@ line. It opens nothing by itself: the site is read when a verb asks for it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +26,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from tce.audit.journal import Journal, is_told
 from tce.config import Site
-from tce.errors import NotAllowed
+from tce.errors import NotAllowed, TceError
 from tce.logins import Logins
+from vault.errors import Forbidden
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON, for programs.")]
 
@@ -77,12 +80,30 @@ class Session:
                 next_step=f"put --as {able[0]} in front of the verb",
             )
         if self.person not in able:
+            self.tell_refusal(role)
             actual = people.role_of(self.person)
             who = (
                 f"{self.person} is {_a(actual)}" if actual else f"{self.person} is nobody known to this site"
             )
             raise NotAllowed(f"{verb} needs {_a(role)}; {who}", next_step=f"act as one of: {', '.join(able)}")
         return self.person
+
+    def tell_refusal(self, wanted: str) -> None:
+        """Write onto the trail that somebody asked for what the own role may not do.
+
+        Who is nobody known to the site is not named: that text may be anything, a patient's name too.
+        """
+        known = self.site.settings.people.role_of(self.person) is not None
+        actor = self.person if known else "nobody known"
+        Journal(self.site, actor).record("access.refused", success=False, detail={"wanted": wanted})
+
+    def tell_forbidden(self, exc: Exception) -> None:
+        """Write onto the trail that the Vault forbade what was asked, unless that stands there already."""
+        if isinstance(exc, Forbidden) and self.person and not is_told(exc):
+            with contextlib.suppress(
+                TceError
+            ):  # that the trail cannot be written is not what the person asked
+                self.tell_refusal("Vault")
 
     def say(self, text: str) -> None:
         """Print one line for the person. Square brackets are plain text."""

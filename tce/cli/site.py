@@ -8,6 +8,7 @@ import typer
 
 from tce import site as sites
 from tce.approvals_desk import Desk
+from tce.audit.rules import zone_of_this_machine
 from tce.cli.session import session
 from tce.config import Settings, Site, checked
 from tce.shelf import Shelf
@@ -22,6 +23,9 @@ def init(
     approver: Annotated[list[str] | None, typer.Option(help="An approver; may be repeated.")] = None,
     custodian: Annotated[list[str] | None, typer.Option(help="A custodian; at least two.")] = None,
     auditor: Annotated[list[str] | None, typer.Option(help="An auditor; may be repeated.")] = None,
+    time_zone: Annotated[
+        str, typer.Option(help="Time zone of the working hours, e.g. Europe/Berlin. Default: the machine's.")
+    ] = "",
 ) -> None:
     """Make a site: a folder with tce.toml, a key server, keys, people and the policy of stage 1.
 
@@ -46,6 +50,7 @@ def init(
     wanted = settings.model_dump()
     wanted["site"] |= {"name": name, **texts}
     wanted["people"] |= people
+    wanted["alerts"] |= {"time_zone": time_zone or zone_of_this_machine()}
     site = sites.make(
         run.home, checked(wanted, "what you gave"), told=lambda step: run.err.print(f"· {step}")
     )

@@ -26,7 +26,7 @@ EVERY_MESSAGE = {
     "Security Alert": messages.security_alert(
         SITE, messages.RESTRICTED_FUNCTION, BY, "urn:tce:case:c", "a case was approved"
     ),
-    "User Authentication": messages.user_authentication(SITE, "approver"),
+    "User Authentication": messages.user_authentication(SITE, "approver", node="fd00::17"),
     "Application Activity": messages.application_activity(SITE, BY, "me", kind=messages.APPLICATION_START),
     "Audit Log Used": messages.audit_log_used(SITE, "auditor", "file:///trail"),
 }
@@ -68,7 +68,9 @@ def test_a_study_says_that_it_was_de_identified() -> None:
 
 def test_an_outcome_is_carried() -> None:
     """A refusal is not written as a success."""
-    root = etree.fromstring(messages.user_authentication(SITE, "x", outcome=Outcome.SERIOUS_FAILURE))
+    root = etree.fromstring(
+        messages.user_authentication(SITE, "x", node="h", outcome=Outcome.SERIOUS_FAILURE)
+    )
     assert root.find("EventIdentification").get("EventOutcomeIndicator") == "8"
 
 
@@ -77,3 +79,24 @@ def test_a_time_has_a_zone() -> None:
     for message in EVERY_MESSAGE.values():
         time = etree.fromstring(message).find("EventIdentification").get("EventDateTime")
         assert time.endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("node", "code"), [("192.0.2.7", "2"), ("fd00::17", "2"), ("tce1.example", "1"), ("12.34", "1")]
+)
+def test_an_address_is_told_from_a_name(node: str, code: str) -> None:
+    """NetworkAccessPointTypeCode is 2 for an IP address of either version, 1 for a host's name."""
+    root = etree.fromstring(messages.user_authentication(SITE, "x", node=node))
+    assert root.find("ActiveParticipant").get("NetworkAccessPointID") == node
+    assert root.find("ActiveParticipant").get("NetworkAccessPointTypeCode") == code
+
+
+def test_an_alert_names_who_reports_and_who_acted() -> None:
+    """A.5.3.12: the reporting process comes first, the performing person second, and neither is a requestor."""
+    message = messages.security_alert(
+        SITE, messages.RESTRICTED_FUNCTION, BY, "urn:tce:alert", "a sweep", performing="carol"
+    )
+    root = etree.fromstring(message)
+    assert SCHEMA.validate(root), SCHEMA.error_log
+    found = [(one.get("UserID"), one.get("UserIsRequestor")) for one in root.iter("ActiveParticipant")]
+    assert found == [("tce/17", "false"), ("carol", "false")]

@@ -68,9 +68,8 @@ def test_a_token_of_somebody_else_is_refused(site: Site, embedded_site_vault: Si
     logins = Logins(site, {"VAULT_TOKEN": token_of(embedded_site_vault, "bob")}, never)
     with pytest.raises(NotAllowed, match="VAULT_TOKEN"):
         logins.person("alice")
-    assert [(one.event, one.actor, one.outcome) for one in Trail(site.audit_trail).records()] == [
-        ("login", "alice", 8)
-    ]
+    logins = [one for one in Trail(site.audit_trail).records() if one.event == "login"]
+    assert [(one.actor, one.outcome) for one in logins] == [("alice", 8)]
 
 
 def test_who_brings_a_token_need_not_say_the_name(
@@ -98,7 +97,8 @@ def test_a_wrong_password_is_refused_on_record(site: Site, erin_s_password: str)
     with pytest.raises(LoginFailed) as caught:
         Logins(site, {"TCE_PASSWORD": f"not {erin_s_password}"}, never).person("erin")
     assert erin_s_password not in caught.value.what + caught.value.next_step
-    assert [one.detail["refusal"] for one in Trail(site.audit_trail).records()] == ["LoginFailed"]
+    logins = [one for one in Trail(site.audit_trail).records() if one.event == "login"]
+    assert [one.detail["refusal"] for one in logins] == ["LoginFailed"]
 
 
 def test_a_service_follows_its_server_and_never_starts_it(tmp_path: Path) -> None:
