@@ -15,6 +15,7 @@ from vault.errors import BadAnswer, Collision, Tampered
 from vault.mapping import MappingStore
 from vault.pseudonyms import IdentityPseudonyms
 from vault.row_tags import MappingRow, RowTags
+from vault.scheme import Form
 from vault.secrecy import Secret
 
 ROW = MappingRow("C", "P", "X", "uid", "key", b"sealed", b"f" * 16, "tce1", 1, "2024-01-01T00:00:00Z")
@@ -115,7 +116,9 @@ def next_run(embedded_site_vault: SiteVault, mapping_url: str, case: str) -> Ite
     """Stage 1 as another process finds the database later."""
     store = MappingStore(mapping_url)
     client = embedded_site_vault.service("pseudonymizer")
-    yield IdentityPseudonyms(client, store, case=case, custodians=embedded_site_vault.custodians, prefix="T-")
+    yield IdentityPseudonyms(
+        client, store, case=case, custodians=embedded_site_vault.custodians, form=Form("T-")
+    )
     store.close()
 
 
