@@ -40,6 +40,8 @@ _BATCH = 128
 _BATCH_OCTETS = 1 << 25
 """A batch ends when its files hold as much, so that the workers share few large files alike."""
 _AHEAD = 4
+_SELDOM = 50_000
+"""How many more objects there have to be than before until the search for garbage begins."""
 _HEAVY = 1 << 26
 """How many bytes of instances a worker holds before it writes them, whatever the batch."""
 _CONFLICT = "Another instance has the same SOP Instance UID and other content, or another series or patient."
@@ -261,8 +263,11 @@ def _results(
     )
     forks = "fork" in multiprocessing.get_all_start_methods()
     made = bench() if forks or count == 1 else None
-    # What exists now lives as long as the job: to look for garbage in it takes long, and in a worker copies it.
+    # What exists now lives as long as the job: to look for garbage in it takes long, and in a worker copies it. What a
+    # batch makes is no garbage before it is written, and then hardly any of it is in a circle.
     gc.freeze()
+    often = gc.get_threshold()
+    gc.set_threshold(_SELDOM, *often[1:])
     try:
         if count == 1:
             with _Worker(out, scratch, prove, *(made or bench())) as worker:
@@ -274,6 +279,7 @@ def _results(
         with ProcessPoolExecutor(count, context, _start, (out, scratch, prove, bench, made)) as pool:
             yield from _carried(pool, batches, count)
     finally:
+        gc.set_threshold(*often)
         gc.unfreeze()
 
 
