@@ -138,8 +138,9 @@ def out_of_order(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
 
 
 def big_endian(ds: Dataset, mint: Mint) -> tuple[bytes, list[Canary]]:
-    """Explicit VR Big Endian."""
+    """Explicit VR Big Endian, with cells of which everybody knows the order."""
     planted = _names_of(ds, mint, "big endian")
+    ds["PixelData"].VR = "OW"
     ds.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     buffer = io.BytesIO()
     dcmwrite(buffer, ds, enforce_file_format=True, little_endian=False, implicit_vr=False)
