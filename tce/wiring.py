@@ -34,6 +34,7 @@ from tce.spool import Spool
 from tce.workshop import OpenDraft, workshop
 from vault.approvals import sign_release
 from vault.custody import Custody
+from vault.keys import create_way_back
 from vault.mapping import MappingStore
 from vault.provision import Service
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
@@ -95,7 +96,8 @@ def stage_one(site: Site, case_id: str, given: Path | None = None) -> folder.Ben
     desk.require_policy(Shelf(site.policies_dir).exactly(case.stage1))
     desk.require_open(case)
     _require_its_key_version(site, case)
-    Logins(site).url()  # started once here, rather than by every worker
+    # An embedded server is started once here, rather than by every worker.
+    create_way_back(Logins(site).service(Service.PSEUDONYMIZER), case.id)
     return StageOne(site.home, case, events.read(given).dates if given else {})
 
 

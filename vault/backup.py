@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vault.errors import StoreUnavailable
-from vault.tables import Database, mappings, requests, shares, subject_keys
+from vault.tables import Database, field_keys, mappings, requests, shares, subject_keys
 
-_TABLES = (subject_keys, shares, mappings, requests)
+_TABLES = (subject_keys, shares, field_keys, mappings, requests)
 _AT_ONCE = 2_000
 
 

@@ -2,12 +2,11 @@
 window.
 
 Each works with the own login at the server. Approving means opening the own shares of exactly these
-patients' keys and closing them again for the requester; revealing means opening these and the own ones, and
+patients' and fields' keys and closing them again for the requester; revealing means opening these and the own ones, and
 putting both together. So one person alone is stopped three times: by the rule here, by the server, which
 opens for nobody what was closed for another, and by the mathematics of the shares. design.md section 5.
 
-Every step is recorded before it takes effect, refusals too; the record never holds an original. How fields
-are chosen is kept here and not by the mathematics: a grant covers a patient.
+Every step is recorded before it takes effect, refusals too; the record never holds an original.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from enum import StrEnum
 from typing import NoReturn
 
 from vault.client import Client, Sealable, Sealing
-from vault.custody_ledger import Ledger, Request, State
+from vault.custody_ledger import Granted, Ledger, Request, State
 from vault.errors import (
     BadRequest,
     CustodyRefusal,
@@ -29,11 +28,13 @@ from vault.errors import (
     Forbidden,
     NotApproved,
     NotYours,
+    NoWayBack,
     SamePerson,
     UnknownPseudonym,
     UnknownRequest,
 )
-from vault.keys import Kind, Mount
+from vault.field_keys import Seed, sealing_key, share_of
+from vault.keys import Kind, Mount, ways_back
 from vault.mapping import MappingStore, SubjectKey
 from vault.moments import moment, timestamp
 from vault.pseudonyms import ATTRIBUTE_KIND, content_of
@@ -46,6 +47,7 @@ RecordEvent = Callable[[str, Mapping[str, str]], None]
 
 LONGEST_WINDOW = timedelta(days=7)
 FIELDS = tuple(kind for kind in Kind if kind is not Kind.DATE_OFFSET)
+_WHOLE_PATIENT = ""  # what was sealed before fields had keys of their own
 _KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 # A ticket goes into records, so it must not have room for a sentence about the patient.
 _TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/#-]{0,39}")
@@ -74,8 +76,21 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class _Lock:
+    """One key that a request asks for: that of a field of a patient, or of all of him (``field`` empty)."""
+
+    key: SubjectKey
+    field: str
+    parts: bytes
+
+    @property
+    def name(self) -> Granted:
+        return self.key.id, self.field
+
+
+@dataclass(frozen=True, slots=True)
 class Revealed:
-    """What a grant opened. ``withheld`` counts the patient keys made after the approval: they need a new
+    """What a grant opened. ``withheld`` counts the keys of fields made after the approval: they need a new
     one."""
 
     request: Request
@@ -144,25 +159,27 @@ class Custody:
         return request
 
     def approve(self, request_id: str) -> Request:
-        """Grant another custodian's request with the own shares of exactly its patients.
+        """Grant another custodian's request with the own shares of exactly its patients and fields.
 
-        Raises SamePerson, NotApproved or Expired.
+        Raises SamePerson, NotApproved, Expired, or NoWayBack for a case that was forgotten.
         """
         request = self._asked(request_id)
         if request.requester == self.person:
             self._refuse(request, SamePerson("nobody approves the own request", next_step=_ANOTHER))
         self._check_window(request)
         self._check_state(request, State.REQUESTED)
-        keys = [key for key in self._keys(request) if self.person in key.shares]
-        if not keys:
+        self._check_way_back(request)
+        locks = [lock for lock in self._locks(request) if self.person in lock.key.shares]
+        if not locks:
             self._refuse(
                 request, NotApproved("you hold no share of these patients' keys", next_step=_ANOTHER)
             )
-        opened = self._own_shares(keys)
-        contexts = [_grant_context(request, key.id) for key in keys]
-        items = [Sealable(share, context) for share, context in zip(opened, contexts, strict=True)]
+        items = [
+            Sealable(share.to_bytes(), _grant_context(request, lock))
+            for lock, share in zip(locks, self._own_shares(locks), strict=True)
+        ]
         closed = self._client.encrypt_batch(Mount.CUSTODY, request.requester, items)
-        granted = {key.id: ciphertext for key, ciphertext in zip(keys, closed, strict=True)}
+        granted = {lock.name: ciphertext for lock, ciphertext in zip(locks, closed, strict=True)}
         self._ledger.decide(
             request.id, State.APPROVED, self.person, lambda: self._tell("approved", request), granted
         )
@@ -177,7 +194,7 @@ class Custody:
     def reveal(self, request_id: str) -> Revealed:
         """Open what was granted, once. The grant is used up, on the record, before anything is returned.
 
-        Raises NotYours, NotApproved, Expired or Tampered.
+        Raises NotYours, NotApproved, Expired, Tampered, or NoWayBack for a case that was forgotten.
         """
         # 1. The requester, with an approval, in the window.
         request = self._asked(request_id)
@@ -187,19 +204,20 @@ class Custody:
             )
         self._check_window(request)
         self._check_state(request, State.APPROVED)
-        # 2. Two shares of each key give the key.
+        # 2. Two shares of each secret give it; with the case's way back it is the key.
         granted = self._ledger.granted(request.id)
-        every = self._keys(request)
-        keys = [key for key in every if key.id in granted and self.person in key.shares]
-        own = self._own_shares(keys)
+        every = self._locks(request)
+        locks = [lock for lock in every if lock.name in granted and self.person in lock.key.shares]
+        back = self._check_way_back(request, locks)
+        own = self._own_shares(locks)
         foreign = self._client.decrypt_batch(
             Mount.CUSTODY,
             self.person,
-            [Sealing(granted[key.id], _grant_context(request, key.id)) for key in keys],
+            [Sealing(granted[lock.name], _grant_context(request, lock)) for lock in locks],
         )
         opened = {
-            key.id: combine(Share.from_bytes(mine), Share.from_bytes(theirs))
-            for key, mine, theirs in zip(keys, own, foreign, strict=True)
+            lock.name: _joined(lock, back, combine(mine, Share.from_bytes(theirs)))
+            for lock, mine, theirs in zip(locks, own, foreign, strict=True)
         }
         # 3. The keys open the rows that were asked for.
         lines = tuple(self._lines(request, opened))
@@ -208,18 +226,19 @@ class Custody:
         self._ledger.decide(
             request.id, State.USED, self.person, lambda: self._tell("revealed", request, detail)
         )
-        return Revealed(self._ledger.get(request.id), lines, len(every) - len(keys))
+        return Revealed(self._ledger.get(request.id), lines, len(every) - len(locks))
 
     def requests(self) -> list[Request]:
         """Every request of the database, the oldest first."""
         return self._ledger.all()
 
-    def _lines(self, request: Request, opened: Mapping[str, Secret[bytes]]) -> list[Line]:
+    def _lines(self, request: Request, opened: Mapping[Granted, Secret[bytes]]) -> list[Line]:
         lines = []
         for row in self._store.rows(request.case_id, request.patients):
             field = row.kind.removeprefix(ATTRIBUTE_KIND)
-            if field in request.fields and row.key_id in opened:
-                issuer, original = content_of(open_row(row, opened[row.key_id]))
+            key = opened.get((row.key_id, row.kind)) or opened.get((row.key_id, _WHOLE_PATIENT))
+            if field in request.fields and key is not None:
+                issuer, original = content_of(open_row(row, key))
                 pseudonym = "" if row.kind.startswith(ATTRIBUTE_KIND) else row.pseudonym
                 lines.append(Line(row.patient, pseudonym, field, Secret(issuer), Secret(original)))
         return lines
@@ -232,12 +251,35 @@ class Custody:
             self._record("reidentify.refused", detail)
             raise
 
-    def _keys(self, request: Request) -> list[SubjectKey]:
-        return self._store.keys(request.case_id, request.patients)
+    def _locks(self, request: Request) -> list[_Lock]:
+        """Every key that is needed for what a request asks for."""
+        keys = self._store.keys(request.case_id, request.patients)
+        fields = self._store.field_keys([key.id for key in keys])
+        locks = [_Lock(key, _WHOLE_PATIENT, b"") for key in keys if key.id not in fields]
+        locks += [
+            _Lock(key, one.field, one.parts)
+            for key in keys
+            for one in fields.get(key.id, [])
+            if one.field.removeprefix(ATTRIBUTE_KIND) in request.fields
+        ]
+        return locks
 
-    def _own_shares(self, keys: Sequence[SubjectKey]) -> list[Secret[bytes]]:
-        sealed = [Sealing(key.shares[self.person], share_context(key.id, self.person)) for key in keys]
-        return self._client.decrypt_batch(Mount.CUSTODY, self.person, sealed)
+    def _own_shares(self, locks: Sequence[_Lock]) -> list[Share]:
+        """The own share of each. The seeds that they are made of go no further than here."""
+        keys = {lock.key.id: lock.key for lock in locks}
+        sealed = [
+            Sealing(key.shares[self.person], share_context(key.id, self.person)) for key in keys.values()
+        ]
+        opened = dict(zip(keys, self._client.decrypt_batch(Mount.CUSTODY, self.person, sealed), strict=True))
+        return [_own_share(lock, opened[lock.key.id]) for lock in locks]
+
+    def _check_way_back(self, request: Request, locks: Sequence[_Lock] = ()) -> dict[str, Secret[bytes]]:
+        """The way back of each patient's key. A case that was forgotten has none, and that is on the record."""
+        ids = list(dict.fromkeys(lock.key.id for lock in locks))
+        try:
+            return dict(zip(ids, ways_back(self._client, request.case_id, ids), strict=True))
+        except NoWayBack as forgotten:
+            self._refuse(request, forgotten)
 
     def _check_window(self, request: Request) -> None:
         if datetime.now(UTC) >= moment(request.expires):
@@ -251,7 +293,7 @@ class Custody:
                 request, NotApproved(f"the request is {request.state}, not {wanted}", next_step=_NEW)
             )
 
-    def _refuse(self, request: Request, refusal: CustodyRefusal) -> NoReturn:
+    def _refuse(self, request: Request, refusal: CustodyRefusal | NoWayBack) -> NoReturn:
         self._tell("refused", request, {"reason": type(refusal).__name__})
         raise refusal
 
@@ -272,8 +314,21 @@ _ANOTHER = "have another custodian approve it"
 _NEW = "see `tce reidentify list`; make a new request if it is still needed"
 
 
-def _grant_context(request: Request, key_id: str) -> bytes:
-    return f"{SCHEME}-grant\0{request.id}\0{key_id}\0{request.requester}".encode()
+def _grant_context(request: Request, lock: _Lock) -> bytes:
+    return f"{SCHEME}-grant\0{request.id}\0{lock.key.id}\0{lock.field}\0{request.requester}".encode()
+
+
+def _own_share(lock: _Lock, opened: Secret[bytes]) -> Share:
+    # The form of what was opened decides, not the database: a seed is never handed over as if it were a share.
+    if lock.field == _WHOLE_PATIENT:
+        return Share.from_bytes(opened)
+    return share_of(Seed.from_bytes(opened), lock.key.id, lock.field, lock.parts)
+
+
+def _joined(lock: _Lock, back: Mapping[str, Secret[bytes]], secret: Secret[bytes]) -> Secret[bytes]:
+    if lock.field == _WHOLE_PATIENT:
+        return secret
+    return sealing_key(secret, back[lock.key.id], lock.key.id, lock.field)
 
 
 def _check_words(pseudonyms: Collection[str], ticket: str, fields: Sequence[str], window: timedelta) -> None:

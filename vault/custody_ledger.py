@@ -21,6 +21,7 @@ from vault.moments import timestamp
 from vault.tables import Database, granted_shares, requests
 
 Record = Callable[[], None]
+Granted = tuple[str, str]  # a patient's key and the field that the share is of
 
 
 class State(StrEnum):
@@ -98,9 +99,14 @@ class Ledger:
         return [_request(row._mapping) for row in rows]
 
     def decide(
-        self, request_id: str, state: State, who: str, record: Record, shares: Mapping[str, str] | None = None
+        self,
+        request_id: str,
+        state: State,
+        who: str,
+        record: Record,
+        shares: Mapping[Granted, str] | None = None,
     ) -> None:
-        """Change the state, with the granted shares by key; whatever was granted before is gone.
+        """Change the state, with the granted shares; whatever was granted before is gone.
 
         Raises NotApproved when the request is not in a state that allows it, for instance because somebody
         else was quicker. If the change cannot be recorded it is not made.
@@ -122,19 +128,17 @@ class Ledger:
             connection.execute(sa.delete(granted_shares).where(granted_shares.c.request_id == request_id))
             if shares:
                 rows = [
-                    {"request_id": request_id, "key_id": key_id, "ciphertext": ciphertext}
-                    for key_id, ciphertext in shares.items()
+                    {"request_id": request_id, "key_id": key_id, "field": field, "ciphertext": ciphertext}
+                    for (key_id, field), ciphertext in shares.items()
                 ]
                 connection.execute(sa.insert(granted_shares), rows)
             record()
 
-    def granted(self, request_id: str) -> dict[str, str]:
-        """The granted shares of a request, by key."""
-        question = sa.select(granted_shares.c.key_id, granted_shares.c.ciphertext).where(
-            granted_shares.c.request_id == request_id
-        )
+    def granted(self, request_id: str) -> dict[Granted, str]:
+        """The granted shares of a request, each closed for its requester."""
+        question = sa.select(granted_shares).where(granted_shares.c.request_id == request_id)
         with self._database.reading() as connection:
-            return {row.key_id: row.ciphertext for row in connection.execute(question)}
+            return {(row.key_id, row.field): row.ciphertext for row in connection.execute(question)}
 
 
 def _request(values: Mapping[Any, Any]) -> Request:

@@ -5,7 +5,7 @@ carries an original identifier or a secret, so any of them may be printed and lo
 
     VaultRoomError
     ├── ServerFault        NotStarted, Unreachable, Sealed, InitializationLost
-    ├── Refused            LoginFailed, Forbidden, NotFound
+    ├── Refused            LoginFailed, Forbidden, NotFound (NoWayBack)
     ├── BadAnswer
     ├── BadRequest         BadName, BadPlan, BadIdentifier
     ├── MappingFault       StoreUnavailable, Collision, Tampered, NotSealed
@@ -60,6 +60,10 @@ class Forbidden(Refused):
 
 class NotFound(Refused):
     """There is no such key, mount, role or person."""
+
+
+class NoWayBack(NotFound):
+    """The case has no key for its way back: stage 1 never ran for it, or it was forgotten."""
 
 
 class BadAnswer(VaultRoomError):

@@ -1,5 +1,4 @@
-"""The names of the mounts and keys at the server, in one place, and the key that a case gets when it is
-opened.
+"""The names of the mounts and keys at the server, in one place, and the keys that a case gets.
 
 All mounts are transit engines. The mount of stage 1 is called ``identifiers`` because Vault reserves
 ``identity``. No key is exportable; design.md section 5.
@@ -7,19 +6,22 @@ All mounts are transit engines. The mount of stage 1 is called ``identifiers`` b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from vault.client import Client
-from vault.errors import NotFound
-from vault.secrecy import safe_name
+from vault.errors import NotFound, NoWayBack
+from vault.field_keys import way_back_input
+from vault.secrecy import Secret, safe_name
 
 
 class Mount(StrEnum):
     """The transit mounts of a site."""
 
     IDENTIFIERS = "identifiers"  # stage 1: one HMAC key for each kind of identifier
-    CASES = "cases"  # stage 2: one HMAC key for each case, deletable
+    WAYS_BACK = "ways-back"  # stage 1: one HMAC key for each case, without which its mapping opens for nobody
+    CASES = "cases"  # stage 2: one HMAC key for each case
     CUSTODY = "custody"  # one AES-256-GCM key for each custodian
     AUTHORSHIP = "authorship"  # one Ed25519 key for each author
     APPROVAL = "approval"  # one Ed25519 key for each approver
@@ -57,6 +59,7 @@ class KeyForm:
 
 KEY_FORMS = {
     Mount.IDENTIFIERS: KeyForm("hmac", 32),
+    Mount.WAYS_BACK: KeyForm("hmac", 32),
     Mount.CASES: KeyForm("hmac", 32),
     Mount.CUSTODY: KeyForm("aes256-gcm96"),
     Mount.AUTHORSHIP: KeyForm("ed25519"),
@@ -65,17 +68,46 @@ KEY_FORMS = {
 }
 
 
+CASE_MOUNTS = (Mount.WAYS_BACK, Mount.CASES)  # in the order in which a case is forgotten
+
+
 def create_case_key(approver: Client, case: str) -> None:
     """Give a case its own key of stage 2. An existing key stays as it is. Needs the token of an approver."""
-    path = f"{Mount.CASES}/keys/{safe_name(case, 'case')}"
-    approver.write(path, KEY_FORMS[Mount.CASES].parameters())
-    approver.write(f"{path}/config", {"deletion_allowed": True})
+    _create(approver, Mount.CASES, case)
 
 
-def has_case_key(manager: Client, case: str) -> bool:
-    """Whether the case was opened. Needs the token of the manager; derives nothing of any value."""
+def create_way_back(pseudonymizer: Client, case: str) -> None:
+    """Give a case its key for the way back. An existing key stays as it is. Needs the token of the pseudonymizer.
+
+    Done when stage 1 begins, never while it runs: a case that is forgotten meanwhile must not get another one.
+    """
+    _create(pseudonymizer, Mount.WAYS_BACK, case)
+
+
+def has_case_key(service: Client, mount: Mount, case: str) -> bool:
+    """Whether a case has its key at a mount. Needs a token that may derive there; derives nothing of any value."""
     try:
-        manager.hmac_batch(Mount.CASES, case, [b""], version=1)
+        service.hmac_batch(mount, case, [b""], version=1)
     except NotFound:
         return False
     return True
+
+
+def ways_back(client: Client, case: str, key_ids: Sequence[str]) -> list[Secret[bytes]]:
+    """What the sealing keys of a case's patients are made of beside their secrets; see :mod:`vault.field_keys`.
+
+    Without any key id it only asks whether the case has its way back. Raises NoWayBack when it has none.
+    """
+    inputs = [way_back_input(key_id) for key_id in key_ids] or [b""]
+    try:
+        found = client.hmac_batch(Mount.WAYS_BACK, case, inputs, version=1)
+    except NotFound:
+        raise NoWayBack(
+            f"the case {case} has no way back at the key server: stage 1 never ran for it, or it was forgotten",
+            next_step="see: tce case show; a forgotten case stays forgotten",
+        ) from None
+    return [Secret(one) for one in found[: len(key_ids)]]
+
+
+def _create(client: Client, mount: Mount, case: str) -> None:
+    client.write(f"{mount}/keys/{safe_name(case, 'case')}", KEY_FORMS[mount].parameters())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from vault.errors import Collision, NotSealed, Tampered
 from vault.recent import Recent
 from vault.row_tags import MappingRow, RowTags
-from vault.tables import Database, mappings, shares, subject_keys
+from vault.tables import Database, field_keys, mappings, shares, subject_keys
 
 T = TypeVar("T")
 Wanted = tuple[str, str, bytes]
@@ -58,6 +58,14 @@ class SubjectKey:
     shares: dict[str, str] = field(repr=False)
 
 
+class FieldKey(NamedTuple):
+    """What is stored of the key of one field: parts that are of use only with the shares of the patient's key."""
+
+    key_id: str
+    field: str
+    parts: bytes
+
+
 class MappingStore:
     """The mapping in one database, shared with custody's requests. Belongs to one process."""
 
@@ -71,6 +79,7 @@ class MappingStore:
             .compile(dialect=self.database.dialect, column_keys=list(MappingRow._fields))
         )
         self._sound_keys: Recent[tuple[str, str, str], bool] = Recent(_KNOWN_KEYS)
+        self._sound_fields: Recent[tuple[str, str], bool] = Recent(_KNOWN_KEYS)
 
     def missing(self, case: str, wanted: Collection[Wanted], tags: RowTags) -> set[tuple[str, str]]:
         """Which of the wanted (patient, pseudonym, fingerprint) have no row yet, as (patient, pseudonym).
@@ -89,11 +98,18 @@ class MappingStore:
                 )
             raise _tampered(case)
         self._require_keys({(row.key_id, row.case_id, row.patient) for row in found})
+        self._require_field_keys(case, {(row.key_id, row.kind) for row in found})
         there = {(row.patient, row.pseudonym) for row in found}
         return {(patient, pseudonym) for patient, pseudonym, _ in wanted} - there
 
-    def insert(self, keys: Sequence[SubjectKey], rows: Sequence[MappingRow], tags: RowTags) -> None:
-        """Write keys and tagged rows durably; a row that is there stays as it is.
+    def insert(
+        self,
+        keys: Sequence[SubjectKey],
+        rows: Sequence[MappingRow],
+        tags: RowTags,
+        fields: Sequence[FieldKey] = (),
+    ) -> None:
+        """Write keys, keys of fields and tagged rows durably; a row that is there stays as it is.
 
         Every row is read back after the commit, so that of two processes which wrote different originals
         for one pseudonym at least one finds out. Raises Collision, Tampered, NotSealed or StoreUnavailable.
@@ -104,6 +120,8 @@ class MappingStore:
                 connection.execute(
                     sa.insert(shares), [values for key in keys for values in _share_values(key)]
                 )
+            if fields:
+                connection.execute(sa.insert(field_keys), [one._asdict() for one in fields])
             self._insert_rows(connection, rows)
         by_case: dict[str, list[MappingRow]] = {}
         for row in rows:
@@ -145,6 +163,18 @@ class MappingStore:
                     key = by_id.setdefault(key_id, SubjectKey(key_id, case_id, patient, created, {}))
                     key.shares[custodian] = ciphertext
             found.extend(by_id.values())
+        return found
+
+    def field_keys(self, key_ids: Collection[str]) -> dict[str, list[FieldKey]]:
+        """The keys of fields of some patients' keys; a patient's key that has none is not in the answer."""
+        found: dict[str, list[FieldKey]] = {}
+        for part in _parts(sorted(key_ids)):
+            question = (
+                sa.select(field_keys).where(field_keys.c.key_id.in_(part)).order_by(*field_keys.primary_key)
+            )
+            with self.database.reading() as connection:
+                for row in connection.execute(question):
+                    found.setdefault(row.key_id, []).append(FieldKey(*row))
         return found
 
     def key_versions(self, case: str) -> frozenset[int]:
@@ -256,6 +286,18 @@ class MappingStore:
                         next_step="restore the mapping from its backup and report the incident",
                     )
                 self._sound_keys.keep(one, True)
+
+    def _require_field_keys(self, case: str, used: set[tuple[str, str]]) -> None:
+        """Return if each (patient's key, field) is stored, or the patient's key is one without fields."""
+        asked = [one for one in used if not self._sound_fields.get(one)]
+        stored = self.field_keys({key_id for key_id, _ in asked})
+        for key_id, name in asked:
+            if key_id in stored and name not in {one.field for one in stored[key_id]}:
+                raise Tampered(
+                    f"a row of the mapping of case {case} has lost the key of its field",
+                    next_step="restore the mapping from its backup and report the incident",
+                )
+            self._sound_fields.keep((key_id, name), True)
 
     def _insert_rows(self, connection: sa.Connection, rows: Sequence[MappingRow]) -> None:
         # Given to the driver as they are: the types need no conversion, and the toolkit's care for each value

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from vault.client import Client
-from vault.keys import RELEASE_KEY, Kind, Mount
+from vault.keys import CASE_MOUNTS, RELEASE_KEY, Kind, Mount
 from vault.provision import EVERYONE, SERVICE_POLICIES, Role, Service, SitePlan, policy_text
 
 _BLOCK = re.compile(r'path\s+"(?P<path>[^"]+)"\s*\{(?P<body>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}')
@@ -94,8 +94,7 @@ def _deeds(plan: SitePlan) -> list[Deed]:
     deeds = [
         Deed("derive pseudonyms of stage 1", f"{Mount.IDENTIFIERS}/hmac/{uid}/sha2-256", update),
         Deed("derive pseudonyms of a case", f"{Mount.CASES}/hmac/{case}/sha2-256", update),
-        Deed("open a case", f"{Mount.CASES}/keys/{case}", frozenset({"create", "update"})),
-        Deed("destroy the key of a case", f"{Mount.CASES}/keys/{case}", delete),
+        Deed("use the ways back of a case", f"{Mount.WAYS_BACK}/hmac/{case}/sha2-256", update),
         Deed("sign releases", f"{Mount.RELEASE}/sign/{RELEASE_KEY}", update),
         Deed("change rights", "sys/policies/acl/tce-manager", update),
         Deed("give people rights", "identity/entity", update),
@@ -112,19 +111,27 @@ def _deeds(plan: SitePlan) -> list[Deed]:
         (Role.APPROVER, Mount.APPROVAL, "sign", "approve as"),
     ):
         deeds += [Deed(f"{words} {name}", f"{mount}/{verb}/{name}", update) for name in plan.holders(role)]
+    for mount in CASE_MOUNTS:
+        key = f"{mount}/keys/{case}"
+        deeds += [
+            Deed(f"make the key of a case ({mount})", key, frozenset({"create", "update"})),
+            Deed(f"agree that a case is forgotten ({mount})", f"{key}/config", update),
+            Deed(f"forget a case ({mount})", key, delete),
+        ]
     for mount, key in _a_key_of_each(plan):
         deeds += [
             Deed(f"read a key out ({mount})", f"{mount}/export/{_SECRET_PART[mount]}/{key}", read),
             Deed(f"copy a key in the clear ({mount})", f"{mount}/backup/{key}", read),
             Deed(f"rotate a key ({mount})", f"{mount}/keys/{key}/rotate", update),
         ]
-        if mount is not Mount.CASES:
+        if mount not in CASE_MOUNTS:
             deeds.append(Deed(f"loosen a key ({mount})", f"{mount}/keys/{key}/config", update))
     return deeds
 
 
 _SECRET_PART = {
     Mount.IDENTIFIERS: "hmac-key",
+    Mount.WAYS_BACK: "hmac-key",
     Mount.CASES: "hmac-key",
     Mount.CUSTODY: "encryption-key",
     Mount.AUTHORSHIP: "signing-key",
@@ -135,6 +142,7 @@ _SECRET_PART = {
 
 def _a_key_of_each(plan: SitePlan) -> Iterable[tuple[Mount, str]]:
     yield Mount.IDENTIFIERS, Kind.UID
+    yield Mount.WAYS_BACK, "any-case"
     yield Mount.CASES, "any-case"
     yield Mount.CUSTODY, plan.holders(Role.CUSTODIAN)[0]
     yield Mount.AUTHORSHIP, plan.holders(Role.COORDINATOR)[0]

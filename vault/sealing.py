@@ -1,9 +1,10 @@
 """Seals originals so that two custodians together can open them, and nobody alone; not even who sealed them.
 
-Each patient of a case gets a random key. It is split 2-of-n, each share is closed at the server for one
-custodian, and the key itself stays only in the memory of this process, for a bounded number of patients. A
-process that does not know a patient's key makes a further one for what it adds: it could not ask for the
-old one.
+Each patient of a case gets a key: one random seed for each custodian, closed at the server for that person. Under it
+each field of the patient has a secret of its own, split 2-of-n (:mod:`vault.field_keys`), so that custodians hand
+over the fields that were asked for and nothing else. All this stays only in the memory of this process, for a
+bounded number of patients. A process that does not know a patient's key makes a further one for what it adds: it
+could not ask for the old one.
 
 Rows are sealed with AES-256-GCM and bound to their place (case, patient, pseudonym, kind, scheme, key
 version, key), so a row that was changed, moved or exchanged does not open. It never opens anything for
@@ -13,30 +14,30 @@ stage 1: only :mod:`vault.custody` calls :func:`open_row`. design.md section 5.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.client import Client, Sealable
 from vault.errors import BadPlan, Tampered
-from vault.keys import Mount
-from vault.mapping import MappingStore, SubjectKey
+from vault.field_keys import Seed, new_field, new_seeds, sealing_key
+from vault.keys import Mount, ways_back
+from vault.mapping import FieldKey, MappingStore, SubjectKey
 from vault.moments import timestamp
 from vault.recent import Recent
 from vault.row_tags import MappingRow, server_tags
 from vault.scheme import SCHEME
 from vault.secrecy import Secret
-from vault.shares import SECRET_BYTES, split
 
 _KNOWN_KEYS = 4_096
 _NONCE_BYTES = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
-    """An original to be sealed: ``content`` under ``pseudonym``, for one patient."""
+class Original(NamedTuple):
+    """An original to be sealed: ``content`` under ``pseudonym``, for one patient, in the field ``kind``."""
 
     patient: str
     pseudonym: str
@@ -45,10 +46,20 @@ class Original:
     content: Secret[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenKey:
+@dataclass(frozen=True, slots=True, repr=False)
+class _PatientKey:
+    """What this process knows of a patient's key that it made: enough to seal further fields of the patient."""
+
     id: str
-    cipher: AESGCM
+    seeds: Sequence[Seed]
+    way_back: Secret[bytes]
+    ciphers: dict[str, AESGCM] = field(default_factory=dict)
+
+    def new_field(self, name: str) -> tuple[AESGCM, FieldKey]:
+        """The cipher of a field that has none yet, and what must be stored of its key before it is used."""
+        secret, parts = new_field(self.seeds, self.id, name)
+        cipher = AESGCM(sealing_key(secret, self.way_back, self.id, name).reveal())
+        return cipher, FieldKey(self.id, name, parts)
 
 
 def share_context(key_id: str, custodian: str) -> bytes:
@@ -85,13 +96,15 @@ class Sealer:
         self._case = case
         self._key_version = key_version
         self._tags = server_tags(client)
-        self._keys: Recent[str, _OpenKey] = Recent(_KNOWN_KEYS)
+        self._keys: Recent[str, _PatientKey] = Recent(_KNOWN_KEYS)
 
     def seal(self, originals: Sequence[Original]) -> None:
         """Return when every original is durably sealed in the store, be it by this call or an earlier one.
 
-        Raises Collision, Tampered, NotSealed, StoreUnavailable and what the client raises. Then nothing may leave.
+        Raises Collision, Tampered, NotSealed, StoreUnavailable, NoWayBack and what the client raises. Then nothing
+        may leave.
         """
+        # 1. What is not sealed yet.
         wanted = {(original.patient, original.pseudonym, original.fingerprint) for original in originals}
         missing = self._store.missing(self._case, wanted, self._tags)
         if not missing:
@@ -101,58 +114,73 @@ class Sealer:
             for original in originals
             if (original.patient, original.pseudonym) in missing
         }
+        # 2. The keys of its patients, and of the fields of each.
         now = timestamp()
         keys, made = self._keys_for({patient for patient, _ in fresh}, now)
-        self._store.insert(made, self._rows(fresh.values(), keys, now), self._tags)
-        for patient, key in keys.items():  # only now: a key whose shares were not stored must not be used
-            self._keys.keep(patient, key)
+        ciphers: dict[tuple[str, str], AESGCM] = {}
+        fields: list[FieldKey] = []
+        for patient, kind in dict.fromkeys((one.patient, one.kind) for one in fresh.values()):
+            cipher = keys[patient].ciphers.get(kind)
+            if cipher is None:
+                cipher, stored = keys[patient].new_field(kind)
+                fields.append(stored)
+            ciphers[patient, kind] = cipher
+        # 3. Keys and rows, all or none.
+        self._store.insert(made, self._rows(fresh.values(), keys, ciphers, now), self._tags, fields)
+        # 4. Only now: a key that was not stored must not be used.
+        for (patient, kind), cipher in ciphers.items():
+            keys[patient].ciphers[kind] = cipher
+            self._keys.keep(patient, keys[patient])
 
-    def _rows(self, originals: Collection[Original], keys: dict[str, _OpenKey], now: str) -> list[MappingRow]:
+    def _rows(
+        self,
+        originals: Collection[Original],
+        keys: Mapping[str, _PatientKey],
+        ciphers: Mapping[tuple[str, str], AESGCM],
+        now: str,
+    ) -> list[MappingRow]:
         nonces = secrets.token_bytes(_NONCE_BYTES * len(originals))
         rows = []
         for at, original in enumerate(originals):
-            key = keys[original.patient]
-            place = (self._case, original.patient, original.pseudonym, original.kind, key.id)
+            place = (self._case, *original[:3], keys[original.patient].id)
             nonce = nonces[at * _NONCE_BYTES : (at + 1) * _NONCE_BYTES]
-            sealed = key.cipher.encrypt(
+            sealed = ciphers[original.patient, original.kind].encrypt(
                 nonce, original.content.reveal(), _place(*place, SCHEME, self._key_version)
             )
             row = MappingRow(*place, nonce + sealed, original.fingerprint, SCHEME, self._key_version, now)
             rows.append(self._tags.tagged(row))
         return rows
 
-    def _keys_for(self, patients: set[str], now: str) -> tuple[dict[str, _OpenKey], list[SubjectKey]]:
+    def _keys_for(self, patients: set[str], now: str) -> tuple[dict[str, _PatientKey], list[SubjectKey]]:
         """The keys of some patients, and what must be stored of those that were made for it."""
-        keys: dict[str, _OpenKey] = {}
-        shared: list[tuple[str, str, list[Sealable]]] = []
+        keys: dict[str, _PatientKey] = {}
+        new: list[str] = []
         for patient in sorted(patients):
             known = self._keys.get(patient)
-            if known is not None:
+            if known is None:
+                new.append(patient)
+            else:
                 keys[patient] = known
-                continue
-            secret, key_id = Secret(secrets.token_bytes(SECRET_BYTES)), secrets.token_hex(16)
-            keys[patient] = _OpenKey(key_id, AESGCM(secret.reveal()))
-            parts = zip(split(secret, len(self._custodians)), self._custodians, strict=True)
-            shared.append(
-                (
-                    patient,
-                    key_id,
-                    [Sealable(share.to_bytes(), share_context(key_id, name)) for share, name in parts],
-                )
-            )
+        if not new:
+            return keys, []
+        ids = [secrets.token_hex(16) for _ in new]
+        for patient, key_id, way_back in zip(new, ids, ways_back(self._client, self._case, ids), strict=True):
+            keys[patient] = _PatientKey(key_id, new_seeds(len(self._custodians)), way_back)
         closed = self._client.encrypt_batches(
             Mount.CUSTODY,
-            {name: [parts[at] for _, _, parts in shared] for at, name in enumerate(self._custodians)},
+            {
+                name: [
+                    Sealable(keys[patient].seeds[at].to_bytes(), share_context(keys[patient].id, name))
+                    for patient in new
+                ]
+                for at, name in enumerate(self._custodians)
+            },
         )
         made = [
             SubjectKey(
-                key_id,
-                self._case,
-                patient,
-                now,
-                {name: closed[name][at] for name in self._custodians},
+                key_id, self._case, patient, now, {name: closed[name][at] for name in self._custodians}
             )
-            for at, (patient, key_id, _) in enumerate(shared)
+            for at, (patient, key_id) in enumerate(zip(new, ids, strict=True))
         ]
         return keys, made
 

@@ -17,6 +17,7 @@ from vault.secrecy import Secret
 SECRET_BYTES = 32
 _PRIME = 2**256 + 297  # the smallest prime above every secret of 32 bytes
 _ORDINATE_BYTES = 33
+SHARE_BYTES = 1 + _ORDINATE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Share:
     def from_bytes(cls, content: Secret[bytes]) -> Share:
         """Read a share. Raises BadRequest when it is not one."""
         raw = content.reveal()
-        if len(raw) != 1 + _ORDINATE_BYTES or raw[0] == 0:
+        if len(raw) != SHARE_BYTES or raw[0] == 0:
             raise BadRequest("a share is damaged", next_step="restore the mapping from its backup")
         return cls(raw[0], Secret(raw[1:]))
 

@@ -50,6 +50,17 @@ shares = sa.Table(
     sa.Column("ciphertext", sa.Text, nullable=False),
 )
 
+# The key of one field of a patient, in parts that only the custodians' shares of the patient's key uncover. A patient's
+# key without any opens all of the patient: so it was in the first version.
+field_keys = sa.Table(
+    "field_keys",
+    metadata,
+    sa.Column("key_id", sa.ForeignKey("subject_keys.id"), primary_key=True),
+    sa.Column("field", sa.String(80), primary_key=True),
+    sa.Column("parts", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # A value that several patients share (a device, a physician) has a row for each of them, so that each
 # patient can be re-identified without touching another.
 mappings = sa.Table(
@@ -92,6 +103,7 @@ granted_shares = sa.Table(
     metadata,
     sa.Column("request_id", sa.ForeignKey("custody_requests.id"), primary_key=True),
     sa.Column("key_id", sa.ForeignKey("subject_keys.id"), primary_key=True),
+    sa.Column("field", sa.String(80), primary_key=True),
     sa.Column("ciphertext", sa.Text, nullable=False),
 )
 

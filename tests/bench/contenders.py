@@ -14,8 +14,8 @@ from tests.bench.laps import Contender, Lap, timed
 from tests.bench.ours import CASE, CUSTODIANS
 from tests.bench.peers import peers
 from vault.credentials import Credentials
-from vault.keys import create_case_key
-from vault.provision import Role, SitePlan, provision_embedded
+from vault.keys import create_case_key, create_way_back
+from vault.provision import Role, Service, SitePlan, provision_embedded
 from vault.server import EmbeddedServer
 
 
@@ -30,6 +30,7 @@ def contenders(root: Path) -> Iterator[list[Contender]]:
         provision_embedded(server, SitePlan(people))
         url = server.address().url
         create_case_key(Credentials(site).person(url, "bob"), CASE)
+        create_way_back(Credentials(site).service(url, Service.PSEUDONYMIZER), CASE)
         yield [
             Contender("`cp -r`", _copy),
             Contender("stage 2", _ours("2", site, url, root)),

@@ -21,7 +21,7 @@ from policies.verify import check_instance, check_references
 from tce.folder import Bench, de_identify
 from tce.samples import write_two_studies
 from tests.conftest import SiteVault
-from vault.keys import create_case_key
+from vault.keys import create_case_key, create_way_back
 from vault.mapping import MappingStore
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
 from vault.scheme import Form
@@ -76,6 +76,7 @@ def carried(sources: list[Path], out: Path, bench: Bench) -> Path:
 def journey(embedded_site_vault: SiteVault, tmp_path_factory: pytest.TempPathFactory) -> Journey:
     site, root = embedded_site_vault, tmp_path_factory.mktemp("journey")
     create_case_key(site.person("bob"), CASE)
+    create_way_back(site.service("pseudonymizer"), CASE)
     sources = write_two_studies(root / "modality")
     first = carried(
         [root / "modality"], root / "pseudonymized", partial(stage_one, site, root / "mapping.db")

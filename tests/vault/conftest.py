@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import SiteVault
+from vault.keys import create_way_back
 from vault.mapping import MappingStore
 from vault.pseudonyms import IdentityPseudonyms
 from vault.scheme import Form
@@ -16,6 +18,12 @@ from vault.scheme import Form
 _numbers = itertools.count(1)
 
 StageOne = Callable[..., IdentityPseudonyms]
+
+
+@cache
+def open_case(site: SiteVault, case: str) -> None:
+    """Give a case its way back, as stage 1 does when it begins."""
+    create_way_back(site.service("pseudonymizer"), case)
 
 
 @pytest.fixture
@@ -44,6 +52,7 @@ def stage_one(embedded_site_vault: SiteVault, store: MappingStore, case: str) ->
 
     def make(**changes: object) -> IdentityPseudonyms:
         settings = {"case": case, "custodians": embedded_site_vault.custodians, "form": Form("T-")} | changes
+        open_case(embedded_site_vault, str(settings["case"]))
         return IdentityPseudonyms(embedded_site_vault.service("pseudonymizer"), store, **settings)  # type: ignore[arg-type]
 
     return make

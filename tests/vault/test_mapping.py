@@ -22,10 +22,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from vault import tables
-from vault.errors import Collision, NotSealed, StoreUnavailable, VaultRoomError
-from vault.mapping import MappingStore, SubjectKey
+from vault.custody_ledger import Ledger, State
+from vault.errors import Collision, NotSealed, StoreUnavailable, Tampered, VaultRoomError
+from vault.mapping import FieldKey, MappingStore, SubjectKey
 from vault.row_tags import MappingRow, RowTags
 from vault.secrecy import Secret
+from vault.tables import Database
 
 TAGS = RowTags(lambda case, version: Secret(f"key of {case} {version}".encode()))
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
@@ -109,6 +111,19 @@ def test_a_shared_value_has_a_row_for_each_patient(url: str) -> None:
     assert store.patients("C", ["X1"]) == {"X1": frozenset({"P1", "P2"})}
 
 
+def test_a_lost_key_of_a_field_is_found(url: str) -> None:
+    """A row whose field has no key any more counts as tampered with: nobody could open it."""
+    store = MappingStore(url)
+    fields = [FieldKey("key-1", "uid", b"parts"), FieldKey("key-1", "patient", b"parts")]
+    store.insert([a_key()], [a_row()], TAGS, fields)
+    assert store.field_keys(["key-1"]) == {"key-1": sorted(fields)}
+    assert store.missing("C", {("P1", "X1", b"a" * 16)}, TAGS) == set()
+    with store.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM field_keys WHERE field = 'uid'")
+    with pytest.raises(Tampered, match="key of its field"):
+        MappingStore(url).missing("C", {("P1", "X1", b"a" * 16)}, TAGS)
+
+
 @pytest.mark.parametrize("patient", ["P1", "P2"])
 def test_a_second_original_is_a_collision(url: str, patient: str) -> None:
     """Another original for a pseudonym is found before writing and after it, whosever patient it is."""
@@ -162,6 +177,32 @@ def test_the_steps_lead_to_the_tables(url: str, monkeypatch: pytest.MonkeyPatch,
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == tables.VERSION
+
+
+def test_the_step_to_the_keys_of_fields_loses_no_way_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, keys and shares of the first version stay; what was approved but not used waits for its approval again."""
+    file = tmp_path / "mapping.db"
+    monkeypatch.setattr(tables, "_make", tables._migrate)
+    monkeypatch.setattr(tables, "VERSION", "0001")
+    Database(f"sqlite:///{file}").close()
+    monkeypatch.undo()
+    now = "2024-01-01T00:00:00Z"
+    request = ("r", "C", "[]", "[]", "legal-duty", "T", "carol", now, now, "approved", "dave", now)
+    with sqlite3.connect(file) as old:
+        old.execute("INSERT INTO subject_keys VALUES ('key-1', 'C', 'P1', ?)", (now,))
+        old.executemany(
+            "INSERT INTO shares VALUES ('key-1', ?, ?)", [("carol", "vault:v1:a"), ("dave", "vault:v1:b")]
+        )
+        old.execute(f"INSERT INTO mappings VALUES ({', '.join('?' * 10)})", a_row()[:10])
+        old.execute(f"INSERT INTO custody_requests VALUES ({', '.join('?' * 12)})", request)
+        old.execute("INSERT INTO granted_shares VALUES ('r', 'key-1', 'vault:v1:c')")
+    store = MappingStore(f"sqlite:///{file}")
+    assert (store.keys("C", ["P1"]), store.rows("C", ["P1"])) == ([a_key()], [a_row()._replace(tag=None)])
+    assert store.field_keys(["key-1"]) == {}
+    asked = Ledger(store.database).get("r")
+    assert (asked.state, asked.decided_by) == (State.REQUESTED, "")
 
 
 def test_the_version_is_the_last_step() -> None:

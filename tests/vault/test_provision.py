@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import PEOPLE, SiteVault
 from vault.client import Client, Sealable, Sealing
 from vault.errors import BadPlan, Forbidden, LoginFailed, VaultRoomError
-from vault.keys import Kind, Mount, create_case_key, has_case_key
+from vault.keys import Kind, Mount, create_case_key, create_way_back, has_case_key, ways_back
 from vault.provision import (
     Role,
     Service,
@@ -44,6 +44,8 @@ def a_share_for(site: SiteVault, custodian: str) -> Sealing:
 DEEDS: dict[str, Callable[[SiteVault, Client], object]] = {
     "derive identifiers": lambda _, c: c.hmac_batch(Mount.IDENTIFIERS, Kind.UID, [b"x"], version=1),
     "derive in a case": lambda _, c: c.hmac_batch(Mount.CASES, "C-open", [b"x"], version=1),
+    "make a way back": lambda _, c: create_way_back(c, "C-open"),
+    "use a way back": lambda _, c: ways_back(c, "C-open", ["x"]),
     "close a share": lambda _, c: c.encrypt_batch(Mount.CUSTODY, "carol", [Sealable(Secret(b"x"), b"")]),
     "open carol's share": lambda s, c: c.decrypt_batch(Mount.CUSTODY, "carol", [a_share_for(s, "carol")]),
     "open dave's share": lambda s, c: c.decrypt_batch(Mount.CUSTODY, "dave", [a_share_for(s, "dave")]),
@@ -57,14 +59,20 @@ DEEDS: dict[str, Callable[[SiteVault, Client], object]] = {
     ),
 }
 MAY = {
-    "pseudonymizer": {"derive identifiers", "close a share", "sign a release"},
+    "pseudonymizer": {
+        "derive identifiers",
+        "make a way back",
+        "use a way back",
+        "close a share",
+        "sign a release",
+    },
     "manager": {"derive in a case", "sign a release"},
     "operator": {"write policies"},
     "alice": {"sign as author alice"},
     "bob": {"sign as approver bob", "open a case"},
-    "carol": {"close a share", "open carol's share"},
-    "dave": {"close a share", "open dave's share"},
-    "erin": {"close a share"},
+    "carol": {"use a way back", "close a share", "open carol's share"},
+    "dave": {"use a way back", "close a share", "open dave's share"},
+    "erin": {"use a way back", "close a share"},
     "grace": {"see where the trail is"},
 }
 
@@ -77,6 +85,7 @@ def _known(answer: object) -> None:
 def opened_case(embedded_site_vault: SiteVault) -> SiteVault:
     """The site with one open case."""
     create_case_key(embedded_site_vault.person("bob"), "C-open")
+    create_way_back(embedded_site_vault.service("pseudonymizer"), "C-open")
     return embedded_site_vault
 
 
@@ -95,6 +104,7 @@ def test_each_role_can_do_its_part_and_nothing_else(opened_case: SiteVault, who:
 EXPORTS = [
     "identifiers/export/hmac-key/uid",
     "cases/export/hmac-key/C-open",
+    "ways-back/export/hmac-key/C-open",
     "custody/export/encryption-key/carol",
     "custody/backup/carol",
     "authorship/export/signing-key/alice",
@@ -112,12 +122,14 @@ def test_nobody_can_export_a_key(opened_case: SiteVault, who: str, path: str) ->
         client_of(opened_case, who).read(path)
 
 
-@pytest.mark.parametrize("mount", [Mount.IDENTIFIERS, Mount.CASES, Mount.CUSTODY, Mount.RELEASE])
+@pytest.mark.parametrize(
+    "mount", [Mount.IDENTIFIERS, Mount.WAYS_BACK, Mount.CASES, Mount.CUSTODY, Mount.RELEASE]
+)
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_nobody_can_loosen_a_key(opened_case: SiteVault, who: str, mount: Mount) -> None:
     """No role makes a key exportable, at its birth or later, or deletes one; the operator rotates the site's own."""
     client = client_of(opened_case, who)
-    name = {"identifiers": "uid", "cases": "C-open", "custody": "carol", "release": "release"}[mount]
+    name = {"identifiers": "uid", "custody": "carol", "release": "release"}.get(mount, "C-open")
     for path, body in [
         (f"{mount}/keys/{name}/config", {"exportable": True}),
         (f"{mount}/keys/{name}/config", {"deletion_allowed": True, "allow_plaintext_backup": True}),
@@ -155,8 +167,8 @@ def test_a_case_has_a_key_once_an_approver_opened_it(opened_case: SiteVault) -> 
     before = manager.hmac_batch(Mount.CASES, "C-open", [b"x"], version=1)
     create_case_key(opened_case.person("bob"), "C-open")
     assert manager.hmac_batch(Mount.CASES, "C-open", [b"x"], version=1) == before
-    assert has_case_key(manager, "C-open")
-    assert not has_case_key(manager, "C-never-approved")
+    assert has_case_key(manager, Mount.CASES, "C-open")
+    assert not has_case_key(manager, Mount.CASES, "C-never-approved")
 
 
 def test_a_person_changes_the_own_password_only(opened_case: SiteVault) -> None:

@@ -13,9 +13,18 @@ import pytest
 from policies.pseudonyms import Identifier as PolicyIdentifier
 from policies.pseudonyms import Subject as PolicySubject
 from tests.conftest import PEOPLE, SiteVault
-from tests.vault.conftest import StageOne
+from tests.vault.conftest import StageOne, open_case
 from tests.vault.subjects import DEVICE, Identifier, Subject, a_subject, image, offset, patient_id
-from vault.errors import BadIdentifier, BadName, BadPlan, Collision, NotFound, StoreUnavailable, Unreachable
+from vault.errors import (
+    BadIdentifier,
+    BadName,
+    BadPlan,
+    Collision,
+    NotFound,
+    NoWayBack,
+    StoreUnavailable,
+    Unreachable,
+)
 from vault.keys import create_case_key
 from vault.mapping import MappingStore
 from vault.provision import SitePlan, provision_embedded
@@ -60,6 +69,18 @@ def test_identifiers_of_the_policy_room_are_understood(stage_one: StageOne) -> N
     patient = PolicyIdentifier(*patient_id(1))
     answer = stage_one().resolve([PolicySubject(patient, frozenset({PolicyIdentifier(*image(1, 0))}))])
     assert answer[patient] == stage_one().resolve([a_subject(1)])[patient_id(1)]
+
+
+def test_a_case_without_its_way_back_gets_no_pseudonym(
+    embedded_site_vault: SiteVault, store: MappingStore
+) -> None:
+    """For a case that has no way back, for instance because it was forgotten, nothing is told and nothing written."""
+    service = embedded_site_vault.service("pseudonymizer")
+    one = IdentityPseudonyms(service, store, case="C-forgotten", custodians=("carol", "dave"))
+    with pytest.raises(NoWayBack) as refused:
+        one.resolve([a_subject(1)])
+    assert refused.value.next_step
+    assert rows_of(store, "C-forgotten") == set()
 
 
 def test_everything_but_the_date_offset_is_sealed(
@@ -167,6 +188,7 @@ def resolve_in_a_process(home: Path, url: str, case: str, numbers: range, answer
 def test_many_processes_agree(embedded_site_vault: SiteVault, tmp_path: Path, case: str) -> None:
     """Processes that come to a new database at once, with the same patients, lose nothing and agree on all."""
     url = f"sqlite:///{tmp_path / 'shared.db'}"
+    open_case(embedded_site_vault, case)
     processes = multiprocessing.get_context("spawn")
     answers = processes.Queue()
     workers = [
@@ -190,6 +212,7 @@ def test_a_process_that_is_killed_leaves_whole_batches(
 ) -> None:
     """A worker killed in the middle leaves a mapping that the next one continues to the same answer."""
     url = f"sqlite:///{tmp_path / 'killed.db'}"
+    open_case(embedded_site_vault, case)
     processes = multiprocessing.get_context("spawn")
     answers = processes.Queue()
     arguments = (embedded_site_vault.home, url, case, range(1, 40))
@@ -214,6 +237,7 @@ def test_a_dead_server_gives_no_pseudonym(tmp_path: Path) -> None:
     try:
         provision_embedded(server, plan)
         site = SiteVault(server.home, server, plan)
+        open_case(site, "C")
         store = MappingStore(f"sqlite:///{tmp_path / 'mapping.db'}")
         one = IdentityPseudonyms(site.service("pseudonymizer"), store, case="C", custodians=("carol", "dave"))
         one.resolve([a_subject(1)])

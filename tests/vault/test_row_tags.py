@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SiteVault
-from tests.vault.conftest import StageOne
+from tests.vault.conftest import StageOne, open_case
 from tests.vault.subjects import Identifier, a_subject, image
 from vault.errors import BadAnswer, Collision, Tampered
 from vault.mapping import MappingStore
@@ -115,6 +115,7 @@ def handing_its_key_over(database: sqlite3.Connection, pseudonym: str) -> None:
 def next_run(embedded_site_vault: SiteVault, mapping_url: str, case: str) -> Iterator[IdentityPseudonyms]:
     """Stage 1 as another process finds the database later."""
     store = MappingStore(mapping_url)
+    open_case(embedded_site_vault, case)
     client = embedded_site_vault.service("pseudonymizer")
     yield IdentityPseudonyms(
         client, store, case=case, custodians=embedded_site_vault.custodians, form=Form("T-")
