@@ -1,59 +1,137 @@
-"""The desk at which instances arrive: bytes to the spool, recognise, index, and only then Success.
+"""The desk at which instances arrive: bytes to the spool, then Success; then recognise and index.
 
 Serves Export Manager and Receiver alike (RAD-50 to RAD-53). What an instance is, is decided by SOP Class and
 document title and nothing else; a document that cannot be read is taken in and held, never turned away, since
 the peer has done its part.
+
+A spooled file says of itself all that the index needs, so the index follows in the lulls between arrivals, many
+instances in one transaction. What a process that died had not indexed is found in the spool at the next start.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+
 from pydicom import dcmread
 
-from tce.collecting import Intake
+from tce.collecting import Entry, Intake
 from tce.documents.manifest import DOCUMENT_CLASSES, DocumentKind, ParsedManifest, parse, recognise
+from tce.errors import ExportError
 from tce.exports import Exports
-from tce.network.storage_scp import Arrival, Status
+from tce.network.store_reader import Arrival, Status
 from tce.road import Hold, Reason
-from tce.spool import Header, Spool, Spooled
+from tce.spool import Header, Incoming, Spool, Spooled
+
+_LULL = 0.03
+"""Seconds without an arrival that are a lull."""
+_AT_ONCE = 1000
+"""So many are indexed without waiting for a lull, and in one transaction."""
+_MOST_WAITING = 100_000
+"""More than this is not taken in while the index does not follow."""
+_LONGEST_PAUSE = 10.0
 
 
 class ArrivalDesk:
-    """Takes instances in for one spool and its index."""
+    """Takes instances in for one spool and its index. Safe for many threads."""
 
     def __init__(self, spool: Spool, exports: Exports) -> None:
         self._spool = spool
         self._exports = exports
+        self._waiting: deque[Spooled] = deque()
+        self._indexing = threading.Lock()
+        self._arrived = threading.Event()
+        self._last = 0.0
 
-    def take_in(self, arrival: Arrival) -> Status:
-        """Store and index one instance; when this returns Success, it survives whatever happens."""
+    def open(self, arrival: Arrival) -> Arriving:
+        """Begin to take one instance in.
+
+        Raises OSError when the spool takes nothing, ExportError when the index has not followed for too long.
+        """
+        if len(self._waiting) >= _MOST_WAITING:
+            raise ExportError("the index does not follow", next_step="look after the database of exports")
         header = Header(
             arrival.sop_class_uid,
             arrival.sop_instance_uid,
             arrival.transfer_syntax_uid,
             arrival.calling_ae,
         )
+        return Arriving(self, self._spool.begin(header))
+
+    def stored(self, spooled: Spooled) -> None:
+        """Note a file that is in the spool and not in the index."""
+        self._waiting.append(spooled)
+        self._last = time.monotonic()
+        if not self._arrived.is_set():
+            self._arrived.set()
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """Index in a thread of its own what arrives inside the block; at its end everything is indexed."""
+        stop = threading.Event()
+        follower = threading.Thread(target=self._follow, args=(stop,), name="index", daemon=True)
+        follower.start()
         try:
-            spooled = self._spool.put(header, arrival.dataset)
-        except OSError:
-            return Status.OUT_OF_RESOURCES
-        self._index(spooled)
-        return Status.SUCCESS
+            yield
+        finally:
+            stop.set()
+            self._arrived.set()
+            follower.join()
+            self.index()
+
+    def index(self) -> int:
+        """Index everything that waits; return how many. What cannot be indexed now goes on waiting."""
+        done = 0
+        with self._indexing:
+            while self._waiting:
+                part = [self._waiting[at] for at in range(min(len(self._waiting), _AT_ONCE))]
+                self._enter(part)
+                for _ in part:
+                    self._waiting.popleft()
+                done += len(part)
+        return done
 
     def adopt(self) -> int:
         """Index every spooled file that the index does not know; return how many.
 
-        A process that died between storing and indexing leaves such a file. Nobody was answered Success for
-        it, but its bytes are whole.
+        A process that died between storing and indexing leaves such a file. Its bytes are whole, and the peer may
+        have been answered Success for it.
         """
-        unknown = set(self._spool.names()) - self._exports.files()
-        for name in sorted(unknown):
-            self._index(self._spool.examine(name))
+        unknown = sorted(set(self._spool.names()) - self._exports.files())
+        for at in range(0, len(unknown), _AT_ONCE):
+            self._enter([self._spool.examine(name) for name in unknown[at : at + _AT_ONCE]])
         return len(unknown)
 
-    def _index(self, spooled: Spooled) -> None:
+    def _follow(self, stop: threading.Event) -> None:
+        pause = _LULL
+        while not stop.is_set():
+            self._arrived.wait()
+            self._arrived.clear()
+            while (
+                time.monotonic() - self._last < _LULL and len(self._waiting) < _AT_ONCE and not stop.is_set()
+            ):
+                time.sleep(_LULL / 3)
+            try:
+                self.index()
+                pause = _LULL
+            except Exception:
+                # The database is away or locked, or the disk is full: nothing is lost meanwhile.
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                stop.wait(pause)
+                self._arrived.set()
+
+    def _enter(self, stored: list[Spooled]) -> None:
+        entries = [self._recognised(spooled) for spooled in stored]
+        for entry, intake in zip(entries, self._exports.arrive(entries), strict=True):
+            if intake is Intake.DUPLICATE:
+                self._spool.remove(entry.spooled.name)
+
+    def _recognised(self, spooled: Spooled) -> Entry:
         kind, manifest, faults = self._recognise(spooled)
-        if self._exports.arrive(spooled, kind, manifest, faults) is Intake.DUPLICATE:
-            self._spool.remove(spooled.name)
+        return Entry(spooled, self._spool.digest(spooled), kind, manifest, tuple(faults))
 
     def _recognise(self, spooled: Spooled) -> tuple[DocumentKind, ParsedManifest | None, list[Reason]]:
         sop_class_uid = spooled.header.sop_class_uid
@@ -74,3 +152,29 @@ class ArrivalDesk:
             wrong = Reason("uid-mismatch", "the manifest is not the one its C-STORE request named")
             return kind, None, [wrong]
         return kind, manifest, []
+
+
+class Arriving:
+    """One instance that is coming in."""
+
+    def __init__(self, desk: ArrivalDesk, incoming: Incoming) -> None:
+        self._desk = desk
+        self._incoming = incoming
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Store a fragment of the data set. Raises OSError."""
+        self._incoming.write(fragment)
+
+    def finish(self) -> Status:
+        """Make the instance durable; when this returns Success, it survives whatever happens."""
+        try:
+            spooled = self._incoming.finish()
+        except OSError:
+            self._incoming.discard()
+            return Status.OUT_OF_RESOURCES
+        self._desk.stored(spooled)
+        return Status.SUCCESS
+
+    def discard(self) -> None:
+        """Forget the instance: nobody was promised it."""
+        self._incoming.discard()

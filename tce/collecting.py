@@ -7,8 +7,11 @@ transaction that enters the instance, so that an index in which a step is missin
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 import sqlalchemy as sa
 
@@ -19,12 +22,28 @@ from tce.spool import Spooled
 from tce.states import State, Verb, transition
 from tce.tables import exports, instances, members
 
+_IN_ONE_QUESTION = 500
+
 
 class Intake(StrEnum):
     """What an arrival turned out to be."""
 
     NEW = "new"
     DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One spooled file that is to be entered, and what it was recognised as.
+
+    ``faults`` are reasons why a document with the title of a manifest could not be read.
+    """
+
+    spooled: Spooled
+    digest: str
+    kind: DocumentKind
+    manifest: ParsedManifest | None = None
+    faults: tuple[Reason, ...] = ()
 
 
 class Role(StrEnum):
@@ -34,43 +53,65 @@ class Role(StrEnum):
     MANIFEST = "manifest"
 
 
-def enter(
-    tx: Transaction,
-    spooled: Spooled,
-    kind: DocumentKind,
-    parsed: ParsedManifest | None,
-    faults: Sequence[Reason],
-    settle: float,
-) -> Intake:
-    """Enter one instance, and whatever follows from its being here.
+def enter(tx: Transaction, entries: Sequence[Entry], settle: float) -> list[Intake]:
+    """Enter instances in the order in which they came, and whatever follows from their being here.
 
     The same bytes twice are one instance. The same SOP Instance UID with other bytes is entered beside the
     first: the export that needs it will be held, since nobody can say which one was meant.
     """
-    header = spooled.header
-    same_uid = instances.c.sop_instance_uid == header.sop_instance_uid
-    if spooled.digest in set(tx.db.scalars(sa.select(instances.c.digest).where(same_uid))):
-        return Intake.DUPLICATE
-    tx.db.execute(
-        instances.insert().values(
-            sop_instance_uid=header.sop_instance_uid,
-            sop_class_uid=header.sop_class_uid,
-            transfer_syntax_uid=header.transfer_syntax_uid,
-            kind=kind.value,
-            digest=spooled.digest,
-            size=spooled.size,
-            file=spooled.name,
-            calling_ae=header.source_ae_title,
-            arrived_at=tx.now,
-        )
-    )
-    for number in _tick_off(tx, header.sop_instance_uid):
-        complete(tx, number, settle)
-    if kind is DocumentKind.MANIFEST:
-        _enter_manifest(tx, spooled, parsed, faults, settle)
-    if kind is DocumentKind.INFORMATION:
-        _supersede_describing(tx, header.sop_instance_uid)
-    return Intake.NEW
+    found: list[Intake] = []
+    for is_instance, run in groupby(entries, key=lambda entry: entry.kind is DocumentKind.INSTANCE):
+        if is_instance:
+            found += _enter_files(tx, list(run), settle)
+            continue
+        for entry in run:
+            found += _enter_files(tx, [entry], settle)
+            if found[-1] is Intake.DUPLICATE:
+                continue
+            if entry.kind is DocumentKind.MANIFEST:
+                _enter_manifest(tx, entry.spooled, entry.manifest, entry.faults, settle)
+            else:
+                _supersede_describing(tx, entry.spooled.header.sop_instance_uid)
+    return found
+
+
+def _enter_files(tx: Transaction, entries: Sequence[Entry], settle: float) -> list[Intake]:
+    """Enter files as such, and tick them off in every export that waits for them."""
+    uids = [entry.spooled.header.sop_instance_uid for entry in entries]
+    known: set[tuple[str, str]] = set()
+    for part in _parts(uids):
+        question = sa.select(instances.c.sop_instance_uid, instances.c.digest)
+        rows = tx.db.execute(question.where(instances.c.sop_instance_uid.in_(part)))
+        known.update((row.sop_instance_uid, row.digest) for row in rows)
+    found: list[Intake] = []
+    fresh: list[dict[str, object]] = []
+    for uid, entry in zip(uids, entries, strict=True):
+        content = uid, entry.digest
+        found.append(Intake.DUPLICATE if content in known else Intake.NEW)
+        if content not in known:
+            known.add(content)
+            fresh.append(_row(entry, tx.now))
+    if fresh:
+        tx.db.execute(instances.insert(), fresh)
+    for part in _parts([str(row["sop_instance_uid"]) for row in fresh]):
+        for number in _tick_off(tx, part):
+            complete(tx, number, settle)
+    return found
+
+
+def _row(entry: Entry, now: float) -> dict[str, object]:
+    spooled, header = entry.spooled, entry.spooled.header
+    return {
+        "sop_instance_uid": header.sop_instance_uid,
+        "sop_class_uid": header.sop_class_uid,
+        "transfer_syntax_uid": header.transfer_syntax_uid,
+        "kind": entry.kind.value,
+        "digest": entry.digest,
+        "size": spooled.size,
+        "file": spooled.name,
+        "calling_ae": header.source_ae_title,
+        "arrived_at": now,
+    }
 
 
 def complete(tx: Transaction, number: int, settle: float) -> None:
@@ -80,16 +121,19 @@ def complete(tx: Transaction, number: int, settle: float) -> None:
         tx.change(number, Verb.COMPLETE, not_before=tx.now + settle)
 
 
-def _tick_off(tx: Transaction, uid: str) -> list[int]:
-    """Mark an instance as arrived in every export that waits for it; return these exports."""
-    waiting = (members.c.sop_instance_uid == uid) & ~members.c.arrived
-    numbers = list(tx.db.scalars(sa.select(members.c.export).where(waiting)))
-    if numbers:
+def _tick_off(tx: Transaction, uids: Sequence[str]) -> list[int]:
+    """Mark instances as arrived in every export that waits for them; return these exports."""
+    waiting = members.c.sop_instance_uid.in_(uids) & ~members.c.arrived
+    counts = Counter(tx.db.scalars(sa.select(members.c.export).where(waiting)))
+    if counts:
         tx.db.execute(members.update().where(waiting).values(arrived=True))
-        tx.db.execute(
-            exports.update().where(exports.c.number.in_(numbers)).values(missing=exports.c.missing - 1)
-        )
-    return numbers
+    for number, count in counts.items():
+        tx.set(number, missing=exports.c.missing - count)
+    return list(counts)
+
+
+def _parts(uids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (uids[at : at + _IN_ONE_QUESTION] for at in range(0, len(uids), _IN_ONE_QUESTION))
 
 
 def _enter_manifest(

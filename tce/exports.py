@@ -19,13 +19,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from tce import collecting
-from tce.collecting import Intake, Role
+from tce.collecting import Entry, Intake, Role
 from tce.counts import counted
-from tce.documents.manifest import DocumentKind, ParsedManifest
+from tce.documents.manifest import DocumentKind
 from tce.errors import ExportError
 from tce.ledger import Change, Export, Transaction, as_export, dump, transaction
 from tce.road import Delivered, Hold, Reason, Received, Sealed
-from tce.spool import Spooled
 from tce.states import State, Verb
 from tce.tables import deliveries, exports, instances, members, open_database, outputs
 
@@ -64,21 +63,14 @@ class Exports:
 
     # --- Arrival (RAD-50, RAD-51, RAD-52)
 
-    def arrive(
-        self,
-        spooled: Spooled,
-        kind: DocumentKind,
-        manifest: ParsedManifest | None = None,
-        faults: Sequence[Reason] = (),
-    ) -> Intake:
-        """Enter one spooled instance; when this returns, it is durable.
+    def arrive(self, entries: Sequence[Entry]) -> list[Intake]:
+        """Enter spooled instances in the order in which they came, all or none; when this returns, it is durable.
 
-        The same bytes twice are one instance (DUPLICATE: the second file is not needed). ``manifest`` makes
-        or completes an export. ``faults`` are reasons why a document with the title of a manifest could not
-        be read: its export is held.
+        The same bytes twice are one instance (DUPLICATE: the second file is not needed). A manifest makes or
+        completes an export; one that could not be read makes an export that is held.
         """
         with self._arriving, self._transaction() as tx:
-            return collecting.enter(tx, spooled, kind, manifest, faults, self._settle)
+            return collecting.enter(tx, entries, self._settle)
 
     def files(self) -> set[str]:
         """Return the names of all files that the index knows, to find those that it does not."""

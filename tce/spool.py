@@ -1,25 +1,28 @@
 """Files that survive the process and the power: what has arrived, and what is being made of it.
 
 A file gets its name only when its bytes are on the disk: written under ``unfinished/``, flushed, renamed, and
-the folder flushed. Names are random and say nothing. Every file is Part 10 (PS3.10 section 7) with the data set
-exactly as it came, and carries in its file meta what the index needs (the sender in Source Application Entity
-Title), so that the index can be made again from the spool. ::
+the folder flushed, which those that arrive at the same time share. Names are random and say nothing. Every file
+is Part 10 (PS3.10 section 7) with the data set exactly as it came, and carries in its file meta what the index
+needs (the sender in Source Application Entity Title), so that the index can be made again from the spool. ::
 
     spool/unfinished/    written to, not yet promised to anybody; emptied at start
-    spool/arrived/ab/    one file an instance
+    spool/arrived/a1b2/  one file an instance, some thousands in a folder
     spool/work/<export>/ what the worker makes of one export; can always be made again
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +31,12 @@ from tce.errors import ExportError
 # One UID for the whole product, in files and in associations (PS3.7 D.3.3.2); from a UUID, PS3.5 B.2.
 IMPLEMENTATION_CLASS_UID = "2.25.130947245512337318226498237706126481171"
 IMPLEMENTATION_VERSION_NAME = "TCE_0_1"
+
+
+_IN_ONE_DRAWER = 4096
+_SMALL = 1 << 16
+_BLOCK = 1 << 20
+_LONGEST_HEADER = 1 << 12
 
 
 class Header(NamedTuple):
@@ -41,24 +50,36 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """One durable file: its name below the spool, and the digest of transfer syntax and data set."""
+    """One durable file: its name below the spool, what its file meta says, its size in bytes."""
 
     name: str
     header: Header = field(repr=False)
-    digest: str
     size: int
+
+
+class Durability(StrEnum):
+    """What an instance survives that a peer was answered Success for."""
+
+    POWER = "power"
+    """The loss of power: its bytes and its name are flushed to the disk."""
+    PROCESS = "process"
+    """The death of this process, not that of the machine."""
 
 
 class Spool:
     """The folder of one actor. One process at a time owns it (:meth:`own`)."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, durability: Durability = Durability.POWER) -> None:
         self.home = home
+        self.durability = durability
         self._arrived = home / "arrived"
         self._unfinished = home / "unfinished"
         for folder in (home, self._arrived, self._unfinished, home / "work"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.unfinished = self._unfinished
         self._owner: int | None = None
+        self._drawing = threading.Lock()
+        self._drawer: Drawer | None = None
 
     def own(self) -> None:
         """Take this spool for this process, until it ends however it ends, and clear unfinished files.
@@ -83,26 +104,17 @@ class Spool:
             os.close(self._owner)
             self._owner = None
 
-    def put(self, header: Header, dataset: bytes | memoryview) -> Spooled:
-        """Store one encoded data set as a Part 10 file; when this returns, the bytes are on the disk."""
-        digest = hashlib.sha256(header.transfer_syntax_uid.encode())
-        digest.update(dataset)
-        key = secrets.token_hex(16)
-        folder = self._arrived / key[:2]
-        if not folder.is_dir():
-            folder.mkdir(exist_ok=True)
-            _flush_folder(self._arrived)
-        unfinished = self._unfinished / key
-        try:
-            with unfinished.open("wb", buffering=0) as file:
-                size = _write(file.fileno(), part10_header(header), dataset)
-                os.fsync(file.fileno())
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
-        unfinished.rename(folder / key)
-        _flush_folder(folder)
-        return Spooled(f"{key[:2]}/{key}", header, "sha256:" + digest.hexdigest(), size)
+    def begin(self, header: Header) -> Incoming:
+        """Begin a Part 10 file; its encoded data set follows in fragments."""
+        return Incoming(self, header)
+
+    def drawer(self) -> Drawer:
+        """Return the folder into which files go now. Safe for many threads."""
+        with self._drawing:
+            if self._drawer is None or self._drawer.taken >= _IN_ONE_DRAWER:
+                self._drawer = Drawer(self._arrived, secrets.token_hex(4))
+            self._drawer.taken += 1
+            return self._drawer
 
     def path(self, name: str) -> Path:
         """Return where a spooled file lies."""
@@ -119,12 +131,21 @@ class Spool:
                 yield f"{folder.name}/{path.name}"
 
     def examine(self, name: str) -> Spooled:
-        """Read a spooled file's header and digest again, as :meth:`put` returned them."""
-        data = self.path(name).read_bytes()
-        header, start = read_header(data)
-        digest = hashlib.sha256(header.transfer_syntax_uid.encode())
-        digest.update(memoryview(data)[start:])
-        return Spooled(name, header, "sha256:" + digest.hexdigest(), len(data))
+        """Read a spooled file's header again, as it was when the file was finished."""
+        path = self.path(name)
+        with path.open("rb") as file:
+            header, _ = read_header(file.read(_LONGEST_HEADER))
+        return Spooled(name, header, path.stat().st_size)
+
+    def digest(self, spooled: Spooled) -> str:
+        """Return the digest of a file's transfer syntax and data set: the same content has the same digest."""
+        digest = hashlib.sha256(spooled.header.transfer_syntax_uid.encode())
+        with self.path(spooled.name).open("rb", buffering=0) as file:
+            _, start = read_header(file.read(_LONGEST_HEADER))
+            file.seek(start)
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return "sha256:" + digest.hexdigest()
 
     def workplace(self, export_id: str, *, fresh: bool = False) -> Path:
         """Return the folder in which one export is worked on; ``fresh`` empties it."""
@@ -137,6 +158,86 @@ class Spool:
     def clear(self, export_id: str) -> None:
         """Remove an export's workplace."""
         shutil.rmtree(self.home / "work" / export_id, ignore_errors=True)
+
+
+class Drawer:
+    """One folder of arrived files. Many threads may flush its entries; they share what one of them does."""
+
+    def __init__(self, arrived: Path, name: str) -> None:
+        self.name = name
+        self.path = arrived / name
+        self.path.mkdir()
+        _flush_folder(arrived)
+        self.taken = 0
+        self._turn = threading.Lock()
+        self._counting = threading.Lock()
+        self._asked = self._done = 0
+
+    def flush(self) -> None:
+        """Return when every name that was put here before the call is on the disk."""
+        with self._counting:
+            self._asked += 1
+            mine = self._asked
+        with self._turn:
+            if self._done >= mine:
+                return
+            with self._counting:
+                upto = self._asked
+            _flush_folder(self.path)
+            self._done = upto
+
+
+class Incoming:
+    """One file on its way into the spool. It is nobody's until :meth:`finish` returns."""
+
+    def __init__(self, spool: Spool, header: Header) -> None:
+        self._spool = spool
+        self._header = header
+        self._key = secrets.token_hex(16)
+        self._unfinished = f"{spool.unfinished}/{self._key}"
+        self._file = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._begun = [part10_header(header)]
+        """What is written with the next fragment."""
+        self._size = 0
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Write a fragment of the data set. Raises OSError."""
+        begun, self._begun = self._begun, []
+        if begun and len(fragment) <= _SMALL:
+            self._write(b"".join((*begun, fragment)))
+            return
+        for part in (*begun, fragment):
+            self._write(part)
+
+    def finish(self) -> Spooled:
+        """Give the file its name; when this returns, it is as durable as the spool promises. Raises OSError."""
+        for part in self._begun:
+            self._write(part)
+        drawer = self._spool.drawer()
+        lasting = self._spool.durability is Durability.POWER
+        if lasting:
+            os.fsync(self._file)
+        os.close(self._file)
+        self._file = -1
+        os.rename(self._unfinished, f"{drawer.path}/{self._key}")  # noqa: PTH104 - for every instance
+        if lasting:
+            drawer.flush()
+        return Spooled(f"{drawer.name}/{self._key}", self._header, self._size)
+
+    def discard(self) -> None:
+        """Forget the file; one that was finished, or discarded before, stays as it is."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._unfinished)  # noqa: PTH108 - a plain path
+
+    def _write(self, content: bytes | memoryview) -> None:
+        view = memoryview(content)
+        while view:
+            written = os.write(self._file, view)
+            self._size += written
+            view = view[written:]
 
 
 def part10_header(header: Header) -> bytes:
@@ -182,18 +283,6 @@ def _element(element: int, vr: bytes, value: str) -> bytes:
     if len(encoded) % 2:
         encoded += b"\0" if vr == b"UI" else b" "
     return struct.pack("<HH2sH", 0x0002, element, vr, len(encoded)) + encoded
-
-
-def _write(descriptor: int, header: bytes, dataset: bytes | memoryview) -> int:
-    """Write both parts whole; ``os.write`` may take less than it is given."""
-    total = 0
-    for part in (header, dataset):
-        view = memoryview(part)
-        while view:
-            written = os.write(descriptor, view)
-            total += written
-            view = view[written:]
-    return total
 
 
 def _flush_folder(folder: Path) -> None:

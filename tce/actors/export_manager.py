@@ -61,9 +61,9 @@ def run(
         exports.recover()
         # 2. Take in (RAD-50, RAD-51, RAD-52) beside the work (RAD-53).
         listener = StorageListener(
-            settings.ae_title, settings.host, settings.port, settings.allowed, desk.take_in
+            settings.ae_title, settings.host, settings.port, settings.allowed, desk.open
         )
-        with listener:
+        with desk.following(), listener:
             started(listener.port)
             Worker(exports, spool, rooms, settings.ae_title).run(
                 stop, settings.poll_seconds, settings.stale_seconds

@@ -71,9 +71,9 @@ def run(
         desk.adopt()
         exports.recover()
         listener = StorageListener(
-            settings.ae_title, settings.host, settings.port, settings.allowed, desk.take_in
+            settings.ae_title, settings.host, settings.port, settings.allowed, desk.open
         )
-        with listener:
+        with desk.following(), listener:
             started(listener.port)
             while not stop.is_set():
                 export = exports.lease()

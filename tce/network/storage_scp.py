@@ -1,6 +1,6 @@
-"""Listens for C-STORE (RAD-50 to RAD-53) and C-ECHO, and hands on each instance as the bytes that came.
+"""Listens for C-STORE (RAD-50 to RAD-53) and C-ECHO, and hands on each instance as the bytes that come.
 
-The caller's function stores the instance and returns the status that goes back: Success is never sent before
+The caller's sink stores the instance and returns the status that goes back: Success is never sent before
 it returns. Only AE titles that are allowed get an association; nothing but Verification and Storage is
 served. Decoding, indexing and deciding are not done here.
 """
@@ -8,12 +8,9 @@ served. Decoding, indexing and deciding are not done here.
 from __future__ import annotations
 
 import errno
-import re
 import socket
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from enum import IntEnum
 from types import TracebackType
 from typing import Any
 
@@ -23,40 +20,19 @@ from pynetdicom.presentation import build_context
 from tce.errors import PortInUse
 from tce.network import quiet
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION
+from tce.network.store_reader import MAXIMUM_PDU, Arrival, Limits, Sink, StoreReader
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 quiet.silence()
 
-MAXIMUM_PDU = 1 << 18  # large enough that framing does not count, small enough for any peer's memory
 _GRACE = 2.0  # seconds that a peer has to release after the listener was stopped
-_LEGAL_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-
-
-class Status(IntEnum):
-    """C-STORE response statuses that are used here (PS3.4 table B.2-1, PS3.7 annex C)."""
-
-    SUCCESS = 0x0000
-    INVALID_SOP_INSTANCE = 0x0117
-    OUT_OF_RESOURCES = 0xA700
-    CANNOT_UNDERSTAND = 0xC000
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One C-STORE request. ``dataset`` is encoded as received and valid only until the answer is given."""
-
-    calling_ae: str
-    sop_class_uid: str
-    sop_instance_uid: str = field(repr=False)
-    transfer_syntax_uid: str
-    dataset: memoryview = field(repr=False)
 
 
 class StorageListener:
     """A Storage SCP. Use as a context manager: it listens inside the block.
 
-    Port 0 takes a free one; :attr:`port` says which. ``on_instance`` is called from one thread for each
-    association; when it raises, the peer is told that resources are out and may send again.
+    Port 0 takes a free one; :attr:`port` says which. ``open_sink`` is called from one thread for each
+    association; when it or the sink raises, the peer is told that resources are out and may send again.
     """
 
     def __init__(
@@ -65,12 +41,14 @@ class StorageListener:
         host: str,
         port: int,
         allowed: Collection[str],
-        on_instance: Callable[[Arrival], Status],
+        open_sink: Callable[[Arrival], Sink],
+        limits: Limits | None = None,
     ) -> None:
         self.ae_title = ae_title
         self.host = host
         self.port = port
-        self._on_instance = on_instance
+        self._open_sink = open_sink
+        self._limits = limits or Limits()
         self._ae = AE(ae_title=ae_title)
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = sorted(allowed)
@@ -89,7 +67,7 @@ class StorageListener:
         if self._nobody:
             # An empty list would let pynetdicom answer everybody.
             raise ValueError("nobody is allowed to call this listener")
-        handlers = [(evt.EVT_CONN_OPEN, send_at_once), (evt.EVT_C_STORE, self._store)]
+        handlers = [(evt.EVT_CONN_OPEN, self._opened)]
         try:
             self._server = self._ae.start_server(
                 (self.host, self.port), block=False, evt_handlers=handlers, contexts=self._contexts
@@ -127,24 +105,9 @@ class StorageListener:
     ) -> None:
         self.stop()
 
-    def _store(self, event: Any) -> int:
-        request = event.request
-        sop_instance_uid = str(request.AffectedSOPInstanceUID)
-        if len(sop_instance_uid) > 64 or not _LEGAL_UID.fullmatch(sop_instance_uid):
-            return Status.INVALID_SOP_INSTANCE
-        with request.DataSet.getbuffer() as dataset:
-            arrival = Arrival(
-                calling_ae=event.assoc.requestor.ae_title.strip(),
-                sop_class_uid=str(request.AffectedSOPClassUID),
-                sop_instance_uid=sop_instance_uid,
-                transfer_syntax_uid=str(event.context.transfer_syntax),
-                dataset=dataset,
-            )
-            try:
-                return int(self._on_instance(arrival))
-            except Exception:
-                # Whatever went wrong, these bytes are not known to be safe, and only the peer still has them.
-                return Status.OUT_OF_RESOURCES
+    def _opened(self, event: Any) -> None:
+        send_at_once(event)
+        StoreReader(event.assoc, self._open_sink, self._limits).attach()
 
 
 def send_at_once(event: Any) -> None:

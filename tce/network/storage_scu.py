@@ -23,7 +23,8 @@ from pynetdicom.presentation import build_context
 from tce.errors import TceError
 from tce.network import quiet
 from tce.network.contexts import UNCOMPRESSED
-from tce.network.storage_scp import MAXIMUM_PDU, send_at_once
+from tce.network.storage_scp import send_at_once
+from tce.network.store_reader import MAXIMUM_PDU
 from tce.road import Peer
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 

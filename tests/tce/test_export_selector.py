@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,12 @@ from tce.documents import teaching_file_info
 from tce.documents.codes import DelayReason, ExportTitle
 from tce.documents.manifest import DocumentKind, parse, recognise
 from tce.errors import Refused, TceError
-from tce.network.storage_scp import Arrival, Status, StorageListener
+from tce.network.storage_scp import StorageListener
 from tce.network.storage_scu import PeerUnavailable
+from tce.network.store_reader import Arrival, Status
 from tce.road import Peer
-from tce.spool import Header, part10_header
 from tests.builders import a_ct_image, a_ct_study, an_mr_study, written
+from tests.tce.listening import Keeping, Kept
 from tests.tce.parts import SELECTOR, a_request
 
 REQUEST = a_request()
@@ -28,17 +28,14 @@ REQUEST = a_request()
 
 @contextmanager
 def a_manager_that_keeps(kept: list[Dataset], *, refuse: str = "") -> Iterator[Peer]:
-    def keep(arrival: Arrival) -> Status:
-        if arrival.sop_instance_uid == refuse:
-            return Status.CANNOT_UNDERSTAND
-        header = Header(
-            arrival.sop_class_uid, arrival.sop_instance_uid, arrival.transfer_syntax_uid, arrival.calling_ae
-        )
-        kept.append(dcmread(BytesIO(part10_header(header) + bytes(arrival.dataset))))
-        return Status.SUCCESS
+    def take(arrival: Arrival) -> Keeping:
+        refused = arrival.sop_instance_uid == refuse
+        return Keeping(arrival, everything, Status.CANNOT_UNDERSTAND if refused else Status.SUCCESS)
 
-    with StorageListener("MANAGER", "127.0.0.1", 0, [SELECTOR], keep) as listener:
+    everything: list[Kept] = []
+    with StorageListener("MANAGER", "127.0.0.1", 0, [SELECTOR], take) as listener:
         yield Peer("MANAGER", "127.0.0.1", listener.port)
+    kept += [one.read() for one in everything if one.sop_instance_uid != refuse]
 
 
 def of_kind(kept: list[Dataset], kind: DocumentKind) -> list[Dataset]:

@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from tce import tables
-from tce.collecting import Intake
+from tce.collecting import Entry, Intake
 from tce.documents.codes import DelayReason, ExportTitle
 from tce.documents.content import Reference
 from tce.documents.manifest import DocumentKind, Manifest, ParsedManifest
@@ -65,18 +65,26 @@ def index(url: str, clock: Clock, changes: list[Change]) -> Iterator[Exports]:
     exports.close()
 
 
-def spooled(uid: str, sop_class: str = CT, *, content: str = "", sender: str = "SELECTOR") -> Spooled:
+def entry(
+    uid: str,
+    sop_class: str = CT,
+    kind: DocumentKind = DocumentKind.INSTANCE,
+    *,
+    content: str = "",
+    manifest: ParsedManifest | None = None,
+    faults: tuple[Reason, ...] = (),
+) -> Entry:
     content = content or uid
-    header = Header(sop_class, uid, "1.2.840.10008.1.2.1", sender)
-    return Spooled(f"{sender}/{content}", header, f"sha256:{content}", 10)
+    header = Header(sop_class, uid, "1.2.840.10008.1.2.1", "SELECTOR")
+    return Entry(Spooled(f"SELECTOR/{content}", header, 10), f"sha256:{content}", kind, manifest, faults)
 
 
 def an_instance(index: Exports, uid: str, *, content: str = "", sop_class: str = CT) -> Intake:
-    return index.arrive(spooled(uid, sop_class, content=content), DocumentKind.INSTANCE)
+    return index.arrive([entry(uid, sop_class, content=content)])[0]
 
 
 def an_information(index: Exports, uid: str) -> Intake:
-    return index.arrive(spooled(uid, SR), DocumentKind.INFORMATION)
+    return index.arrive([entry(uid, SR, DocumentKind.INFORMATION)])[0]
 
 
 def a_manifest(
@@ -92,7 +100,7 @@ def a_manifest(
 ) -> Intake:
     said = Manifest(title, tuple(Reference("1", "1", CT, one) for one in of), delay, case)
     parsed = ParsedManifest(said, uid, frozenset(siblings), faults)
-    return index.arrive(spooled(uid, KOS), DocumentKind.MANIFEST, parsed)
+    return index.arrive([entry(uid, KOS, DocumentKind.MANIFEST, manifest=parsed)])[0]
 
 
 def complete(index: Exports, clock: Clock) -> Export:
@@ -193,7 +201,7 @@ def test_a_manifest_with_faults_is_held_for_good(index: Exports) -> None:
 def test_a_manifest_that_cannot_be_read_is_held(index: Exports) -> None:
     """It is listed with the reason instead of being lost."""
     reason = Reason("malformed-manifest", "it cannot be read")
-    index.arrive(spooled("9.9", KOS), DocumentKind.MANIFEST, None, [reason])
+    index.arrive([entry("9.9", KOS, DocumentKind.MANIFEST, faults=(reason,))])
     assert [(one.state, one.reasons) for one in index.listing()] == [(State.HELD, (reason,))]
 
 

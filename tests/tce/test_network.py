@@ -8,7 +8,6 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,43 +17,24 @@ from pynetdicom import AE, evt
 
 from tce.errors import PortInUse, TceError
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
-from tce.network.storage_scp import Arrival, Status, StorageListener
+from tce.network.storage_scp import StorageListener
 from tce.network.storage_scu import PeerUnavailable, echo, send
+from tce.network.store_reader import Arrival, Status
 from tce.road import Peer
 from tce.spool import Header, part10_header
 from tests.builders import a_ct_study, an_mr_study, written
+from tests.tce.listening import Keeping, Kept
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-
-
-@dataclass
-class Kept:
-    """One arrival, copied out of the listener's memory."""
-
-    calling_ae: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    dataset: bytes
 
 
 @contextmanager
 def a_listener(
     kept: list[Kept], *, allowed: tuple[str, ...] = ("SELECTOR",), answer: Status = Status.SUCCESS
 ) -> Iterator[Peer]:
-    def keep(arrival: Arrival) -> Status:
-        kept.append(
-            Kept(
-                arrival.calling_ae,
-                arrival.sop_class_uid,
-                arrival.sop_instance_uid,
-                arrival.transfer_syntax_uid,
-                bytes(arrival.dataset),
-            )
-        )
-        return answer
-
-    with StorageListener("MANAGER", "127.0.0.1", 0, allowed, keep) as listener:
+    with StorageListener(
+        "MANAGER", "127.0.0.1", 0, allowed, lambda arrival: Keeping(arrival, kept, answer)
+    ) as listener:
         yield Peer("MANAGER", "127.0.0.1", listener.port)
 
 
@@ -157,7 +137,9 @@ def test_a_caller_that_is_not_allowed_gets_no_association(ct_files: list[Path]) 
 def test_nobody_allowed_means_nobody() -> None:
     """An empty list does not open the door to everybody."""
     with pytest.raises(ValueError, match="nobody"):
-        StorageListener("MANAGER", "127.0.0.1", 0, (), lambda arrival: Status.SUCCESS).start()
+        StorageListener(
+            "MANAGER", "127.0.0.1", 0, (), lambda arrival: Keeping(arrival, [], Status.SUCCESS)
+        ).start()
 
 
 def test_a_peer_that_is_not_there_is_one_line(ct_files: list[Path]) -> None:
@@ -174,7 +156,9 @@ def test_a_busy_port_is_one_line() -> None:
     """Two listeners on one port: the second is told which port, and what to do."""
     kept: list[Kept] = []
     with a_listener(kept) as peer:
-        second = StorageListener("OTHER", "127.0.0.1", peer.port, ("X",), lambda arrival: Status.SUCCESS)
+        second = StorageListener(
+            "OTHER", "127.0.0.1", peer.port, ("X",), lambda arrival: Keeping(arrival, [], Status.SUCCESS)
+        )
         with pytest.raises(PortInUse) as refused:
             second.start()
     assert str(peer.port) in refused.value.what
@@ -193,7 +177,7 @@ def test_an_answer_other_than_success_is_a_failure(ct_files: list[Path]) -> None
 def test_when_storing_raises_the_peer_is_not_told_success(ct_files: list[Path]) -> None:
     """An error while storing becomes a failure status, whatever it was."""
 
-    def broken(arrival: Arrival) -> Status:
+    def broken(arrival: Arrival) -> Keeping:
         raise RuntimeError("the disk burns")
 
     with StorageListener("MANAGER", "127.0.0.1", 0, ["SELECTOR"], broken) as listener:

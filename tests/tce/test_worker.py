@@ -21,8 +21,8 @@ from tce.arrivals import ArrivalDesk
 from tce.documents.manifest import parse
 from tce.exports import Exports
 from tce.ledger import Export
-from tce.network.storage_scp import Arrival, Status
 from tce.network.storage_scu import send
+from tce.network.store_reader import Arrival, Status
 from tce.road import CaseTerms, Delivered, Hold, Peer, Reason, Workshop
 from tce.spool import Spool
 from tce.states import State
@@ -77,9 +77,11 @@ class Bench:
                 sop_class_uid=str(meta.MediaStorageSOPClassUID),
                 sop_instance_uid=uid or str(meta.MediaStorageSOPInstanceUID),
                 transfer_syntax_uid=str(meta.TransferSyntaxUID),
-                dataset=memoryview(data)[144 + int.from_bytes(data[140:144], "little") :],
             )
-            assert self.desk.take_in(arrival) is Status.SUCCESS
+            arriving = self.desk.open(arrival)
+            arriving.write(memoryview(data)[144 + int.from_bytes(data[140:144], "little") :])
+            assert arriving.finish() is Status.SUCCESS
+        self.desk.index()
 
     def work(self) -> Export:
         """Let the worker do everything that can be done now; return the newest export."""
