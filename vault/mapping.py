@@ -88,8 +88,14 @@ class MappingStore:
         Tampered when a row that is there is not as stage 1 wrote it, or lost its key.
         """
         found, claimed = self._look_up(case, wanted)
-        if not all(tags.fits(row) for row in found):
-            raise _tampered(case)
+        for row in found:
+            if row.tag is None:
+                raise Tampered(
+                    f"a row of the mapping of case {case} has no tag",
+                    next_step="if it is from before rows had tags: `tce mapping check --adopt`; if not, report it",
+                )
+            if not tags.fits(row):
+                raise _tampered(case)
         for pseudonym, fingerprint in claimed.items():
             if any(tags.fits(row) for row in self._other_claims(case, pseudonym, fingerprint)):
                 raise Collision(

@@ -77,6 +77,12 @@ def write_private(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Make what was written into a file survive a power failure."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def sync_directory(directory: Path) -> None:
     """Make a rename or removal in ``directory`` survive a power failure."""
     descriptor = os.open(directory, os.O_RDONLY)

@@ -184,7 +184,7 @@ def _make(connection: sa.Connection) -> None:
     connection.execute(sa.insert(_version_table).values(version_num=VERSION))
 
 
-def _migrate(connection: sa.Connection) -> None:
+def _migrate(connection: sa.Connection, version: str = VERSION) -> None:
     # Imported here because it takes longer than opening a database that is new or up to date.
     from alembic import command
     from alembic.config import Config
@@ -196,11 +196,11 @@ def _migrate(connection: sa.Connection) -> None:
     )
     configuration.attributes["connection"] = connection
     try:
-        command.upgrade(configuration, VERSION)
+        command.upgrade(configuration, version)
     except CommandError:
         raise StoreUnavailable(
-            "the mapping database was made by another version of this software",
-            next_step="use that version, or restore the database from before",
+            f"the mapping database was made by a newer version of this software (its schema is not {VERSION})",
+            next_step="use that version, or restore a backup from before into a new database",
         ) from None
 
 

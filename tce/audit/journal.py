@@ -51,6 +51,9 @@ EVENTS: Mapping[str, EventRow] = {
     "mapping.restored": EventRow(
         Shape.ALERT, _CONFIGURED, "the mapping was compared with a backup and completed"
     ),
+    "mapping.checked": EventRow(
+        Shape.ALERT, _CONFIGURED, "every row of the mapping was checked, without opening it"
+    ),
     "vault.rotated": EventRow(Shape.ALERT, _CONFIGURED, "keys of the Vault got a new version"),
     "vault.resealed": EventRow(Shape.ALERT, _CONFIGURED, "a custodian closed the own shares under a new key"),
     "vault.enrolled": EventRow(

@@ -198,16 +198,21 @@ def test_a_mapping_is_backed_up_and_brought_back(
     """A row that was lost returns; a row that was altered is told, and replaced only when that is asked."""
     tce("--home", home, "pseudonymize", identified, "--case", "lung-1", "--out", tmp_path / "ps")
     backup = tmp_path / "backup.db"
+    said = tce("--home", home, "mapping", "check")
+    assert (said.status, "schema" in said.out) == (0, True), said
     assert tce("--home", home, "mapping", "backup", backup).status == 0
     assert "exists already" in tce("--home", home, "mapping", "backup", backup).err
     with sqlite3.connect(home / "mapping.db") as database:
         database.execute("DELETE FROM mappings WHERE kind = 'study'")
         database.execute("UPDATE mappings SET sealed = zeroblob(40) WHERE kind = 'patient'")
+    said = tce("--home", home, "mapping", "check")
+    assert said.status == 1 and "changed since stage 1 wrote them" in said.err
     said = tce("--home", home, "mapping", "restore", backup)
     assert said.status == 1 and "differ from the backup" in said.err
     assert re.search(r"[1-9]\d* brought back", said.out)
     assert tce("--home", home, "mapping", "restore", backup, "--replace").status == 0
     assert " 0 brought back" in tce("--home", home, "mapping", "restore", backup).out
+    assert tce("--home", home, "mapping", "check").status == 0
 
 
 @pytest.mark.vault

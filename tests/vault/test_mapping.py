@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-import sqlite3
 import stat
 import subprocess
 import tempfile
@@ -21,31 +20,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from tests.vault.mappings import a_key, a_row, some_tags
 from vault import tables
 from vault.custody_ledger import Ledger, State
 from vault.errors import Collision, NotSealed, StoreUnavailable, Tampered, VaultRoomError
-from vault.mapping import FieldKey, MappingStore, SubjectKey
-from vault.row_tags import MappingRow, RowTags
-from vault.secrecy import Secret
+from vault.mapping import FieldKey, MappingStore
+from vault.mapping_check import check
 from vault.tables import Database
 
-TAGS = RowTags(lambda case, version: Secret(f"key of {case} {version}".encode()))
+TAGS = some_tags()
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
-
-
-def a_key(patient: str = "P1", *, name: str = "key-1", case: str = "C") -> SubjectKey:
-    return SubjectKey(
-        name, case, patient, "2024-01-01T00:00:00Z", {"carol": "vault:v1:a", "dave": "vault:v1:b"}
-    )
-
-
-def a_row(
-    pseudonym: str = "X1", *, patient: str = "P1", key: str = "key-1", original: bytes = b"a"
-) -> MappingRow:
-    row = MappingRow(
-        "C", patient, pseudonym, "uid", key, b"sealed", original * 16, "tce1", 1, "2024-01-01T00:00:00Z"
-    )
-    return TAGS.tagged(row)
 
 
 @pytest.fixture(scope="session")
@@ -211,6 +195,56 @@ def test_the_version_is_the_last_step() -> None:
     assert script.get_heads() == [tables.VERSION]
 
 
+FIRST_VERSION = (
+    "INSERT INTO subject_keys (id, case_id, patient, created) VALUES ('key-1', 'C', 'P1', '2024-01-01T00:00:00Z')",
+    "INSERT INTO shares (key_id, custodian, ciphertext) VALUES ('key-1', 'carol', 'vault:v1:a')",
+    "INSERT INTO shares (key_id, custodian, ciphertext) VALUES ('key-1', 'dave', 'vault:v1:b')",
+    "INSERT INTO mappings (case_id, patient, pseudonym, kind, key_id, sealed, fingerprint, scheme, key_version,"
+    " created) VALUES ('C', 'P1', 'X1', 'uid', 'key-1', {sealed}, {fingerprint}, 'tce1', 1, '2024-01-01T00:00:00Z')",
+    "INSERT INTO custody_requests (id, case_id, patients, fields, purpose, ticket, requester, requested, expires,"
+    """ state, decided_by, decided) VALUES ('r1', 'C', '["P1"]', '["patient"]', 'legal-duty', 'T-1', 'carol',"""
+    " '2024-01-01T00:00:00Z', '2024-01-02T00:00:00Z', 'used', 'dave', '2024-01-01T00:00:00Z')",
+)
+
+
+def made_by_the_first_version(url: str) -> None:
+    """Make a database as the first version of the software left it, with a row of each kind."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        tables._migrate(connection, "0001")
+        form = "x'{}'" if connection.dialect.name == "sqlite" else "'\\x{}'"
+        values = {"sealed": form.format(b"sealed".hex()), "fingerprint": form.format((b"a" * 16).hex())}
+        for statement in FIRST_VERSION:
+            connection.exec_driver_sql(statement.format(**values) if "{sealed}" in statement else statement)
+    engine.dispose()
+
+
+def test_a_database_of_the_first_version_goes_on(url: str) -> None:
+    """Opened by this version it has every row as it was, is brought up to date once, and takes new rows."""
+    made_by_the_first_version(url)
+    store = MappingStore(url)
+    assert store.rows("C", ["P1"]) == [a_row()._replace(tag=None)]
+    assert store.keys("C", ["P1"]) == [a_key()]
+    (request,) = Ledger(store.database).all()
+    assert (request.id, request.patients, request.state) == ("r1", ("P1",), State.USED)
+    store.insert([a_key("P2", name="key-2")], [a_row("X2", patient="P2", key="key-2")], TAGS)
+    store.close()
+    assert MappingStore(url).rows("C", ["P2"]) == [a_row("X2", patient="P2", key="key-2")]
+
+
+def test_rows_of_the_first_version_count_when_somebody_vouches_for_them(url: str) -> None:
+    """They have no tags: stage 1 stops, until they were adopted as they are."""
+    made_by_the_first_version(url)
+    store = MappingStore(url)
+    wanted = [("P1", "X1", b"a" * 16)]
+    with pytest.raises(Tampered, match="no tag"):
+        store.missing("C", wanted, TAGS)
+    assert check(url, TAGS).untagged == 1
+    assert check(url, TAGS, adopt=True).sound
+    assert store.missing("C", wanted, TAGS) == set()
+    assert store.rows("C", ["P1"]) == [a_row()]
+
+
 def open_store(url: str, done: object) -> None:
     MappingStore(url).close()
     done.put(True)  # type: ignore[attr-defined]
@@ -252,14 +286,17 @@ def test_new_files_can_be_opened_at_the_same_instant(tmp_path: Path) -> None:
             worker.join(60)
 
 
-def test_a_database_of_the_future_is_left_alone(tmp_path: Path) -> None:
+def test_a_database_of_the_future_is_left_alone(url: str) -> None:
     """What a newer version made is refused by name of the cause, and not changed."""
-    url = f"sqlite:///{tmp_path / 'mapping.db'}"
-    MappingStore(url).close()
-    with sqlite3.connect(tmp_path / "mapping.db") as connection:
-        connection.execute(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'")
-    with pytest.raises(StoreUnavailable, match="another version"):
+    store = MappingStore(url)
+    with store.database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'")
+    with pytest.raises(StoreUnavailable, match="newer version") as fault:
         MappingStore(url)
+    assert fault.value.next_step
+    with store.database.reading() as connection:
+        assert tables._version(connection) == "9999"
+    store.close()
 
 
 @pytest.mark.parametrize("url", ["nonsense", "oracle://x/y", "sqlite:////dev/null/x.db"])
