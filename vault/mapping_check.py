@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from vault.row_tags import MappingRow, RowTags
-from vault.tables import VERSION, Database, granted_shares, mappings, requests, shares, subject_keys
+from vault.tables import (
+    VERSION,
+    Database,
+    field_keys,
+    granted_shares,
+    mappings,
+    requests,
+    shares,
+    subject_keys,
+)
 
 _AT_ONCE = 5_000
 _FEWEST_SHARES = 2
@@ -34,11 +43,11 @@ class Checked:
     untagged: int
     """Rows of a version that knew no tags."""
     without_key: int
-    """Rows whose key is not there, or is another patient's."""
+    """Rows whose key is not there or is another patient's, or whose field has none."""
     without_custodians: int
     """Keys with shares of fewer than two custodians."""
     strays: int
-    """Shares, and grants, of keys and requests that are not there."""
+    """Shares, keys of fields and grants, of keys and requests that are not there."""
     damage: int
     """1 when the database itself finds its file damaged."""
 
@@ -99,7 +108,15 @@ _WITHOUT_KEY = (
             subject_keys.c.patient == mappings.c.patient,
         ),
     )
-    .where(subject_keys.c.id.is_(None))
+    .outerjoin(
+        field_keys,
+        sa.and_(field_keys.c.key_id == mappings.c.key_id, field_keys.c.field == mappings.c.kind),
+    )
+    # A key of the first version has no fields: it opens all of its patient.
+    .where(
+        subject_keys.c.id.is_(None)
+        | (field_keys.c.key_id.is_(None) & mappings.c.key_id.in_(sa.select(field_keys.c.key_id)))
+    )
 )
 _WITHOUT_CUSTODIANS = (
     sa.select(subject_keys.c.id)
@@ -109,6 +126,7 @@ _WITHOUT_CUSTODIANS = (
 )
 _STRAYS = (
     sa.select(shares.c.key_id).outerjoin(subject_keys).where(subject_keys.c.id.is_(None)),
+    sa.select(field_keys.c.key_id).outerjoin(subject_keys).where(subject_keys.c.id.is_(None)),
     sa.select(granted_shares.c.key_id).outerjoin(subject_keys).where(subject_keys.c.id.is_(None)),
     sa.select(granted_shares.c.request_id).outerjoin(requests).where(requests.c.id.is_(None)),
 )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.vault.mappings import a_key, a_row, some_tags
 from vault import mapping_check
-from vault.mapping import MappingStore
+from vault.mapping import FieldKey, MappingStore
 from vault.mapping_check import Checked, check
 from vault.tables import VERSION
 
@@ -19,11 +19,12 @@ SOUND = Checked(VERSION, 40, 2, 2, 4, 0, *([0] * 6))
 
 @pytest.fixture
 def mapping(tmp_path: Path) -> Path:
-    """Two patients with twenty rows each."""
+    """Two patients with twenty rows each; the key of the first is one of the first version, without fields."""
     file = tmp_path / "mapping.db"
     store = MappingStore(f"sqlite:///{file}")
     rows = [a_row(f"X{n}", patient=f"P{n % 2 + 1}", key=f"key-{n % 2 + 1}") for n in range(40)]
-    store.insert([a_key(), a_key("P2", name="key-2")], rows, some_tags())
+    fields = [FieldKey("key-2", "uid", b"parts"), FieldKey("key-2", "patient", b"parts")]
+    store.insert([a_key(), a_key("P2", name="key-2")], rows, some_tags(), fields)
     store.close()
     return file
 
@@ -56,6 +57,8 @@ def test_a_sound_mapping_is_counted(mapping: Path, monkeypatch: pytest.MonkeyPat
         ("UPDATE mappings SET key_id = 'key-2' WHERE pseudonym = 'X0'", {"changed": 1, "without_key": 1}),
         ("DELETE FROM shares WHERE custodian = 'carol'", {"shares": 2, "without_custodians": 2}),
         ("DELETE FROM subject_keys WHERE id = 'key-1'", {"keys": 1, "without_key": 20, "strays": 2}),
+        ("DELETE FROM field_keys WHERE field = 'uid'", {"without_key": 20}),
+        ("UPDATE field_keys SET key_id = 'key-3' WHERE field = 'patient'", {"strays": 1}),
         ("UPDATE subject_keys SET patient = 'P3' WHERE id = 'key-1'", {"without_key": 20}),
     ],
 )
