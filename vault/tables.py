@@ -184,7 +184,7 @@ def _make(connection: sa.Connection) -> None:
     connection.execute(sa.insert(_version_table).values(version_num=VERSION))
 
 
-def _migrate(connection: sa.Connection, version: str = VERSION) -> None:
+def _migrate(connection: sa.Connection, version: str | None = None) -> None:
     # Imported here because it takes longer than opening a database that is new or up to date.
     from alembic import command
     from alembic.config import Config
@@ -196,7 +196,7 @@ def _migrate(connection: sa.Connection, version: str = VERSION) -> None:
     )
     configuration.attributes["connection"] = connection
     try:
-        command.upgrade(configuration, version)
+        command.upgrade(configuration, version or VERSION)
     except CommandError:
         raise StoreUnavailable(
             f"the mapping database was made by a newer version of this software (its schema is not {VERSION})",
