@@ -21,6 +21,7 @@ from policies.codes import (
     SCHEME_VERSION,
     Trust,
     is_known_scheme,
+    is_no_scheme,
     is_version,
 )
 from policies.elements import TEXT_VRS
@@ -66,7 +67,7 @@ class Place:
     sop_class_uid: str
     path: tuple[int, ...]
     vr: bytes
-    trust: Trust = Trust.NOTHING
+    trust: Trust = Trust.NO_ENTRY
     suspicious: bool = False
 
     @property
@@ -163,16 +164,18 @@ def _coded(place: Place) -> Entry:
     """Return what happens to a part of a coded entry, of which no more than ``trust`` says is public."""
     tag, vr = place.tag, place.vr
     if tag == CODING_SCHEME:
-        return Entry(tag, LOOK, KeepLawful(vr, LOCAL, is_known_scheme))
-    if place.trust is not Trust.ALL and (tag == CODE_MEANING or place.trust is Trust.NOTHING):
+        # A value that is replaced belongs to the scheme of nobody else any more.
+        check = is_no_scheme if place.trust is Trust.NOTHING else is_known_scheme
+        return Entry(tag, LOOK, KeepLawful(vr, LOCAL, check))
+    if place.trust is not Trust.ALL and (tag == CODE_MEANING or place.trust is not Trust.VALUE):
         if tag == CODE_VALUE and attribute_type(place.sop_class_uid, place.path[:-1]) is not None:
             return Entry(tag, CHANGE, MapIdentifier(vr, Kind.FREE))
         return Entry(tag, CHANGE, CleanText(vr, place.rules.cleaner, place.otherwise))
-    check = is_version if tag == SCHEME_VERSION else None
+    version = is_version if tag == SCHEME_VERSION else None
     if place.suspicious:
-        return Entry(tag, CHANGE, DropKnown(vr, place.otherwise, None, check))
-    if check is not None:
-        return Entry(tag, LOOK, KeepLawful(vr, place.otherwise, check))
+        return Entry(tag, CHANGE, DropKnown(vr, place.otherwise, None, version))
+    if version is not None:
+        return Entry(tag, LOOK, KeepLawful(vr, place.otherwise, version))
     return Entry(tag, KEEP_SHORT)
 
 

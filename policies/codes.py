@@ -12,9 +12,10 @@ from enum import Enum
 from functools import cache, lru_cache
 
 from policies.elements import LONG_VRS, text_of
+from policies.legality import defined_terms
 from policies.remembered import LONGEST
 from policies.standard.codes import ANY_FORM, FORMS, PUBLIC_SCHEMES, VENDOR_SCHEMES, public_meaning
-from policies.text import shipped_vocabulary
+from policies.text import safe_words, shipped_vocabulary
 
 CODE_VALUE = 0x00080100
 CODING_SCHEME = 0x00080102
@@ -34,6 +35,8 @@ _u16 = struct.Struct("<H").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 _WORD = re.compile(r"[^\W_]+")
 _TOO_SHORT_TO_NAME = 2
+_MISSPELT = re.compile(r"^(?:UC|UCM|UCUN|UCUM)$", re.I)
+_LONG_WORD = re.compile(r"[a-z]{5,}")
 _IN_BRACES = re.compile(r"\{([^}]*)\}")
 _ANNOTATIONS = shipped_vocabulary() | frozenset(
     {
@@ -62,6 +65,8 @@ _VERSION = re.compile(
 class Trust(Enum):
     """What of a coded entry is known to be public."""
 
+    NO_ENTRY = -1
+    """No coded entry begins there; what looks like a part of one is anybody's."""
     NOTHING = 0
     VALUE = 1
     """The value is of a scheme that no hospital fills; the meaning may be anybody's words."""
@@ -104,19 +109,26 @@ def trust_in(value: bytes, scheme: bytes, meaning: bytes) -> Trust:
     designator, code = text_of(scheme), text_of(value)
     public = public_meaning(designator, code)
     if public is None:
-        if len(code) <= _TOO_SHORT_TO_NAME and code.isascii() and code.isalnum():
-            return Trust.VALUE
-        if VENDOR_SCHEMES.fullmatch(designator):
-            return Trust.VALUE if _VENDOR_FORM.fullmatch(code) else Trust.NOTHING
-        if not PUBLIC_SCHEMES.fullmatch(designator) or not re.fullmatch(
-            FORMS.get(designator, ANY_FORM), code
-        ):
+        short = len(code) <= _TOO_SHORT_TO_NAME and code.isascii() and code.isalnum()
+        if not short and not _looks_public(_MISSPELT.sub("UCUM", designator), code):
             return Trust.NOTHING
-        if not _ANNOTATIONS.issuperset(_WORD.findall(" ".join(_IN_BRACES.findall(code)).lower())):
-            return Trust.NOTHING  # what stands in the braces of a unit may be any word
     words = set(_WORD.findall(text_of(meaning).lower()))
     safe = words <= _words_of(public or "") | shipped_vocabulary()
     return Trust.ALL if safe or text_of(meaning) == code else Trust.VALUE
+
+
+def _looks_public(designator: str, code: str) -> bool:
+    """Say whether a code has the form of its scheme's, and no word that nobody knows."""
+    if VENDOR_SCHEMES.fullmatch(designator):
+        fits = _VENDOR_FORM.fullmatch(code)
+    elif PUBLIC_SCHEMES.fullmatch(designator):
+        fits = re.fullmatch(FORMS.get(designator, ANY_FORM), code)
+    else:
+        return False
+    if fits is None or not _ANNOTATIONS.issuperset(_WORD.findall(" ".join(_IN_BRACES.findall(code)).lower())):
+        return False
+    long_words = _LONG_WORD.findall(_IN_BRACES.sub("", code).lower())
+    return designator == "UCUM" or (safe_words() | defined_terms()).issuperset(long_words)
 
 
 def is_known_scheme(raw: bytes) -> bool:
@@ -128,6 +140,11 @@ def is_known_scheme(raw: bytes) -> bool:
         or designator.encode("latin-1") == LOCAL
         or VENDOR_SCHEMES.fullmatch(designator) is not None
     )
+
+
+def is_no_scheme(raw: bytes) -> bool:
+    """Say whether no scheme is named."""
+    return not text_of(raw)
 
 
 def is_version(raw: bytes) -> bool:

@@ -110,7 +110,7 @@ class Expectations:
         self._sop_class_uid = sop_class_uid
         self.written = written
         self._overrides = {override.tag: override for override in policy.overrides}
-        self._words = SafeWords(policy.vocabulary)
+        self.words = SafeWords(policy.vocabulary)
         self._private_kept = {(keep.creator, keep.group, keep.element) for keep in policy.private}
         if Option.RETAIN_SAFE_PRIVATE in policy.options:
             self._private_kept |= safe_private().keys() | declared_safe
@@ -192,7 +192,7 @@ class Expectations:
         if action in ("D", "X/D") or not self._cleans_text():
             what = "a content item's text where profile and options demand a dummy"
             return Complaint("retained-value", what, TEXT_VALUE)
-        if not self._words.only(text):
+        if not self.words.only(text):
             return Complaint("text", "words that are not known to be safe", TEXT_VALUE)
         return None
 
@@ -340,7 +340,7 @@ class Expectations:
             what = "a time zone that is none"
             return [Expectation(zone, Complaint("retained-value", what))]
         if vrs & (_TEXT | {"CS"}):
-            return [Expectation(self._words.only, Complaint("text", "words that are not known to be safe"))]
+            return [Expectation(self.words.only, Complaint("text", "words that are not known to be safe"))]
         return [Expectation(says_nothing, Complaint("retained-value", "a value that cannot be cleaned"))]
 
     def _beyond(self, tag: int, vrs: set[str]) -> list[Expectation]:
@@ -362,10 +362,10 @@ class Expectations:
                 )
             ]
         if vrs & _LONG_TEXT:
-            right = self._words.only if Option.CLEAN_DESCRIPTORS in self._policy.options else says_nothing
+            right = self.words.only if Option.CLEAN_DESCRIPTORS in self._policy.options else says_nothing
             return [Expectation(right, Complaint("text", "free text that is not known to be safe"))]
         if vrs & _LINES and keyword_for_tag(tag).endswith(_WRITTEN_BY_PEOPLE):
-            return [Expectation(self._words.only, Complaint("text", "words that are not known to be safe"))]
+            return [Expectation(self.words.only, Complaint("text", "words that are not known to be safe"))]
         return []
 
     def _cleans_text(self) -> bool:

@@ -110,7 +110,7 @@ class LevelTable:
         dummy: bool = False,
         gathering: bool = False,
         value: Action | None = None,
-        trust: Trust = Trust.NOTHING,
+        trust: Trust = Trust.NO_ENTRY,
     ) -> None:
         self.plan = plan
         self.path = path

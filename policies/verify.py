@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from policies.cells import PIXEL_DATA, RLE, rules_of
 from policies.claims import check_claims, written_by_the_de_identifier
+from policies.coded import coded_complaint
 from policies.comparison import Compared, compare, declared_safe
 from policies.conformity import illegal
 from policies.expected import CONTENT_ITEMS, Expectations
@@ -293,9 +294,11 @@ def _level(
             continue
         for number, item in enumerate(element.items or (), start=1):
             at = (*steps, (tag, number))
-            if tag in CONTENT_ITEMS and (wrong := expectations.item_complaint(item)) is not None:
-                place = (*at, (wrong.tag, 0)) if wrong.tag else at
-                yield Finding(wrong.code, written(place), "data set", wrong.what)
+            said = expectations.item_complaint(item) if tag in CONTENT_ITEMS else None
+            for wrong in (said, coded_complaint(item, expectations)):
+                if wrong is not None:
+                    place = (*at, (wrong.tag, 0)) if wrong.tag else at
+                    yield Finding(wrong.code, written(place), "data set", wrong.what)
             yield from _level(item, at, tags, expectations)
 
 

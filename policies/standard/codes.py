@@ -36,6 +36,17 @@ VENDOR_SCHEMES = re.compile(
 )
 """Designators of schemes that makers of equipment and programs fill, and no hospital."""
 
+_ATOM = (
+    r"(?:(?:da|[YZEPTGMkhdcmunpfazy])?"
+    r"(?:mol|rad|deg|min|sec|cal|bar|sr|Hz|Pa|Wb|lm|lx|Bq|Gy|Sv|eV|Ci|[gmsACFHJKLNSTVWadhlu%])|pulse)"
+)
+_NOTE = r"(?:\{[A-Za-z -]{0,24}\})"
+_TERM = (
+    rf"{_NOTE}?(?:{_NOTE}|{_ATOM}{{1,2}}|10[*^]|\d{{1,3}}|\[(?:degF|in_i|lb_av|iU|IU|pH|pp[bm]|HU)\])"
+    rf"(?:[+-]?\d{{1,2}})?{_NOTE}?"
+)
+"""Units (UCUM sections 2.2 and 2.3): atoms with a prefix, two of them at most without a sign between them."""
+
 FORMS = {
     "DCM": r"\d{4,6}",
     "SCT": r"\d{6,18}",
@@ -47,9 +58,9 @@ FORMS = {
     "UMLS": r"C\d{7}",
     "NCIt": r"C\d{3,6}",
     "NCIT": r"C\d{3,6}",
-    "MDC": r"\d{1,6}|MDC_[A-Z0-9_]+",
+    "MDC": r"(?:\d{1,5}:)?\d{1,6}",
     "IHERADTF": r"TCE\d{3}",
-    "UCUM": r"(?:[./]?(?:\{[A-Za-z -]{0,24}\}|\[[a-z'A-Z]{1,8}\]|[A-Za-z%]{1,5}|10[*^]-?\d{1,2}|\d)-?[0-9]?){1,5}",
+    "UCUM": rf"/?{_TERM}(?:[./]{_TERM}){{0,4}}",
 }
 """What the values of a public scheme look like; a value of another form is none of its codes."""
 

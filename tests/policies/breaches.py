@@ -182,6 +182,49 @@ WORDS = [
     ),
 ]
 
+_REGION = "ProcedureCodeSequence"
+_PLACE = "(0008,1032)[1]/"
+
+CODES = [
+    Breach(
+        "a second code value beside a public one",
+        inside(_REGION, LongCodeValue="Zorgelin Jane"),
+        "code",
+        _PLACE + "(0008,0119)",
+    ),
+    Breach("a name as code value", inside(_REGION, CodeValue="Zorgelin"), "code", _PLACE + "(0008,0100)"),
+    Breach(
+        "a hospital's number as code value",
+        inside(_REGION, CodeValue="47110815", CodingSchemeDesignator="L"),
+        "code",
+        _PLACE + "(0008,0100)",
+    ),
+    Breach(
+        "a hospital's scheme",
+        inside(_REGION, CodingSchemeDesignator="99KLINIK"),
+        "code",
+        _PLACE + "(0008,0102)",
+    ),
+    Breach(
+        "a name as version of a scheme",
+        inside(_REGION, CodingSchemeVersion="Zorgelin"),
+        "code",
+        _PLACE + "(0008,0103)",
+    ),
+    Breach(
+        "a name in a meaning",
+        inside(_REGION, CodeMeaning="Chest of Zorgelin"),
+        "code",
+        _PLACE + "(0008,0104)",
+    ),
+    Breach(
+        "a name among the words of a unit",
+        inside(_REGION, CodeValue="{Zorgelin}/s", CodingSchemeDesignator="UCUM"),
+        "code",
+        _PLACE + "(0008,0100)",
+    ),
+]
+
 UNKNOWN = [
     Breach(
         "a private element",
@@ -508,4 +551,4 @@ CONTENT = [
     Breach("another weight", setting(PatientWeight="70"), "changed", "(0010,1030)"),
 ]
 
-BREACHES = [*IDENTITY, *WORDS, *UNKNOWN, *UIDS, *DATES, *CLAIMS, *FILE, *LEGALITY, *CONTENT]
+BREACHES = [*IDENTITY, *WORDS, *CODES, *UNKNOWN, *UIDS, *DATES, *CLAIMS, *FILE, *LEGALITY, *CONTENT]

@@ -53,6 +53,14 @@ def carried(item: Dataset, folder: Path, syntax: str = ExplicitVRLittleEndian) -
         (b"1", b"99PMP ", b"Lesion of Nowak", Trust.VALUE),
         (b"Nowak", b"SCT ", b"Chest", Trust.NOTHING),
         (b"NOWAK", b"99KLINIK", b"Chest", Trust.NOTHING),
+        (b"mGycm", b"UCUM", b"mGycm", Trust.ALL),
+        (b"{SUVbw}g/ml", b"UCUM", b"of Nowak", Trust.VALUE),
+        (b"Gy.m2", b"UCM ", b"Gy.m2 of Nowak", Trust.VALUE),
+        (b"Hans", b"UCUM", b"Chest", Trust.NOTHING),
+        (b"{Nowak}/s", b"UCUM", b"Chest", Trust.NOTHING),
+        (b"MDC_NOWAK", b"MDC ", b"Chest", Trust.NOTHING),
+        (b"Zbigniew", b"99GEMS", b"Chest", Trust.NOTHING),
+        (b"1ZBIGNIEW", b"BARI", b"Chest", Trust.NOTHING),
         (b"CTTHX", b"L ", b"CT Thorax", Trust.NOTHING),
         (b"CTTHX", b"", b"CT Thorax", Trust.NOTHING),
     ],
@@ -87,6 +95,20 @@ def test_a_local_code_becomes_a_pseudonym(tmp_path: Path, scheme: str) -> None:
     assert first.CodeMeaning == "Thorax"
     assert "NOWAK" not in first.CodeValue
     assert first.CodeValue == second.CodeValue
+
+
+def test_a_value_that_is_replaced_loses_its_scheme(tmp_path: Path) -> None:
+    """A pseudonym is no code of the scheme that its original claimed, so that a second stage takes it for local too."""
+    out = carried(coded("Zbigniew", "99GEMS", "Chest"), tmp_path)
+    assert (out.CodingSchemeDesignator, out.CodeMeaning) == ("L", "Chest")
+    assert "Zbig" not in out.CodeValue
+
+
+def test_a_list_of_schemes_stays(tmp_path: Path) -> None:
+    """Where no code is, the name of a public scheme stays."""
+    item = Dataset()
+    item.CodingSchemeDesignator, item.CodingSchemeRegistry = "DCM", "HL7"
+    assert carried(item, tmp_path).CodingSchemeDesignator == "DCM"
 
 
 def test_designators_of_public_schemes_are_known() -> None:

@@ -26,6 +26,7 @@ _OWN = frozenset(
         *(
             "cells",
             "claims",
+            "coded",
             "coincidence",
             "comparison",
             "conformity",
