@@ -23,15 +23,14 @@ from pydantic_core import ErrorDetails
 from media.profiles import Profile
 from tce.audit.rules import AlertRules
 from tce.errors import ConfigFault, SiteMissing
+from tce.people import PeopleSettings
 
 SETTINGS_FILE = "tce.toml"
 HOME_VARIABLE = "TCE_HOME"
 
 AETitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
-PersonName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
-People = tuple[PersonName, ...]
 
 
 class _Table(BaseModel):
@@ -82,42 +81,6 @@ class VaultSettings(_Table):
         if self.mode == "server" and self.address and not re.match(r"https?://\S+$", self.address):
             raise ValueError("address: this is no address; write one such as https://vault.example:8200")
         return self
-
-
-class PeopleSettings(_Table):
-    """Names by role. One person has one role, so that nobody approves what he wrote himself."""
-
-    coordinators: People = Field(
-        default=("coordinator",), description="write cases and policies, submit them"
-    )
-    approvers: People = Field(
-        default=("approver",), description="approve or withdraw what a coordinator submitted"
-    )
-    custodians: People = Field(
-        default=("custodian-a", "custodian-b"), description="re-identify, two together; at least two names"
-    )
-    auditors: People = Field(default=("auditor",), description="read the audit trail")
-
-    @model_validator(mode="after")
-    def _one_role_each(self) -> PeopleSettings:
-        if len(set(self.custodians)) < 2:
-            raise ValueError("custodians: two different people are needed; name at least two")
-        seen: dict[str, str] = {}
-        for role, name in self.everyone():
-            if name in seen:
-                raise ValueError(f"{role}: {name} is among the {seen[name]} too; one person has one role")
-            seen[name] = role
-        return self
-
-    def everyone(self) -> Iterator[tuple[str, str]]:
-        """Yield (role, name) of every person."""
-        for role in ("coordinators", "approvers", "custodians", "auditors"):
-            for name in getattr(self, role):
-                yield role, name
-
-    def role_of(self, name: str) -> str | None:
-        """Return the role of a person in the singular, or None for a stranger."""
-        return next((role.removesuffix("s") for role, person in self.everyone() if person == name), None)
 
 
 class SelectorSettings(_Table):
@@ -273,6 +236,12 @@ def _table_text(name: tuple[str, ...], table: BaseModel) -> Iterator[str]:
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return (
+            "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+            if value
+            else "{}"
+        )
     if isinstance(value, str):
         # A TOML basic string escapes these two and control characters (TOML 1.0, String).
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')

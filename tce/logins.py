@@ -1,9 +1,10 @@
 """How the people and services of a site come to a session with its Vault.
 
-People may bring ``VAULT_TOKEN`` from a login of their own; with a Vault of the site's own they must. Embedded,
-role secrets and first passwords lie in the site's own files, and the server is started when it is needed; who has
-removed the own password's file gives ``TCE_PASSWORD`` or is asked at the terminal. Every login of a person is
-written to the audit trail, also one that failed. No secret leaves this module except inside a client.
+People may bring ``VAULT_TOKEN`` from a login of their own. Else they log in as ``people.login`` says: by a password,
+that of the key server or of a directory, which is taken from the embedded site's file, from ``TCE_PASSWORD`` or from
+the terminal; or by single sign-on in a browser. Where the server wants a second factor, its code comes from
+``TCE_CODE`` or the terminal. Every login of a person is written to the audit trail, also one that failed. No secret
+leaves this module except inside a client.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Callable, Mapping
+import webbrowser
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tce.audit.journal import Journal
 from tce.config import Site
-from tce.errors import NotAllowed
-from vault.client import Client
+from tce.errors import ConfigFault, NotAllowed
+from tce.people import PeopleSettings
+from vault import methods, single_sign_on
+from vault.client import Client, Proof
 from vault.credentials import Credentials
 from vault.enrolment import enrol
 from vault.errors import LoginFailed, Unreachable, VaultRoomError
-from vault.provision import Role, Service, SitePlan
+from vault.methods import OIDC_ROLE, Method, Type
+from vault.roles import Role, Service, SitePlan
 from vault.secrecy import Secret
 from vault.server import EmbeddedServer
 
@@ -30,6 +35,8 @@ ADDRESS_VARIABLE = "VAULT_ADDR"
 CA_VARIABLE = "VAULT_CACERT"
 NAMESPACE_VARIABLE = "VAULT_NAMESPACE"
 PASSWORD_VARIABLE = "TCE_PASSWORD"  # noqa: S105 (likewise)
+CODE_VARIABLE = "TCE_CODE"
+METHOD_SECRET_VARIABLE = "TCE_LOGIN_SECRET"  # noqa: S105 (likewise)
 WRAPPED_VARIABLE = "TCE_WRAPPED"
 
 
@@ -40,6 +47,12 @@ def ask_at_terminal(prompt: str) -> str:
     return getpass.getpass(prompt)
 
 
+def show_in_browser(address: str) -> None:
+    """Open an address in the person's browser, and say it for whoever has none here."""
+    print(f"sign on in your browser: {address}", file=sys.stderr)
+    webbrowser.open(address)
+
+
 class Logins:
     """Sessions with the Vault of one site."""
 
@@ -48,10 +61,12 @@ class Logins:
         site: Site,
         environment: Mapping[str, str] = os.environ,
         ask: Callable[[str], str] = ask_at_terminal,
+        show: Callable[[str], None] = show_in_browser,
     ) -> None:
         self._site = site
         self._environment = environment
         self._ask = ask
+        self._show = show
         self._credentials = Credentials(site.vault_home)
 
     @property
@@ -129,18 +144,51 @@ class Logins:
                     next_step=f"log in as yourself, or unset {TOKEN_VARIABLE}",
                 )
             return client
-        if not self.embedded:
-            raise LoginFailed(
-                "you are not logged in", next_step=f"log in at your Vault and set {TOKEN_VARIABLE}"
+        people = self._site.settings.people
+        client = self._by_browser(name) if people.login is Type.OIDC else self._by_password(name)
+        # A directory knows more people than the site does, and a browser may be signed on as somebody else.
+        if people.login is not Type.USERPASS and client.whoami() != name:
+            raise NotAllowed(
+                f"who logged in is not {name}, or is not set up as a person of this site",
+                next_step="log in as yourself; a new person is set up by tce vault provision",
             )
-        return Client.login_userpass(self.url(), name, self._password(name))
+        return client
+
+    def _by_password(self, name: str) -> Client:
+        plan = plan_of(self._site)
+        body = {"password": self._password(name).reveal()}
+        proof = Proof(plan.login.login_path(plan.login_name(name)), body)
+        return Client.login_person(
+            self.url(), proof, codes=lambda: self._codes(name), ca=self._ca, namespace=self._space
+        )
+
+    def _by_browser(self, name: str) -> Client:
+        oidc = self._site.settings.people.oidc
+        return single_sign_on.log_in(
+            self.url(),
+            oidc.mount,
+            oidc.redirect_uri,
+            show=self._show,
+            role=OIDC_ROLE if oidc.discovery_url else "",
+            codes=lambda: self._codes(name),
+            ca=self._ca,
+            namespace=self._space,
+        )
+
+    def _codes(self, name: str) -> Iterable[Secret[str]]:
+        given = self._environment.get(CODE_VARIABLE, "")
+        if not given and self._credentials.second_factor(name) is not None:
+            return self._credentials.codes(name)
+        given = given or self._ask(f"Code of {name}'s authenticator: ")
+        return (Secret(given.replace(" ", "")),) if given else ()
 
     def _by_token(self) -> Client | None:
         token = self._environment.get(TOKEN_VARIABLE, "")
         return Client(self.url(), token=Secret(token), ca=self._ca, namespace=self._space) if token else None
 
     def _password(self, name: str) -> Secret[str]:
-        kept = self._credentials.password(name)
+        by_directory = self._site.settings.people.login is not Type.USERPASS
+        kept = None if by_directory else self._credentials.password(name)
         if kept is not None:
             return kept
         given = self._environment.get(PASSWORD_VARIABLE, "") or self._ask(f"Password of {name}: ")
@@ -151,6 +199,22 @@ class Logins:
                 f"a new person is set up by tce vault provision",
             )
         return Secret(given)
+
+    def provisioner(self) -> Client:
+        """Return a session that may provision: an administrator's by ``VAULT_TOKEN``, else the provisioner's own."""
+        return self._by_token() or self.service(Service.PROVISIONER)
+
+    def method_secret(self) -> Secret[str] | None:
+        """The secret that a directory or a provider demands of the key server, where it was given."""
+        given = self._environment.get(METHOD_SECRET_VARIABLE, "")
+        return Secret(given) if given else None
+
+    def keep_second_factor(self, name: str, secret: Secret[str] | None) -> None:
+        """Keep the secret of a second factor in the site, or with None see that no older one stays there."""
+        if secret is None:
+            self._credentials.forget_second_factor(name)
+        else:
+            self._credentials.keep_second_factor(name, secret)
 
     def enrol(self, service: Service, role_id: str, wrapping: Secret[str]) -> None:
         """Open a service's wrapped secret and keep the login. Raises NotAllowed on an embedded site, LoginFailed."""
@@ -194,9 +258,66 @@ class ServiceSession:
         return self._client
 
 
-def plan_of(site: Site) -> SitePlan:
-    """Return who may be what at the Vault, from the site's settings. Raises BadPlan."""
+def plan_of(site: Site, method_secret: Secret[str] | None = None) -> SitePlan:
+    """Return who may be what at the Vault and how people log in, from the site's settings. Raises BadPlan."""
+    settings = site.settings.people
     people: dict[str, frozenset[Role]] = {}
-    for plural, name in site.settings.people.everyone():
-        people[name] = people.get(name, frozenset()) | {Role(plural.removesuffix("s"))}
-    return SitePlan(people)
+    for plural, name in settings.everyone():
+        people[name] = people.get(name, frozenset()) | {_role(plural)}
+    return SitePlan(
+        people,
+        login=_method(settings, method_secret),
+        second_factor=frozenset(_role(plural) for plural in settings.second_factor),
+        login_names=settings.login_names,
+    )
+
+
+def _role(plural: str) -> Role:
+    return Role(plural.removesuffix("s"))
+
+
+def _method(settings: PeopleSettings, secret: Secret[str] | None) -> Method:
+    if settings.login is Type.LDAP:
+        ldap = settings.ldap
+        if not ldap.url:
+            return Method(Type.LDAP, ldap.mount)
+        return methods.ldap(
+            mount=ldap.mount,
+            url=ldap.url,
+            user_dn=ldap.user_dn,
+            user_attribute=ldap.user_attribute,
+            user_filter=ldap.user_filter,
+            bind_dn=ldap.bind_dn,
+            starttls=ldap.starttls,
+            ca_pem=_pem(ldap.ca),
+            bind_password=secret,
+        )
+    if settings.login is Type.OIDC:
+        oidc = settings.oidc
+        if not oidc.discovery_url:
+            return Method(Type.OIDC, oidc.mount)
+        return methods.oidc(
+            mount=oidc.mount,
+            discovery_url=oidc.discovery_url,
+            client_id=oidc.client_id,
+            user_claim=oidc.user_claim,
+            redirect_uri=oidc.redirect_uri,
+            scopes=oidc.scopes,
+            group_claim=oidc.group_claim,
+            group=oidc.group,
+            ca_pem=_pem(oidc.ca),
+            client_secret=secret,
+        )
+    return methods.USERPASS
+
+
+def _pem(path: str) -> str:
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigFault(
+            "the file of a CA certificate under people cannot be read",
+            next_step="correct its path in tce.toml",
+        ) from None

@@ -15,7 +15,9 @@ from tce.audit.journal import Journal
 from tce.config import Settings, Site
 from tce.logins import Logins, plan_of
 from tce.shelf import Shelf
-from vault.provision import Service, provision_embedded
+from vault.client import Client
+from vault.provision import provision_embedded
+from vault.roles import Service
 from vault.trust import read_trust
 
 STAGE_ONE_POLICY = "pseudonymization"
@@ -47,7 +49,7 @@ def make(
         changes = len(provision_embedded(logins.server, plan))
         # 3. Public keys, for proofs without the Vault.
         told("public keys")
-        export_trust(site)
+        export_trust(site, logins.service(Service.OPERATOR))
     # 4. The policy that pseudonymizes here, to be read, edited and approved.
     shelf = Shelf(site.policies_dir)
     if not any(one.policy.name == STAGE_ONE_POLICY for one in shelf.all()):
@@ -62,9 +64,6 @@ def make(
     return site
 
 
-def export_trust(site: Site) -> None:
-    """Write the public keys of authors, approvers and the release key to ``trust.json``.
-
-    Public keys are for everyone; the operator's login is the one that is there when a site is provisioned.
-    """
-    read_trust(Logins(site).service(Service.OPERATOR)).save(site.trust_path)
+def export_trust(site: Site, client: Client) -> None:
+    """Write the public keys of authors, approvers and the release key to ``trust.json``; anybody may read them."""
+    read_trust(client).save(site.trust_path)

@@ -36,8 +36,8 @@ from vault.approvals import sign_release
 from vault.custody import Custody
 from vault.keys import create_way_back
 from vault.mapping import MappingStore
-from vault.provision import Service
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
+from vault.roles import Service
 
 MANAGER = "export-manager"
 RECEIVER = "receiver"

@@ -14,7 +14,8 @@ import pytest
 
 from vault.client import Client
 from vault.credentials import Credentials
-from vault.provision import Role, SitePlan, provision_embedded
+from vault.provision import provision_embedded
+from vault.roles import Role, SitePlan
 from vault.server import EmbeddedServer
 
 PEOPLE = {
@@ -52,7 +53,7 @@ class SiteVault:
         return self.credentials.person(self.url, name)
 
     def service(self, name: str) -> Client:
-        """A client with that service's own token: pseudonymizer, manager or operator."""
+        """A client with that service's own token: pseudonymizer, manager, operator or provisioner."""
         return self.credentials.service(self.url, name)
 
 

@@ -10,27 +10,37 @@ A client belongs to one process: after a fork each side makes its own.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import http
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from hvac.adapters import RawAdapter
 
-from vault.errors import BadAnswer, BadRequest, Forbidden, LoginFailed, NotFound, Sealed, Unreachable
+from vault import second_factor
+from vault.answers import Token, cut, refusal, retry_after, to_base64, token_of, unusable, unwrapped
+from vault.errors import (
+    BadAnswer,
+    BadRequest,
+    CodeRefused,
+    Forbidden,
+    LoginFailed,
+    NotFound,
+    Unreachable,
+)
 from vault.patience import Patience
 from vault.secrecy import Secret, safe_name
 
 T = TypeVar("T")
 R = TypeVar("R")
+_Body: TypeAlias = Mapping[str, object] | None
+_Query: TypeAlias = Mapping[str, str] | None
 
 _TIMEOUT_SECONDS = 30.0
 _RENEW_AT = 0.8  # of a token's life
@@ -60,9 +70,19 @@ class Sealing(NamedTuple):
     context: bytes
 
 
-class _Token(NamedTuple):
-    value: Secret[str]
-    lifetime: float
+class Proof(NamedTuple):
+    """The request that proves who logs in. Its ``query`` and ``body`` are secret, its ``path`` is not."""
+
+    path: str
+    body: _Body = None
+    query: _Query = None
+
+    @property
+    def method(self) -> str:
+        return "get" if self.body is None else "post"
+
+    def __repr__(self) -> str:
+        return f"Proof({self.path!r})"
 
 
 class Client:
@@ -100,7 +120,7 @@ class Client:
         )
         self._patience = patience
         self._threads = ThreadPoolExecutor(_AT_ONCE)
-        self._login: Callable[[], _Token] | None = None
+        self._login: Callable[[], Token] | None = None
         self._renew_after = float("inf")
         self._renewable = False
 
@@ -117,28 +137,36 @@ class Client:
         """A client of a service. It logs in again by itself before its token ends."""
         client = cls(url, token=Secret(""), ca=ca, namespace=namespace)
 
-        def login() -> _Token:
+        def login() -> Token:
             body = {"role_id": role_id, "secret_id": secret_id.reveal()}
-            return client._logged_in("auth/approle/login", body, "service")
+            return token_of(
+                client._accepted(Proof("auth/approle/login", body), "service"), "auth/approle/login"
+            )
 
         client._login = login
         client._use(login())
         return client
 
     @classmethod
-    def login_userpass(
+    def login_person(
         cls,
         url: str,
-        name: str,
-        password: Secret[str],
+        proof: Proof,
         *,
+        codes: second_factor.Codes = second_factor.no_codes,
         ca: Path | None = None,
         namespace: str | None = None,
     ) -> Client:
-        """A client of a person, its token renewed for as long as the server allows; the password is not kept."""
+        """A client of a person, its token renewed for as long as the server allows; what proved the person is not kept.
+
+        ``codes`` is asked where the server wants a second factor. Raises LoginFailed, CodeRefused for a wrong code.
+        """
         client = cls(url, token=Secret(""), ca=ca, namespace=namespace)
-        path = f"auth/userpass/login/{safe_name(name, 'person')}"
-        client._use(client._logged_in(path, {"password": password.reveal()}, "person"))
+        answer = client._accepted(proof, "person")
+        wanted = second_factor.wanted_by(answer)
+        if wanted is not None:
+            answer = client._with_code(wanted, codes)
+        client._use(token_of(answer, proof.path))
         client._renewable = True
         return client
 
@@ -167,6 +195,10 @@ class Client:
         """Write to a path and return the ``data`` of the answer, which may be empty."""
         return self._data("post", path, dict(body))
 
+    def delete(self, path: str) -> None:
+        """Remove what is at a path; nothing happens where there is nothing."""
+        self._data("delete", path)
+
     # Keys
 
     def hmac_batch(self, mount: str, key: str, inputs: Sequence[bytes], *, version: int) -> list[bytes]:
@@ -181,11 +213,11 @@ class Client:
 
         def ask(key: str, part: Sequence[bytes]) -> list[bytes]:
             path = f"{mount}/hmac/{safe_name(key, 'key')}/sha2-256"
-            body = {"batch_input": [{"input": _base64(text)} for text in part], "key_version": version}
+            body = {"batch_input": [{"input": to_base64(text)} for text in part], "key_version": version}
             results = self._batch(path, body, len(part))
-            digests = [_unwrapped(result.get("hmac"), prefix, path) for result in results]
+            digests = [unwrapped(result.get("hmac"), prefix, path) for result in results]
             if not all(len(digest) == _DIGEST_BYTES for digest in digests):
-                raise _unusable(path)
+                raise unusable(path)
             return digests
 
         return self._ask_in_parts(inputs, _HMAC_BATCH, ask)
@@ -200,13 +232,13 @@ class Client:
         def ask(key: str, part: Sequence[Sealable]) -> list[str]:
             path = f"{mount}/encrypt/{safe_name(key, 'key')}"
             items = [
-                {"plaintext": _base64(item.plaintext.reveal()), "associated_data": _base64(item.context)}
+                {"plaintext": to_base64(item.plaintext.reveal()), "associated_data": to_base64(item.context)}
                 for item in part
             ]
             results = self._batch(path, {"batch_input": items}, len(part))
             found = [result.get("ciphertext") for result in results]
             if not all(isinstance(text, str) and text.startswith("vault:v") for text in found):
-                raise _unusable(path)
+                raise unusable(path)
             return [str(text) for text in found]
 
         return self._ask_in_parts(inputs, _CIPHER_BATCH, ask)
@@ -215,20 +247,20 @@ class Client:
         """The plaintext of each ciphertext, in order; BadAnswer if one does not open in its context."""
         path = f"{mount}/decrypt/{safe_name(key, 'key')}"
         found: list[Secret[bytes]] = []
-        for part in _cut(inputs, _CIPHER_BATCH):
+        for part in cut(inputs, _CIPHER_BATCH):
             items = [
-                {"ciphertext": item.ciphertext, "associated_data": _base64(item.context)} for item in part
+                {"ciphertext": item.ciphertext, "associated_data": to_base64(item.context)} for item in part
             ]
             for result in self._batch(path, {"batch_input": items}, len(part)):
-                found.append(Secret(_unwrapped(result.get("plaintext"), "", path)))
+                found.append(Secret(unwrapped(result.get("plaintext"), "", path)))
         return found
 
     def sign(self, mount: str, key: str, payload: bytes) -> str:
         """An Ed25519 signature in the server's form ``vault:v<version>:<base64>``."""
         path = f"{mount}/sign/{safe_name(key, 'key')}"
-        signature = self.write(path, {"input": _base64(payload)}).get("signature")
+        signature = self.write(path, {"input": to_base64(payload)}).get("signature")
         if not isinstance(signature, str) or not signature.startswith("vault:v"):
-            raise _unusable(path)
+            raise unusable(path)
         return signature
 
     def public_keys(self, mount: str, key: str) -> dict[int, bytes]:
@@ -236,10 +268,8 @@ class Client:
         path = f"{mount}/keys/{safe_name(key, 'key')}"
         keys = self._data("get", path).get("keys")
         if not isinstance(keys, dict) or not keys:
-            raise _unusable(path)
-        return {
-            int(version): _unwrapped(entry.get("public_key"), "", path) for version, entry in keys.items()
-        }
+            raise unusable(path)
+        return {int(version): unwrapped(entry.get("public_key"), "", path) for version, entry in keys.items()}
 
     # The holder of the token
 
@@ -260,8 +290,12 @@ class Client:
         """What this token may do at each of some paths, asked of the server at once."""
         answer = self.write("sys/capabilities-self", {"paths": list(paths)})
         if not all(isinstance(answer.get(path), list) for path in paths):
-            raise _unusable("sys/capabilities-self")
+            raise unusable("sys/capabilities-self")
         return {path: frozenset(str(name) for name in answer[path]) for path in paths}
+
+    def token(self) -> Secret[str]:
+        """The token, for programs that log in by it."""
+        return Secret(str(self._adapter.token))
 
     def revoke_own_token(self) -> None:
         """End the token. The client is of no use afterwards."""
@@ -274,7 +308,7 @@ class Client:
     ) -> dict[str, list[R]]:
         """Cut what is asked of each key into requests, and have some of them on their way at the same
         time."""
-        parts = [(key, part) for key, members in inputs.items() for part in _cut(members, size)]
+        parts = [(key, part) for key, members in inputs.items() for part in cut(members, size)]
         found: dict[str, list[R]] = {key: [] for key in inputs}
         if len(parts) == 1:
             answers: Iterable[list[R]] = [ask(*parts[0])]
@@ -285,15 +319,27 @@ class Client:
             found[key].extend(answer)
         return found
 
-    def _logged_in(self, path: str, body: Mapping[str, object], what: str) -> _Token:
+    def _accepted(self, proof: Proof, what: str) -> dict[str, Any]:
         try:
-            answer = self._answer("post", path, body)
+            return self._answer(proof.method, proof.path, proof.body, proof.query)
         except (BadAnswer, Forbidden, NotFound):
             raise LoginFailed(
                 f"Vault at {self.url} does not accept the login of this {what}",
                 next_step=f"check the name and the password or secret of the {what}",
             ) from None
-        return _token_of(answer, path)
+
+    def _with_code(self, wanted: Mapping[str, Any], codes: second_factor.Codes) -> dict[str, Any]:
+        refused: LoginFailed = LoginFailed(
+            "the key server wants the code of a second factor, and none was given",
+            next_step="work at a terminal, or set TCE_CODE to what the authenticator shows; who has none is given one "
+            "by tce vault enrol-person NAME",
+        )
+        for code in codes():
+            try:
+                return self._answer("post", second_factor.VALIDATE, second_factor.payload(wanted, code))
+            except CodeRefused as exc:
+                refused = exc
+        raise refused
 
     def _stay_logged_in(self) -> None:
         if time.monotonic() <= self._renew_after:
@@ -306,14 +352,14 @@ class Client:
             )  # a token that is refused once is at its end, and is not asked for again
             with contextlib.suppress(Forbidden, BadAnswer):
                 self._use(
-                    _token_of(self._answer("post", "auth/token/renew-self", {}), "auth/token/renew-self")
+                    token_of(self._answer("post", "auth/token/renew-self", {}), "auth/token/renew-self")
                 )
 
-    def _log_in_again(self, login: Callable[[], _Token]) -> None:
+    def _log_in_again(self, login: Callable[[], Token]) -> None:
         self._adapter.token = None
         self._use(login())
 
-    def _use(self, token: _Token) -> None:
+    def _use(self, token: Token) -> None:
         self._adapter.token = token.value.reveal()
         if token.lifetime > 0:
             self._renew_after = time.monotonic() + token.lifetime * _RENEW_AT
@@ -329,7 +375,7 @@ class Client:
             or len(results) != length
             or not all(isinstance(result, dict) and not result.get("error") for result in results)
         ):
-            raise _unusable(path)
+            raise unusable(path)
         return results
 
     def _data(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
@@ -345,8 +391,8 @@ class Client:
         data = answer.get("data")
         return data if isinstance(data, dict) else {}
 
-    def _answer(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
-        response = self._response(method, path, body)
+    def _answer(self, method: str, path: str, body: _Body = None, query: _Query = None) -> dict[str, Any]:
+        response = self._response(method, path, body, query)
         if response.status_code == http.HTTPStatus.NO_CONTENT:
             return {}
         try:
@@ -355,19 +401,21 @@ class Client:
             answer = None
         if response.status_code != http.HTTPStatus.OK:
             errors = answer.get("errors") if isinstance(answer, dict) else None
-            raise _refusal(response.status_code, f"{self.url}/v1/{path}", str(errors))
+            if path == second_factor.VALIDATE and response.status_code == http.HTTPStatus.FORBIDDEN:
+                raise second_factor.refusal(str(errors))
+            raise refusal(response.status_code, f"{self.url}/v1/{path}", str(errors))
         if not isinstance(answer, dict):
-            raise _unusable(path)
+            raise unusable(path)
         return answer
 
-    def _response(self, method: str, path: str, body: Mapping[str, object] | None) -> requests.Response:
+    def _response(self, method: str, path: str, body: _Body, query: _Query = None) -> requests.Response:
         # Every request made here may be repeated: it derives, seals, signs or sets what it set before.
         waited = 0.0
         for attempt in itertools.count():
-            response = self._once(method, path, body)
+            response = self._once(method, path, body, query)
             if response is not None and response.status_code not in _PASSING:
                 return response
-            pause = self._patience.pause(attempt, waited, _retry_after(response))
+            pause = self._patience.pause(attempt, waited, retry_after(response))
             if pause is None:
                 break
             time.sleep(pause)
@@ -379,12 +427,14 @@ class Client:
             next_step="start it (`tce vault start`) or correct the address and CA in tce.toml",
         )
 
-    def _once(self, method: str, path: str, body: Mapping[str, object] | None) -> requests.Response | None:
+    def _once(self, method: str, path: str, body: _Body, query: _Query) -> requests.Response | None:
         """Ask once; None where nothing answers. The library's exception holds the body and must not travel on."""
         # A connection kept alive may have been closed by a restart; asking once more finds that out.
         for _ in range(2):
             try:
-                response = self._adapter.request(method, f"/v1/{path}", raise_exception=False, json=body)
+                response = self._adapter.request(
+                    method, f"/v1/{path}", raise_exception=False, json=body, params=query
+                )
             except requests.exceptions.SSLError:
                 raise Unreachable(
                     f"the certificate of Vault at {self.url} is not trusted",
@@ -397,63 +447,3 @@ class Client:
             assert isinstance(response, requests.Response)
             return response
         return None
-
-
-def _token_of(answer: Mapping[str, Any], path: str) -> _Token:
-    auth = answer.get("auth")
-    if not isinstance(auth, dict) or not isinstance(auth.get("client_token"), str):
-        raise _unusable(path)
-    return _Token(Secret(auth["client_token"]), float(auth.get("lease_duration", 0)))
-
-
-def _refusal(status: int, where: str, errors: str) -> Forbidden | NotFound | Sealed | Unreachable | BadAnswer:
-    """The error for an HTTP status. The server's own text is only looked at, never passed on."""
-    if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
-        return Forbidden(
-            f"Vault does not allow this at {where}",
-            next_step="log in again; if it stays, the role is not meant to do this",
-        )
-    if status == http.HTTPStatus.NOT_FOUND or "key not found" in errors:
-        return NotFound(
-            f"Vault has nothing at {where}", next_step="run `tce vault provision`, or approve the case"
-        )
-    if status in (http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.NOT_IMPLEMENTED):
-        return Sealed(f"Vault is sealed or not active ({where})", next_step="unseal it, then try again")
-    if status == http.HTTPStatus.TOO_MANY_REQUESTS or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Unreachable(
-            f"Vault cannot serve now (HTTP {status} at {where})", next_step="look into its log and try again"
-        )
-    return BadAnswer(
-        f"Vault did not accept the request (HTTP {status} at {where})",
-        next_step="check that the address is that of a Vault server of a supported version",
-    )
-
-
-def _retry_after(response: requests.Response | None) -> float:
-    """Return the seconds that the server wants to be left alone (RFC 9110 10.2.3), none where it says nothing."""
-    told = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(told) if told.isdigit() else 0.0
-
-
-def _unusable(path: str) -> BadAnswer:
-    return BadAnswer(
-        f"what answered at {path} is not a usable answer of Vault",
-        next_step="check that the address in tce.toml is that of Vault and not of a proxy or another service",
-    )
-
-
-def _unwrapped(value: object, prefix: str, path: str) -> bytes:
-    if not isinstance(value, str) or not value.startswith(prefix):
-        raise _unusable(path)
-    try:
-        return base64.b64decode(value[len(prefix) :], validate=True)
-    except binascii.Error:
-        raise _unusable(path) from None
-
-
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
-
-
-def _cut(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[at : at + size] for at in range(0, len(items), size))

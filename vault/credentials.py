@@ -7,11 +7,14 @@ file is from then on the only one who knows it. Sites with a Vault of their own 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vault.client import Client
+from vault.client import Client, Proof
 from vault.errors import LoginFailed
+from vault.methods import USERPASS
+from vault.second_factor import codes_of
 from vault.secrecy import Secret, safe_name, write_private
 
 
@@ -24,7 +27,7 @@ class AppRole:
 
 
 class Credentials:
-    """Reads and writes ``people/<name>.password`` and ``roles/<service>.json`` in the server's home."""
+    """Reads and writes ``people/<name>.password``, ``people/<name>.totp`` and ``roles/<service>.json`` in the home."""
 
     def __init__(self, home: Path) -> None:
         self._people = home / "people"
@@ -38,6 +41,24 @@ class Credentials:
     def keep_password(self, person: str, password: Secret[str]) -> None:
         """Keep the password of a person."""
         write_private(self._password_file(person), password.reveal().encode() + b"\n")
+
+    def second_factor(self, person: str) -> Secret[str] | None:
+        """The secret of a person's second factor, where a demonstration or a test keeps it."""
+        path = self._factor_file(person)
+        return Secret(path.read_text(encoding="utf-8").strip()) if path.exists() else None
+
+    def keep_second_factor(self, person: str, secret: Secret[str]) -> None:
+        """Keep the secret of a person's second factor beside the password: whoever owns the folder has both then."""
+        write_private(self._factor_file(person), secret.reveal().encode() + b"\n")
+
+    def forget_second_factor(self, person: str) -> None:
+        """Remove the secret of a second factor that counts no more."""
+        self._factor_file(person).unlink(missing_ok=True)
+
+    def codes(self, person: str) -> Iterable[Secret[str]]:
+        """The codes of a kept second factor, none where none is kept."""
+        secret = self.second_factor(person)
+        return codes_of(secret) if secret else ()
 
     def approle(self, service: str) -> AppRole | None:
         """The login of a service, or None if it is not kept here."""
@@ -60,7 +81,8 @@ class Credentials:
                 "no password of this person is kept in the site",
                 next_step="give a name that tce.toml lists and `tce vault provision` has set up",
             )
-        return Client.login_userpass(url, name, password)
+        proof = Proof(USERPASS.login_path(name), {"password": password.reveal()})
+        return Client.login_person(url, proof, codes=lambda: self.codes(name))
 
     def service(self, url: str, name: str) -> Client:
         """Log in as a service of the embedded site. Raises LoginFailed when no login is kept."""
@@ -74,6 +96,9 @@ class Credentials:
 
     def _password_file(self, person: str) -> Path:
         return self._people / f"{safe_name(person, 'person')}.password"
+
+    def _factor_file(self, person: str) -> Path:
+        return self._people / f"{safe_name(person, 'person')}.totp"
 
     def _role_file(self, service: str) -> Path:
         return self._roles / f"{safe_name(service, 'service')}.json"

@@ -1,20 +1,25 @@
-"""How a service of a site comes to its login at a server that others administer: by a secret wrapped once.
+"""How a service comes to its login at a server that others administer, and a person to a second factor.
 
 An administrator makes the secret of an AppRole inside a wrapping token and hands over that token. Whoever opens it
 first has the secret, and nobody after him: if it was opened on the way, enrolment fails, and that is noticed.
+
+The operator has the server make a person's second factor, once; to replace one that is
+there takes the provisioner, so that the operator of every day cannot take over the person.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from vault import second_factor
 from vault.client import Client
 from vault.credentials import AppRole
-from vault.errors import BadAnswer, Forbidden, LoginFailed, NotFound
+from vault.errors import BadAnswer, BadRequest, Forbidden, LoginFailed, NotFound
 from vault.patience import NO_PATIENCE
-from vault.provision import Service
-from vault.secrecy import Secret
+from vault.roles import Service
+from vault.secrecy import Secret, safe_name
 
+_WHO = "name a person of tce.toml whom `tce vault provision` has set up"
 _OPENED = "ask for a new one, and report it: somebody may have opened it on the way"
 
 
@@ -49,3 +54,30 @@ def enrol(
     login = AppRole(role_id, Secret(secret_id))
     Client.login_approle(url, role_id, login.secret_id, ca=ca, namespace=namespace)
     return login
+
+
+def enrol_person(client: Client, name: str, *, again: bool = False) -> Secret[str]:
+    """Have the server make a person's second factor and return its secret, which nobody can read again.
+
+    ``again`` replaces the one that is there. Raises BadRequest where people need none or the person has one, NotFound
+    for a stranger, Forbidden.
+    """
+    method = second_factor.method_of(client)
+    if method is None:
+        raise BadRequest(
+            "people of this site need no second factor",
+            next_step="name roles under people.second_factor in tce.toml, then: tce vault provision",
+        )
+    entity = client.read(f"identity/entity/name/{safe_name(name, 'person')}")
+    if entity is None:
+        raise NotFound(f"the key server does not know {name}", next_step=_WHO)
+    asked = {"method_id": method, "entity_id": str(entity.get("id", ""))}
+    if again:
+        client.write(f"{second_factor.METHODS}/admin-destroy", asked)
+    made = client.write(f"{second_factor.METHODS}/admin-generate", asked)
+    if "url" not in made:
+        raise BadRequest(
+            f"{name} has a second factor already",
+            next_step=f"if it was lost: tce vault enrol-person {name} --again",
+        )
+    return second_factor.secret_in(str(made["url"]))

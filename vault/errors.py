@@ -5,7 +5,7 @@ carries an original identifier or a secret, so any of them may be printed and lo
 
     VaultRoomError
     ├── ServerFault        NotStarted, Unreachable, Sealed, InitializationLost
-    ├── Refused            LoginFailed, Forbidden, NotFound (NoWayBack)
+    ├── Refused            LoginFailed (CodeRefused), Forbidden, NotFound (NoWayBack)
     ├── BadAnswer
     ├── BadRequest         BadName, BadPlan, BadIdentifier
     ├── MappingFault       StoreUnavailable, Collision, Tampered, NotSealed
@@ -52,6 +52,10 @@ class Refused(VaultRoomError):
 
 class LoginFailed(Refused):
     """The name, password, role or token was not accepted."""
+
+
+class CodeRefused(LoginFailed):
+    """The code of the second factor was not accepted; another one may be."""
 
 
 class Forbidden(Refused):

@@ -1,99 +1,35 @@
 """Makes a server into a site: mounts, keys, Vault policies, services and people, as often as one likes.
 
 A run compares what is there with the plan and writes only what differs, so a run that was cut short is
-finished by the next one. What each role may do is written in ``access/*.hcl``, for people to review;
-nothing here adds to it. People get their rights through their identity at the server, however they log in;
-design.md section 5.
+finished by the next one, and what somebody changed by hand is shown and put back. What each role may do is written
+in ``access/*.hcl``, for people to review; nothing here adds to it. design.md section 5.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from importlib.resources import files
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
+from vault.changes import Change, Changes, Nothing, lines_that_differ
 from vault.client import Client
 from vault.credentials import AppRole, Credentials
-from vault.errors import BadPlan, Forbidden, LoginFailed
+from vault.errors import Forbidden, LoginFailed
+from vault.identities import Identities
 from vault.keys import ATTRIBUTE_KEY, KEY_FORMS, RELEASE_KEY, Kind, Mount
-from vault.secrecy import Secret, safe_name
+from vault.roles import (
+    POLICIES,
+    PREFIX,
+    ROLE_KEYS,
+    SERVICE_POLICIES,
+    Service,
+    SitePlan,
+    at_server,
+    policy_text,
+)
+from vault.secrecy import Secret
 from vault.server import EmbeddedServer
 
-
-class Role(StrEnum):
-    """What a person may be; the value names the file in ``access/``."""
-
-    COORDINATOR = "coordinator"
-    APPROVER = "approver"
-    CUSTODIAN = "custodian"
-    AUDITOR = "auditor"
-
-
-class Service(StrEnum):
-    """The programs that log in by themselves."""
-
-    PSEUDONYMIZER = "pseudonymizer"
-    MANAGER = "manager"
-    OPERATOR = "operator"
-
-
-EVERYONE = "everyone"
-SERVICE_POLICIES = {
-    Service.PSEUDONYMIZER: (EVERYONE, "pseudonymizer", "releaser"),
-    Service.MANAGER: (EVERYONE, "manager", "releaser"),
-    Service.OPERATOR: (EVERYONE, "operator"),
-}
-_POLICIES = (EVERYONE, "releaser", *Role, *Service)
-# A Vault that others use too has policies, services and people of its own: ours are told apart by these.
-_PREFIX = "tce-"
-_OURS = {"provisioned-by": "tce"}
-_ROLE_KEYS = {
-    Role.CUSTODIAN: Mount.CUSTODY,
-    Role.COORDINATOR: Mount.AUTHORSHIP,
-    Role.APPROVER: Mount.APPROVAL,
-}
-_PERSON_TOKEN = {"token_ttl": "1h", "token_max_ttl": "8h"}
-_SERVICE_TOKEN = {"token_ttl": "1h", "token_max_ttl": "24h"}
-
-
-@dataclass(frozen=True, slots=True)
-class SitePlan:
-    """The people of a site and what each of them may be. Raises BadPlan for what would undo the
-    separation."""
-
-    people: Mapping[str, frozenset[Role]]
-
-    def __post_init__(self) -> None:
-        for name, roles in self.people.items():
-            safe_name(name, "person")
-            if name != name.lower():
-                raise BadPlan("a person's name has capital letters", next_step="write names in small letters")
-            if not roles:
-                raise BadPlan(
-                    "a person has no role", next_step="give the person a role or leave the name out"
-                )
-        if len(self.holders(Role.CUSTODIAN)) < 2:
-            raise BadPlan("custody needs at least two custodians", next_step="name two or more in tce.toml")
-        if not any(a != b for a in self.holders(Role.COORDINATOR) for b in self.holders(Role.APPROVER)):
-            raise BadPlan(
-                "nobody could approve what another person wrote",
-                next_step="name a coordinator and an approver who is another person in tce.toml",
-            )
-
-    def holders(self, role: Role) -> tuple[str, ...]:
-        """The people with a role, sorted."""
-        return tuple(sorted(name for name, roles in self.people.items() if role in roles))
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that was written, or that a dry run would write."""
-
-    what: str
-    path: str
+_SERVICE_TOKEN = {"token_ttl": 3600, "token_max_ttl": 24 * 3600}
 
 
 def provision(
@@ -103,39 +39,40 @@ def provision(
 
     With ``credentials`` (the embedded site) passwords and secrets are made where they are missing and kept
     there. Without, people are given identities and rights but no password, and services no secret: both are
-    handed out by the site's own ways. Needs the token of the operator, or the first root token.
+    handed out by the site's own ways. Needs the token of the provisioner or of an administrator.
     """
-    run = _Run(client, plan, credentials, dry_run)
-    run.mounts()
-    run.policies()
-    run.keys()
-    run.services()
-    run.people()
-    return run.changes
+    return _settled(Changes(client, None if dry_run else client), plan, credentials, client.url)
 
 
 def provision_embedded(server: EmbeddedServer, plan: SitePlan, *, dry_run: bool = False) -> list[Change]:
     """Start and provision the embedded server; afterwards no root token exists any more.
 
-    The root token is revoked only after the operator was seen to log in, so that a crash at any point
-    leaves one of the two that can finish.
+    The root token is revoked only after the provisioner was seen to log in, so that a crash at any point
+    leaves one of the two that can finish. A dry run at a server that was never started leaves it so.
     """
     credentials = Credentials(server.home)
+    if dry_run and not server.status().initialized:
+        return _settled(Changes(Nothing(), None), plan, credentials, "")
     url = server.start().url
     root = _first_client(server, url)
-    client = root or credentials.service(url, Service.OPERATOR)
+    client = root or credentials.service(url, Service.PROVISIONER)
     changes = provision(client, plan, credentials, dry_run=dry_run)
     if not dry_run:
-        credentials.service(url, Service.OPERATOR)
+        credentials.service(url, Service.PROVISIONER)
         if root is not None:
             root.revoke_own_token()
         server.forget_root_token()
     return changes
 
 
-def policy_text(name: str) -> str:
-    """The Vault policy of a role as the project ships it."""
-    return files("vault").joinpath("access", f"{name}.hcl").read_text(encoding="utf-8")
+def write_policies(folder: Path) -> list[Path]:
+    """Write every Vault policy as a file of the name that it has at the server, for review."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in POLICIES:
+        written.append(folder / f"{PREFIX}{name}.hcl")
+        written[-1].write_text(policy_text(name), encoding="utf-8")
+    return written
 
 
 def _first_client(server: EmbeddedServer, url: str) -> Client | None:
@@ -150,115 +87,76 @@ def _first_client(server: EmbeddedServer, url: str) -> Client | None:
     return client
 
 
-def _named(policies: Iterable[str]) -> list[str]:
-    return sorted(f"{_PREFIX}{name}" for name in policies)
+def _settled(changes: Changes, plan: SitePlan, credentials: Credentials | None, url: str) -> list[Change]:
+    run = _Run(changes, plan, credentials, url)
+    run.mounts()
+    run.policies()
+    run.keys()
+    run.services()
+    Identities(changes, plan, credentials).settle()
+    return changes.made
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Run:
-    """One comparison of plan and server."""
+    """One comparison of plan and server, as far as it is not about people."""
 
-    client: Client
+    changes: Changes
     plan: SitePlan
     credentials: Credentials | None
-    dry_run: bool
-    changes: list[Change] = field(default_factory=list)
+    url: str
 
     def mounts(self) -> None:
-        mounted = self.client.read("sys/mounts") or {}
+        mounted = self.changes.read("sys/mounts")
         for mount in Mount:
             if f"{mount}/" not in mounted:
-                self._write("mount", f"sys/mounts/{mount}", {"type": "transit"})
-        methods = self.client.read("sys/auth") or {}
-        for method in ("approle", "userpass"):
-            if f"{method}/" not in methods:
-                self._write("way to log in", f"sys/auth/{method}", {"type": method})
+                self.changes.write("mount", f"sys/mounts/{mount}", {"type": "transit"})
+        if "approle/" not in self.changes.read("sys/auth"):
+            self.changes.write("way to log in", "sys/auth/approle", {"type": "approle"})
 
     def policies(self) -> None:
-        for name in _POLICIES:
-            path, text = f"sys/policies/acl/{_PREFIX}{name}", policy_text(name)
-            if (self.client.read(path) or {}).get("policy") != text:
-                self._write("policy", path, {"policy": text})
+        for name in POLICIES:
+            path, text = f"sys/policies/acl/{PREFIX}{name}", policy_text(name)
+            found = self.changes.read(path).get("policy")
+            if found != text:
+                shown = "" if found is None else lines_that_differ(str(found), text)
+                self.changes.write("policy", path, {"policy": text}, shown)
 
     def keys(self) -> None:
         for key in (*Kind, ATTRIBUTE_KEY):
             self._key(Mount.IDENTIFIERS, key)
         self._key(Mount.RELEASE, RELEASE_KEY)
-        for role, mount in _ROLE_KEYS.items():
+        for role, mount in ROLE_KEYS.items():
             for name in self.plan.holders(role):
                 self._key(mount, name)
 
     def services(self) -> None:
         for service, policies in SERVICE_POLICIES.items():
-            path = f"auth/approle/role/{_PREFIX}{service}"
-            wanted = {"token_policies": _named(policies), **_SERVICE_TOKEN}
-            found = self.client.read(path) or {}
-            if sorted(found.get("token_policies") or []) != wanted["token_policies"]:
-                self._write("service", path, wanted)
+            path = f"auth/approle/role/{PREFIX}{service}"
+            self.changes.settle(
+                "service",
+                path,
+                {"token_policies": at_server(policies), "bind_secret_id": True, **_SERVICE_TOKEN},
+            )
             if self.credentials is not None and not self._logs_in(service):
-                self._hand_out(service, self.credentials)
-
-    def people(self) -> None:
-        accessor = str((self.client.read("sys/auth") or {}).get("userpass/", {}).get("accessor", ""))
-        for name in sorted(self.plan.people):
-            policies = _named((EVERYONE, *self.plan.people[name]))
-            entity = self._entity(name, policies)
-            if not any(alias.get("mount_accessor") == accessor for alias in entity.get("aliases") or []):
-                alias = {"name": name, "canonical_id": entity.get("id", ""), "mount_accessor": accessor}
-                self._write("login name of a person", "identity/entity-alias", alias)
-            self._user(name)
-        # Who is no longer in the plan must not keep rights.
-        for name in self.client.names("identity/entity/name"):
-            path = f"identity/entity/name/{name}"
-            if name in self.plan.people:
-                continue
-            entity = self.client.read(path) or {}
-            if entity.get("policies") and (entity.get("metadata") or {}).items() >= _OURS.items():
-                self._write("person without a role any more", path, {"policies": [], "metadata": _OURS})
-
-    def _entity(self, name: str, policies: list[str]) -> dict[str, Any]:
-        path = f"identity/entity/name/{name}"
-        entity = self.client.read(path) or {}
-        if sorted(entity.get("policies") or []) != policies:
-            self._write("rights of a person", path, {"policies": policies, "metadata": _OURS})
-            entity = self.client.read(path) or {}
-        return entity
-
-    def _user(self, name: str) -> None:
-        path = f"auth/userpass/users/{name}"
-        if self.credentials is None or self.client.read(path) is not None:
-            return
-        if self.dry_run:
-            self._write("person", path, {})
-            return
-        # The file comes first: a crash in between leaves a password that the next run sets, never a person
-        # whose password nobody knows.
-        password = self.credentials.password(name) or Secret(secrets.token_urlsafe(24))
-        self.credentials.keep_password(name, password)
-        self._write("person", path, {"password": password.reveal(), **_PERSON_TOKEN})
+                self._hand_out(path, service, self.credentials)
 
     def _logs_in(self, service: Service) -> bool:
         try:
-            if self.credentials is not None:
-                self.credentials.service(self.client.url, service)
+            if self.credentials is not None and self.url:
+                self.credentials.service(self.url, service)
+                return True
         except LoginFailed:
-            return False
-        return True
+            pass
+        return False
 
-    def _hand_out(self, service: Service, credentials: Credentials) -> None:
-        path = f"auth/approle/role/{_PREFIX}{service}"
-        secret_id = Secret(
-            str(self._write("secret of a service", f"{path}/secret-id", {}).get("secret_id", ""))
-        )
-        if not self.dry_run:
-            role_id = str((self.client.read(f"{path}/role-id") or {}).get("role_id", ""))
-            credentials.keep_approle(service, AppRole(role_id, secret_id))
+    def _hand_out(self, path: str, service: Service, credentials: Credentials) -> None:
+        answer = self.changes.write("secret of a service", f"{path}/secret-id", {})
+        if not self.changes.dry:
+            role_id = str(self.changes.read(f"{path}/role-id").get("role_id", ""))
+            credentials.keep_approle(service, AppRole(role_id, Secret(str(answer.get("secret_id", "")))))
 
     def _key(self, mount: Mount, key: str) -> None:
         path = f"{mount}/keys/{key}"
-        if self.client.read(path) is None:
-            self._write("key", path, KEY_FORMS[mount].parameters())
-
-    def _write(self, what: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
-        self.changes.append(Change(what, path))
-        return {} if self.dry_run else self.client.write(path, body)
+        if self.changes.reader.read(path) is None:
+            self.changes.write("key", path, KEY_FORMS[mount].parameters())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vault.client import Client
 from vault.keys import CASE_MOUNTS, RELEASE_KEY, Kind, Mount
-from vault.provision import EVERYONE, SERVICE_POLICIES, Role, Service, SitePlan, policy_text
+from vault.roles import EVERYONE, SERVICE_POLICIES, Role, Service, SitePlan, policy_text
 
 _BLOCK = re.compile(r'path\s+"(?P<path>[^"]+)"\s*\{(?P<body>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}')
 _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[(?P<list>[^\]]*)\]")
@@ -82,7 +82,8 @@ def _given_by(policy: str, name: str) -> Iterable[tuple[re.Pattern[str], frozens
     without_comments = re.sub(r"(?m)^\s*#.*$", "", policy)
     for block in _BLOCK.finditer(without_comments):
         path = block["path"].replace(_OWN_NAME, name)
-        pattern = re.compile("[^/]+".join(re.escape(part) for part in path.split("+")))
+        # A plus stands for one part of a path, an asterisk at the end for all that follows.
+        pattern = re.compile(re.escape(path).replace(r"\+", "[^/]+").replace(r"\*", ".*"))
         listed = _CAPABILITIES.search(block["body"])
         yield pattern, frozenset(re.findall(r'"(\w+)"', listed["list"])) if listed else _NOTHING
 

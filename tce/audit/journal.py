@@ -59,6 +59,9 @@ EVENTS: Mapping[str, EventRow] = {
     "vault.enrolled": EventRow(
         Shape.ALERT, _CONFIGURED, "a service took over, or was refused, its login at the Vault"
     ),
+    "vault.person-enrolled": EventRow(
+        Shape.ALERT, _CONFIGURED, "a person was given, or was refused, a second factor"
+    ),
     "login": EventRow(Shape.LOGIN, messages.LOGIN, "a person logged in at the Vault"),
     "actor.started": EventRow(Shape.ACTIVITY, messages.APPLICATION_START, "an actor started"),
     "actor.stopped": EventRow(Shape.ACTIVITY, messages.APPLICATION_STOP, "an actor stopped"),

@@ -11,6 +11,7 @@ from tce.approvals_desk import Desk
 from tce.audit.rules import zone_of_this_machine
 from tce.cli.session import session
 from tce.config import Settings, Site, checked
+from tce.logins import plan_of
 from tce.shelf import Shelf
 
 
@@ -26,6 +27,10 @@ def init(
     time_zone: Annotated[
         str, typer.Option(help="Time zone of the working hours, e.g. Europe/Berlin. Default: the machine's.")
     ] = "",
+    second_factor: Annotated[
+        bool,
+        typer.Option(help="Whether approvers and custodians need the code of an authenticator to log in."),
+    ] = True,
 ) -> None:
     """Make a site: a folder with tce.toml, a key server, keys, people and the policy of stage 1.
 
@@ -51,6 +56,8 @@ def init(
     wanted["site"] |= {"name": name, **texts}
     wanted["people"] |= people
     wanted["alerts"] |= {"time_zone": time_zone or zone_of_this_machine()}
+    if not second_factor:
+        wanted["people"]["second_factor"] = ()
     site = sites.make(
         run.home, checked(wanted, "what you gave"), told=lambda step: run.err.print(f"· {step}")
     )
@@ -61,6 +68,8 @@ def init(
     run.say(f"settings: {site.settings_path}")
     for plural, person in site.settings.people.everyone():
         run.say(f"  {plural.removesuffix('s'):<12} {person}")
+    for person in () if existed else plan_of(site).needs_code():
+        run.say(f"to do: tce vault enrol-person {person}   (an authenticator, before the first login)")
     run.say(f"next: {_next(site)}")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,13 +16,16 @@ from tce import counts, key_versions
 from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, session, verbs
 from tce.errors import NotAllowed, Refused
-from tce.logins import WRAPPED_VARIABLE, Logins, ask_at_terminal, plan_of
+from tce.logins import TOKEN_VARIABLE, WRAPPED_VARIABLE, Logins, ask_at_terminal, plan_of
 from tce.site import export_trust
+from vault.enrolment import enrol_person
 from vault.errors import VaultRoomError
 from vault.mapping import MappingStore
-from vault.provision import Role, Service, provision, provision_embedded
+from vault.provision import provision, provision_embedded, write_policies
 from vault.rights import rights_of_person, rights_of_service
+from vault.roles import Role, Service
 from vault.rotation import close_anew, rotate_custodians, rotate_identifiers
+from vault.second_factor import address_of
 from vault.secrecy import Secret
 
 app = verbs("The key server: an OpenBao of the site's own.")
@@ -102,23 +107,39 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
 def provision_(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    policies: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-policies", help="Write the Vault policies of all roles here, and do nothing else."
+        ),
+    ] = None,
 ) -> None:
-    """Bring mounts, keys, rights and people at the Vault in line with tce.toml. May be run again at any time.
+    """Bring mounts, keys, rights, logins and people at the Vault in line with tce.toml. May be run again at any time.
 
-    Example: tce vault provision --dry-run
+    What somebody changed there by hand is shown line by line, - what goes and + what comes, and put back. Takes the
+    login of the provisioner; at a Vault of your own also that of an administrator, by VAULT_TOKEN.
+
+    Examples: tce vault provision --dry-run   |   tce vault provision --write-policies review
     """
     run = session(context)
-    logins, plan = Logins(run.site), plan_of(run.site)
+    if policies is not None:
+        for path in write_policies(policies):
+            run.say(f"wrote {path}")
+        return
+    logins = Logins(run.site)
+    plan = plan_of(run.site, logins.method_secret())
     if logins.embedded:
         changes = provision_embedded(logins.server, plan, dry_run=dry_run)
     else:
-        changes = provision(logins.service(Service.OPERATOR), plan, dry_run=dry_run)
+        changes = provision(logins.provisioner(), plan, dry_run=dry_run)
     for change in changes:
         run.say(f"{'would write' if dry_run else 'wrote'} {change.what}: {change.path}")
+        for line in change.difference.splitlines():
+            run.say(f"    {line}")
     if not changes:
         run.say("nothing to do: the Vault is as tce.toml says")
     if not dry_run:
-        export_trust(run.site)
+        export_trust(run.site, logins.service(Service.OPERATOR) if logins.embedded else logins.provisioner())
         Journal(run.site, run.person).record("vault.provisioned", detail={"changes": str(len(changes))})
 
 
@@ -210,3 +231,62 @@ def enrol_(
         raise
     journal.record("vault.enrolled", detail={"service": service})
     run.say(f"the service {service} logs in; its secret is kept in the site, readable by its owner only")
+
+
+@app.command(name="enrol-person")
+def enrol_person_(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The person who gets a second factor.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Replace the one that is there. Takes the provisioner's login.")
+    ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="For trying out: keep it in the site, and show nothing. It protects nobody then."
+        ),
+    ] = False,
+) -> None:
+    """Give a person a second factor and show it, once, as the address that an authenticator reads.
+
+    Do it with the person beside you. Nobody can read the address again, and it is kept nowhere.
+
+    Examples: tce vault enrol-person custodian-a   |   tce vault enrol-person custodian-a --again
+    """
+    run = session(context)
+    logins, journal = Logins(run.site), Journal(run.site, run.person)
+    if run.site.settings.people.role_of(name) is None:
+        raise NotAllowed(f"{name} is nobody known to this site", next_step="name a person of tce.toml")
+    detail = {"person": name, "again": str(again).lower()}
+    try:
+        client = logins.provisioner() if again else logins.service(Service.OPERATOR)
+        secret = enrol_person(client, name, again=again)
+    except VaultRoomError as exc:
+        journal.refused("vault.person-enrolled", exc, detail)
+        raise
+    logins.keep_second_factor(name, secret if keep else None)
+    journal.record("vault.person-enrolled", detail=detail)
+    if keep:
+        run.say(f"{name} has a second factor; its secret is kept in the site")
+    else:
+        run.say(address_of(secret, site=run.site.settings.site.name, person=name).reveal())
+        run.err.print(f"shown once: {name} takes it into an authenticator now, and clears the screen")
+
+
+@app.command()
+def login(context: typer.Context) -> None:
+    """Log in once and print the token, for VAULT_TOKEN: commands that follow ask for nothing then. Ends within 8 hours.
+
+    Prints into a program only, so that no token stays on a screen.
+
+    Example: export VAULT_TOKEN=$(tce --as custodian-a vault login)
+    """
+    run = session(context)
+    if not run.person:
+        raise NotAllowed("a login needs a name", next_step="put --as NAME in front of the verb")
+    if sys.stdout.isatty():
+        raise NotAllowed(
+            "a token is not shown on a screen",
+            next_step=f"export {TOKEN_VARIABLE}=$(tce --as {run.person} vault login)",
+        )
+    typer.echo(Logins(run.site).person(run.person).token().reveal())

@@ -34,10 +34,13 @@ from tce.errors import Held, NotApproved, Refused
 from tce.exports import Exports
 from tce.folder import FolderAccount, de_identify, files_under
 from tce.ledger import Export
+from tce.logins import Logins, plan_of
 from tce.road import Peer
 from tce.samples.studies import write_two_studies
 from tce.shelf import Shelf, renamed
 from tce.states import State
+from vault.enrolment import enrol_person
+from vault.roles import Service
 
 CASE = "demo-trial"
 POLICY = "five-year-bands"
@@ -83,6 +86,7 @@ class Road:
         wanted["media"]["profile"] = _profile_for([self._own] if self._own else [])
         wanted["exports"] |= {"settle_seconds": 0.5, "poll_seconds": 0.1}
         self.site = sites.make(self._folder.site, Settings.model_validate(wanted))
+        self._enrol_people()
         self._desk, self._shelf = Desk(self.site), Shelf(self.site.policies_dir)
         stage1 = self._shelf.find(sites.STAGE_ONE_POLICY)
         self._desk.submit_policy(stage1, COORDINATOR)
@@ -106,7 +110,20 @@ class Road:
         )
         cases.save(self.site.cases_dir, self._case)
         people = len(list(self.site.settings.people.everyone()))
-        return {"people": people, "vault": "embedded OpenBao", "stage_1_policy": "approved"}
+        coded = len(plan_of(self.site).needs_code())
+        return {
+            "people": people,
+            "with_second_factor": coded,
+            "vault": "embedded OpenBao",
+            "stage_1_policy": "approved",
+        }
+
+    def _enrol_people(self) -> None:
+        """Give approver and custodians a second factor. Nobody of them has a phone, so the site keeps it for them."""
+        logins = Logins(self.site)
+        for person in plan_of(self.site).needs_code():
+            secret = enrol_person(logins.service(Service.OPERATOR), person)
+            logins.keep_second_factor(person, secret)
 
     def take_studies(self) -> Facts:
         """Build the two sample studies, or take the user's own folder as it is."""

@@ -15,7 +15,8 @@ from tests.bench.ours import CASE, CUSTODIANS
 from tests.bench.peers import peers
 from vault.credentials import Credentials
 from vault.keys import create_case_key, create_way_back
-from vault.provision import Role, Service, SitePlan, provision_embedded
+from vault.provision import provision_embedded
+from vault.roles import Role, Service, SitePlan
 from vault.server import EmbeddedServer
 
 

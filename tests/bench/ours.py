@@ -22,8 +22,8 @@ from policies.pseudonyms import Pseudonyms  # noqa: E402
 from tce.folder import de_identify  # noqa: E402
 from vault.credentials import Credentials  # noqa: E402
 from vault.mapping import MappingStore  # noqa: E402
-from vault.provision import Service  # noqa: E402
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms  # noqa: E402
+from vault.roles import Service  # noqa: E402
 from vault.scheme import Form  # noqa: E402
 
 CASE = "bench"

@@ -113,7 +113,7 @@ def _by_the_command_line(identified: Path, root: Path, canaries: list[Canary], t
     people = "--coordinator carla --approver ann --custodian kim --custodian lee"
     name = next(str(canary.value) for canary in canaries if canary.kind is Kind.WORD)
     steps: tuple[tuple[str, ...], ...] = (
-        ("init", "--name", "canary", *people.split()),
+        ("init", "--no-second-factor", "--name", "canary", *people.split()),
         ("--as", "carla", "policy", "submit", "pseudonymization"),
         ("--as", "ann", "policy", "approve", "pseudonymization"),
         ("policy", "new", "strict", "--like", "basic"),

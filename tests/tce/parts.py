@@ -23,7 +23,7 @@ from policies.loader import load_library
 from tce.actors import export_manager, receiver
 from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import MediumReport, ReceiverSettings
-from tce.config import PeopleSettings, Settings, Site, save
+from tce.config import Settings, Site, save
 from tce.documents import manifest as manifests
 from tce.documents import teaching_file_info
 from tce.documents.codes import ExportTitle
@@ -32,12 +32,13 @@ from tce.documents.manifest import Manifest
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.exports import Exports
 from tce.ledger import Export
+from tce.people import PeopleSettings
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Release, Rooms
 from tce.workshop import workshop
 from tests.builders import a_ct_study
 from tests.conftest import SiteVault
 from tests.derivation import LocalPseudonyms
-from vault.provision import Role
+from vault.roles import Role
 
 CASE = "lung-trial"
 SELECTOR = "SELECTOR"

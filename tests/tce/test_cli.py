@@ -57,7 +57,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     people = "--coordinator carla --approver ann --auditor otto --custodian kim --custodian lee"
     case = "case new lung-1 --title Lung --purpose Trial --stage2 bands --prefix LU --receiver"
     steps = (
-        f"init --name test {people}",
+        f"init --no-second-factor --name test {people}",
         "--as carla policy submit pseudonymization",
         "--as ann policy approve pseudonymization",
         "policy new bands --like longitudinal-trial",

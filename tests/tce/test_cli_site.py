@@ -25,6 +25,8 @@ def test_the_next_step_is_the_one_that_is_left(tmp_path: Path, capsys: pytest.Ca
         said = [tce("init", "--coordinator", "carla", "--approver", "ann")]
         tce("--as", "carla", "policy", "submit", "pseudonymization")
         said.append(tce("init"))
+        assert "to do: tce vault enrol-person ann " in said[0]
+        tce("vault", "enrol-person", "ann", "--keep")
         tce("--as", "ann", "policy", "approve", "pseudonymization")
         said.append(tce("init"))
         tce("--as", "ann", "policy", "withdraw", "pseudonymization", "--reason", "x")

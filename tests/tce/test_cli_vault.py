@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from tce.cli import main
-from tce.config import PeopleSettings, Settings, VaultSettings, save
+from tce.config import Settings, VaultSettings, save
+from tce.people import PeopleSettings
 from tests.conftest import SiteVault
-from vault.provision import policy_text
+from vault.roles import policy_text
 from vault.trust import Trust
 
 
 @pytest.mark.vault
-def test_provisioning_needs_no_login_but_the_operator_s(
+def test_provisioning_needs_no_login_but_the_provisioner_s(
     embedded_site_vault: SiteVault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first run ends well and leaves the public keys, before any other service has a login here."""
@@ -26,7 +27,7 @@ def test_provisioning_needs_no_login_but_the_operator_s(
     save(Settings(people=people, vault=server), tmp_path / "tce.toml")
     roles = tmp_path / "vault" / "roles"
     roles.mkdir(parents=True)
-    shutil.copy(embedded_site_vault.home / "roles" / "operator.json", roles)
+    shutil.copy(embedded_site_vault.home / "roles" / "provisioner.json", roles)
     with pytest.raises(SystemExit) as ended:
         main(["--home", str(tmp_path), "vault", "provision"])
     assert ended.value.code == 0, capsys.readouterr().err
@@ -54,9 +55,9 @@ def run(*arguments: str) -> int:
 def wrapped(embedded_site_vault: SiteVault) -> tuple[str, str]:
     """The role_id of the manager, and a wrapping token of its secret, as an administrator makes them."""
     path = "auth/approle/role/tce-manager"
-    operator = embedded_site_vault.service("operator")
-    answer = operator._adapter.request("post", f"/v1/{path}/secret-id", json={}, wrap_ttl="1h").json()
-    role_id = (operator.read(f"{path}/role-id") or {})["role_id"]
+    provisioner = embedded_site_vault.service("provisioner")
+    answer = provisioner._adapter.request("post", f"/v1/{path}/secret-id", json={}, wrap_ttl="1h").json()
+    role_id = (provisioner.read(f"{path}/role-id") or {})["role_id"]
     return str(role_id), str(answer["wrap_info"]["token"])
 
 
@@ -110,13 +111,13 @@ def test_status_warns_of_rights_that_are_too_much(
     """What an administrator added to a role is told by name, and fails the check."""
     monkeypatch.setenv("VAULT_ADDR", embedded_site_vault.url)
     a_site_at(embedded_site_vault, tmp_path, "manager")
-    operator, path = embedded_site_vault.service("operator"), "sys/policies/acl/tce-manager"
+    provisioner, path = embedded_site_vault.service("provisioner"), "sys/policies/acl/tce-manager"
     more = policy_text("manager") + '\npath "identifiers/hmac/+/sha2-256" { capabilities = ["update"] }\n'
-    operator.write(path, {"policy": more})
+    provisioner.write(path, {"policy": more})
     try:
         assert run("--home", str(tmp_path), "vault", "status") == 1
     finally:
-        operator.write(path, {"policy": policy_text("manager")})
+        provisioner.write(path, {"policy": policy_text("manager")})
     assert "WARNING manager may derive pseudonyms of stage 1" in capsys.readouterr().out
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from media.profiles import Profile
-from tce.config import ManagerSettings, NetworkSettings, PeopleSettings, Settings, Site, dumps, loads, save
+from tce.config import ManagerSettings, NetworkSettings, Settings, Site, dumps, loads, save
 from tce.errors import ConfigFault, SiteMissing
+from tce.people import PeopleSettings
 
 
 def test_written_settings_are_read_back_the_same() -> None:

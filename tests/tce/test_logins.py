@@ -19,7 +19,7 @@ from tce.logins import Logins, ServiceSession
 from tests.conftest import SiteVault
 from tests.tce.parts import a_site_of
 from vault.errors import LoginFailed, Unreachable
-from vault.provision import Service
+from vault.roles import Service
 from vault.server import EmbeddedServer
 
 pytestmark = pytest.mark.vault

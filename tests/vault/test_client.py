@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SiteVault
-from vault.client import Client, Sealable, Sealing
+from vault.client import Client, Proof, Sealable, Sealing
 from vault.errors import (
     BadAnswer,
     BadRequest,
@@ -221,7 +221,9 @@ def test_nobody_there_is_told() -> None:
 def test_a_wrong_password_is_refused(embedded_site_vault: SiteVault) -> None:
     """A login that is not accepted says so, of a person and of a service."""
     with pytest.raises(LoginFailed):
-        Client.login_userpass(embedded_site_vault.url, "carol", Secret("wrong"))
+        Client.login_person(
+            embedded_site_vault.url, Proof("auth/userpass/login/carol", {"password": "wrong"})
+        )
     with pytest.raises(LoginFailed):
         Client.login_approle(embedded_site_vault.url, "role", Secret("wrong"))
     with pytest.raises(LoginFailed):

@@ -13,14 +13,8 @@ from tests.conftest import PEOPLE, SiteVault
 from vault.client import Client, Sealable, Sealing
 from vault.errors import BadPlan, Forbidden, LoginFailed, VaultRoomError
 from vault.keys import Kind, Mount, create_case_key, create_way_back, has_case_key, ways_back
-from vault.provision import (
-    Role,
-    Service,
-    SitePlan,
-    policy_text,
-    provision,
-    provision_embedded,
-)
+from vault.provision import provision, provision_embedded
+from vault.roles import Role, Service, SitePlan, policy_text
 from vault.secrecy import Secret
 from vault.server import EmbeddedServer
 
@@ -67,7 +61,8 @@ MAY = {
         "sign a release",
     },
     "manager": {"derive in a case", "sign a release"},
-    "operator": {"write policies"},
+    "operator": set(),
+    "provisioner": {"write policies"},
     "alice": {"sign as author alice"},
     "bob": {"sign as approver bob", "open a case"},
     "carol": {"use a way back", "close a share", "open carol's share"},
@@ -186,14 +181,14 @@ def test_a_person_changes_the_own_password_only(opened_case: SiteVault) -> None:
 
 def test_the_policies_at_the_server_are_those_of_the_project(embedded_site_vault: SiteVault) -> None:
     """Every file in access/ is what the server enforces; there is no right that cannot be reviewed there."""
-    operator = embedded_site_vault.service("operator")
+    provisioner = embedded_site_vault.service("provisioner")
     names = sorted(path.name for path in files("vault").joinpath("access").iterdir())
     for name in (name.removesuffix(".hcl") for name in names):
-        assert (operator.read(f"sys/policies/acl/tce-{name}") or {})["policy"] == policy_text(name)
+        assert (provisioner.read(f"sys/policies/acl/tce-{name}") or {})["policy"] == policy_text(name)
 
 
 def test_provisioning_twice_changes_nothing(embedded_site_vault: SiteVault) -> None:
-    """A second run, by the operator, finds everything in place."""
+    """A second run, by the provisioner, finds everything in place."""
     assert provision_embedded(embedded_site_vault.server, embedded_site_vault.plan) == []
 
 
@@ -244,8 +239,8 @@ def test_a_site_grows_and_shrinks_with_its_plan(new_server: EmbeddedServer) -> N
     with pytest.raises(Forbidden):
         root.read("sys/mounts")
 
-    more = SitePlan({**PEOPLE, "frank": frozenset({Role.APPROVER, Role.CUSTODIAN})})
-    assert "custody/keys/frank" in {change.path for change in provision_embedded(new_server, more)}
+    more = SitePlan({**PEOPLE, "frank": frozenset({Role.APPROVER})})
+    assert "approval/keys/frank" in {change.path for change in provision_embedded(new_server, more)}
     frank = site.person("frank")
     assert frank.sign(Mount.APPROVAL, "frank", b"x")
     assert [change.what for change in provision_embedded(new_server, plan)] == [

@@ -27,8 +27,9 @@ from vault.errors import (
 )
 from vault.keys import create_case_key
 from vault.mapping import MappingStore
-from vault.provision import SitePlan, provision_embedded
+from vault.provision import provision_embedded
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
+from vault.roles import SitePlan
 from vault.scheme import Form
 from vault.server import EmbeddedServer
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import PEOPLE, SiteVault
-from vault.provision import Service, policy_text
 from vault.rights import Rights, rights_of_person, rights_of_service
+from vault.roles import Service, policy_text
 
 pytestmark = pytest.mark.vault
 
@@ -30,7 +30,7 @@ def test_a_provisioned_server_gives_what_the_project_means(embedded_site_vault: 
     [
         ("pseudonymizer", "derive pseudonyms of stage 1"),
         ("manager", "derive pseudonyms of a case"),
-        ("operator", "change rights"),
+        ("provisioner", "change rights"),
         ("alice", "sign as author alice"),
         ("bob", "approve as bob"),
         ("carol", "open the shares of carol"),
@@ -46,15 +46,15 @@ def test_what_a_role_is_for_is_told(embedded_site_vault: SiteVault, who: str, wo
 def loosened(embedded_site_vault: SiteVault) -> Iterator[SiteVault]:
     """The site after somebody gave the manager the keys of stage 1, and took the release key away."""
     path = "sys/policies/acl/tce-{}"
-    operator = embedded_site_vault.service("operator")
+    provisioner = embedded_site_vault.service("provisioner")
     more = policy_text("manager") + '\npath "identifiers/hmac/+/sha2-256" { capabilities = ["update"] }\n'
-    operator.write(path.format("manager"), {"policy": more})
-    operator.write(path.format("releaser"), {"policy": "# nothing"})
+    provisioner.write(path.format("manager"), {"policy": more})
+    provisioner.write(path.format("releaser"), {"policy": "# nothing"})
     try:
         yield embedded_site_vault
     finally:
         for name in ("manager", "releaser"):
-            operator.write(path.format(name), {"policy": policy_text(name)})
+            provisioner.write(path.format(name), {"policy": policy_text(name)})
 
 
 def test_what_administrators_added_or_took_is_found(loosened: SiteVault) -> None:

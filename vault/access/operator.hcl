@@ -1,38 +1,12 @@
-# Provisions mounts, keys, roles and people. Uses no key. Who may write policies and set passwords can give rights
-# to people of his own making: the trail of the server shows it, and its lines are what an auditor looks for.
-path "sys/mounts" { capabilities = ["read"] }
-path "sys/mounts/+" { capabilities = ["create", "update"] }
-path "sys/auth" { capabilities = ["read"] }
-path "sys/auth/+" { capabilities = ["create", "update", "sudo"] }
-path "sys/policies/acl/+" { capabilities = ["create", "read", "update"] }
-path "identity/entity" { capabilities = ["create", "update"] }
-path "identity/entity/name" { capabilities = ["list"] }
-path "identity/entity/name/+" { capabilities = ["create", "read", "update"] }
-path "identity/entity-alias" { capabilities = ["create", "update"] }
-path "auth/userpass/users/+" { capabilities = ["create", "read", "update"] }
-path "auth/approle/role/+" { capabilities = ["create", "read", "update"] }
-path "auth/approle/role/+/role-id" { capabilities = ["read"] }
-path "auth/approle/role/+/secret-id" { capabilities = ["create", "update"] }
-path "identifiers/keys/+" {
-  capabilities = ["create", "read", "update"]
-  allowed_parameters = { "type" = ["hmac"], "key_size" = [] }
-}
-path "custody/keys/+" {
-  capabilities = ["create", "read", "update"]
-  allowed_parameters = { "type" = ["aes256-gcm96"] }
-}
-path "authorship/keys/+" {
-  capabilities = ["create", "read", "update"]
-  allowed_parameters = { "type" = ["ed25519"] }
-}
-path "approval/keys/+" {
-  capabilities = ["create", "read", "update"]
-  allowed_parameters = { "type" = ["ed25519"] }
-}
-path "release/keys/release" {
-  capabilities = ["create", "read", "update"]
-  allowed_parameters = { "type" = ["ed25519"] }
-}
+# Day to day: new versions of keys, and the first second factor of a person. Uses no key and gives nobody rights.
 # New versions of keys; a version is no key, and shows none.
+path "identifiers/keys/+" { capabilities = ["read"] }
 path "identifiers/keys/+/rotate" { capabilities = ["update"] }
+path "custody/keys/+" { capabilities = ["read"] }
 path "custody/keys/+/rotate" { capabilities = ["update"] }
+# Makes a second factor for a person who has none. The server refuses where there is one, and only the provisioner
+# can take one away: so nobody who works here from day to day can put an authenticator of his own in its place.
+path "identity/entity/name/+" { capabilities = ["read"] }
+path "identity/mfa/method/totp" { capabilities = ["list"] }
+path "identity/mfa/method/totp/+" { capabilities = ["read"] }
+path "identity/mfa/method/totp/admin-generate" { capabilities = ["update"] }
