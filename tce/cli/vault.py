@@ -279,7 +279,7 @@ def login(context: typer.Context) -> None:
 
     Prints into a program only, so that no token stays on a screen.
 
-    Example: export VAULT_TOKEN=$(tce --as custodian-a vault login)
+    Example: tce --as custodian-a vault login   (as in: export VAULT_TOKEN=$(tce --as custodian-a vault login))
     """
     run = session(context)
     if not run.person:

@@ -49,6 +49,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     manager, receiver = free_ports(2)
     settings["network"]["manager"]["port"] = manager
     settings["network"]["receiver"]["port"] = receiver
+    settings["people"]["second_factor"] = ()
     settings["exports"] |= {"settle_seconds": 0.1, "poll_seconds": 0.05}
     home = tmp_path / "site"
     home.mkdir()
@@ -74,7 +75,7 @@ def test_a_held_export_is_released(
     for number, sample in enumerate(a_ct_study(slices=2)):
         sample.instance.save_as(identified / str(number), enforce_file_format=True)
     receiver = f"TCE_RECEIVER@127.0.0.1:{network.receiver.port}"
-    user("init", "--no-second-factor")
+    user("init")
     user("--as coordinator policy submit pseudonymization")
     user("--as approver policy approve pseudonymization")
     user("policy new basic")
@@ -116,7 +117,7 @@ def test_an_actor_has_its_port_for_itself(
 ) -> None:
     """A second Export Manager of the same site is told what is wrong, and the first one stays."""
     user, port = User(site.home, capsys), site.settings.network.manager.port
-    user("init", "--no-second-factor")
+    user("init")
     actors.start("manager", ["--home", str(site.home), "manager", "run"], port=port)
     said = user("manager run", status=1)
     assert len(said.splitlines()) == 2
