@@ -16,7 +16,7 @@ from vault.backup import back_up
 from vault.backup import restore as bring_back
 from vault.mapping_check import Checked
 from vault.mapping_check import check as look_through
-from vault.provision import Service
+from vault.roles import Service
 from vault.row_tags import server_tags
 
 app = verbs("The mapping of stage 1: sealed originals, their check, their backup and their return.")
