@@ -157,6 +157,7 @@ class StoreReader:
                 raise _Fault
             rest = bytearray(length)
             _fill(connection, memoryview(rest), deadline)
+            self._let_go()  # release or abort: what has not ended will not end
             self._hand_over(head + rest)
             return
         if length > MAXIMUM_PDU:

@@ -1,0 +1,285 @@
+"""What an association's peer may do and what not: tce.network.store_reader, byte for byte over a real socket."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pynetdicom import AE
+from pynetdicom.presentation import build_context
+
+from tce.errors import ExportError
+from tce.network.contexts import VERIFICATION
+from tce.network.dimse import Command, read_command, store_response
+from tce.network.storage_scp import StorageListener
+from tce.network.store_reader import MAXIMUM_PDU, Arrival, Limits, Status
+from tests.tce.listening import Keeping, Kept
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+def element(number: int, value: bytes) -> bytes:
+    return struct.pack("<HHL", 0, number, len(value)) + value
+
+
+def a_request(uid: str = "1.2.3", sop_class: str = CT, *, message: int = 7, data_set: int = 1) -> bytes:
+    def padded(text: str) -> bytes:
+        return text.encode() + b"\0" * (len(text) % 2)
+
+    content = b"".join(
+        (
+            element(0x0002, padded(sop_class)),
+            element(0x0100, struct.pack("<H", 1)),
+            element(0x0110, struct.pack("<H", message)),
+            element(0x0700, struct.pack("<H", 0)),
+            element(0x0800, struct.pack("<H", data_set)),
+            element(0x1000, padded(uid)),
+        )
+    )
+    return element(0, struct.pack("<L", len(content))) + content
+
+
+def value(control: int, content: bytes, *, context: int = 1) -> bytes:
+    return struct.pack(">LBB", len(content) + 2, context, control) + content
+
+
+def pdu(*values: bytes) -> bytes:
+    content = b"".join(values)
+    return struct.pack(">BBL", 4, 0, len(content)) + content
+
+
+@dataclass
+class Caller:
+    """An established association of which the bytes are ours. Context 1 is CT, 3 is Verification."""
+
+    assoc: Any
+
+    @property
+    def socket(self) -> Any:
+        return self.assoc.dul.socket.socket
+
+    def send(self, content: bytes) -> None:
+        self.socket.sendall(content)
+
+    def answers(self, count: int) -> list[tuple[int, ...]]:
+        """The next answers, as message ID and status."""
+        found = []
+        for _ in range(count):
+            head = self.exactly(6)
+            assert head[0] == 4, f"not an answer but a PDU of type {head[0]}"
+            content = self.exactly(int.from_bytes(head[2:], "big"))[6:]
+            numbers = {}
+            while content:
+                _, number, length = struct.unpack_from("<HHL", content)
+                numbers[number] = content[8 : 8 + length]
+                content = content[8 + length :]
+            found.append(tuple(int.from_bytes(numbers[at], "little") for at in (0x0120, 0x0900)))
+        return found
+
+    def exactly(self, count: int) -> bytes:
+        content = b""
+        while len(content) < count:
+            more = self.socket.recv(count - len(content))
+            if not more:
+                raise ConnectionError
+            content += more
+        return content
+
+    def was_cut_off(self) -> bool:
+        """Whether the listener aborts or closes, and answers nothing before."""
+        try:
+            return self.exactly(6)[0] == 7
+        except OSError:
+            return True
+
+
+@contextlib.contextmanager
+def a_call(kept: list[Kept], limits: Limits | None = None) -> Iterator[Caller]:
+    def take(arrival: Arrival) -> Keeping:
+        return Keeping(arrival, kept, Status.SUCCESS)
+
+    with StorageListener("MANAGER", "127.0.0.1", 0, ["SELECTOR"], take, limits) as listener:
+        ae = AE("SELECTOR")
+        contexts = [build_context(CT, [EXPLICIT]), build_context(VERIFICATION)]
+        assoc = ae.associate("127.0.0.1", listener.port, contexts, ae_title="MANAGER")
+        assert assoc.is_established
+        # The toolkit's own thread must not read what is meant for the test.
+        assoc.dul._is_transport_event = lambda: False  # type: ignore[method-assign]
+        time.sleep(0.05)
+        caller = Caller(assoc)
+        caller.socket.settimeout(20)
+        try:
+            yield caller
+        finally:
+            # The toolkit cannot end what it no longer reads.
+            assoc._kill = assoc.dul._kill_thread = True
+            with contextlib.suppress(OSError):
+                caller.socket.close()
+
+
+def test_a_message_in_one_pdu_and_one_in_a_hundred_are_the_same() -> None:
+    """However the peer cuts it, the data set is the bytes that were sent."""
+    kept: list[Kept] = []
+    with a_call(kept) as caller:
+        caller.send(pdu(value(3, a_request("1.1")), value(2, b"abcdef")))
+        request = a_request("1.2", message=8)
+        pieces = [value(1, request[:10]), value(3, request[10:])]
+        pieces += [value(0, b"abcdef"[at : at + 1]) for at in range(5)] + [value(2, b"f")]
+        for piece in pieces:
+            for part in (pdu(piece)[:3], pdu(piece)[3:]):
+                caller.send(part)
+                time.sleep(0.002)
+        assert caller.answers(2) == [(7, 0), (8, 0)]
+    assert [(one.sop_instance_uid, one.dataset) for one in kept] == [("1.1", b"abcdef"), ("1.2", b"abcdef")]
+
+
+def test_requests_that_follow_without_waiting_are_answered_in_their_order() -> None:
+    """A peer may send the next request before it has read the answer to the last."""
+    kept: list[Kept] = []
+    with a_call(kept) as caller:
+        for number in range(50):
+            caller.send(pdu(value(3, a_request(f"1.{number}", message=number)), value(2, b"data")))
+        assert caller.answers(50) == [(number, 0) for number in range(50)]
+    assert len(kept) == 50
+
+
+def test_an_echo_between_two_instances_is_answered() -> None:
+    """What is no C-STORE reaches the toolkit, whole and in its turn."""
+    kept: list[Kept] = []
+    echo = element(0x0002, b"1.2.840.10008.1.1\0") + element(0x0100, b"\x30\0") + element(0x0110, b"\5\0")
+    echo += element(0x0800, b"\x01\x01")
+    echo = element(0, struct.pack("<L", len(echo))) + echo
+    with a_call(kept) as caller:
+        caller.send(pdu(value(3, a_request("1.1")), value(2, b"one")))
+        assert caller.answers(1) == [(7, 0)]
+        caller.send(pdu(value(1, echo[:20], context=3)) + pdu(value(3, echo[20:], context=3)))
+        assert caller.answers(1) == [(5, 0)]
+        caller.send(pdu(value(3, a_request("1.2")), value(2, b"two")))
+        assert caller.answers(1) == [(7, 0)]
+    assert [one.dataset for one in kept] == [b"one", b"two"]
+
+
+def test_an_instance_that_stops_half_way_is_forgotten() -> None:
+    """The peer goes away in the middle: nothing of the instance stays."""
+    discarded: list[str] = []
+    kept: list[Kept] = []
+
+    class Half(Keeping):
+        def discard(self) -> None:
+            discarded.append(self.arrival.sop_instance_uid)
+
+    def take(arrival: Arrival) -> Keeping:
+        return Half(arrival, kept, Status.SUCCESS)
+
+    with StorageListener("MANAGER", "127.0.0.1", 0, ["SELECTOR"], take) as listener:
+        contexts = [build_context(CT, [EXPLICIT])]
+        assoc = AE("SELECTOR").associate("127.0.0.1", listener.port, contexts, ae_title="MANAGER")
+        Caller(assoc).send(pdu(value(3, a_request("1.1")), value(0, b"half")))
+        time.sleep(0.1)
+        assoc.abort()
+        deadline = time.monotonic() + 20
+        while not discarded and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert (kept, discarded) == ([], ["1.1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (struct.pack(">BBL", 4, 0, MAXIMUM_PDU + 1), "a PDU larger than was agreed"),
+        (struct.pack(">BBL", 1, 0, 1 << 31), "an endless PDU of another kind"),
+        (struct.pack(">BBL", 9, 0, 4) + b"what", "a PDU of no kind"),
+        (pdu(value(2, b"data")), "a data set of nothing"),
+        (pdu(value(3, a_request()), value(2, b"data", context=5)), "a data set in another context"),
+        (pdu(value(3, a_request(), context=9), value(2, b"x", context=9)), "a context that was not agreed"),
+        (pdu(value(3, a_request(data_set=0x0101))), "a C-STORE without data set"),
+        (pdu(value(3, a_request()), value(3, a_request())), "a request inside a request"),
+        (pdu(value(3, b"\1\0\2\0\377\377\377\377")), "a command that is none"),
+        (pdu(*[value(1, b"\0" * 4096) for _ in range(5)]), "an endless command"),
+        (pdu(struct.pack(">LBB", 200, 1, 3)), "a value that is longer than its PDU"),
+        (pdu(struct.pack(">LBB", 1, 1, 3)), "a value without its header"),
+        (pdu(b"\0\0\0"), "a PDU that ends in a value's header"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_what_the_protocol_does_not_allow_ends_the_association(content: bytes, why: str) -> None:
+    """Nothing is stored, nothing is answered, and the connection is gone."""
+    kept: list[Kept] = []
+    with a_call(kept) as caller:
+        caller.send(content)
+        assert caller.was_cut_off(), why
+    assert kept == []
+
+
+def test_an_instance_beyond_the_limit_ends_the_association() -> None:
+    """A peer cannot fill the disk with one instance."""
+    kept: list[Kept] = []
+    with a_call(kept, Limits(largest_instance=1000)) as caller:
+        caller.send(pdu(value(3, a_request("1.1")), value(2, b"x" * 1000)))
+        assert caller.answers(1) == [(7, 0)]
+        caller.send(pdu(value(3, a_request("1.2")), value(0, b"x" * 900)) + pdu(value(0, b"x" * 200)))
+        assert caller.was_cut_off()
+    assert [one.sop_instance_uid for one in kept] == ["1.1"]
+
+
+def test_a_pdu_that_does_not_come_to_its_end_ends_the_association() -> None:
+    """A peer that sends a byte now and then holds no thread for ever."""
+    kept: list[Kept] = []
+    with a_call(kept, Limits(pdu_seconds=0.3)) as caller:
+        caller.send(struct.pack(">BBL", 4, 0, 100))
+        for _ in range(12):
+            time.sleep(0.1)
+            try:
+                caller.send(b"\0")
+            except OSError:
+                break
+        assert caller.was_cut_off()
+
+
+@pytest.mark.parametrize(
+    ("uid", "sop_class", "status"),
+    [
+        ("../../etc/passwd", CT, Status.INVALID_SOP_INSTANCE),
+        ("1." * 40 + "1", CT, Status.INVALID_SOP_INSTANCE),
+        ("", CT, Status.INVALID_SOP_INSTANCE),
+        ("1.2.3", MR, Status.SOP_CLASS_NOT_SUPPORTED),
+    ],
+)
+def test_what_cannot_be_taken_is_answered_so(uid: str, sop_class: str, status: Status) -> None:
+    """An instance UID that is none, or a class that is not the context's, is refused; the association goes on."""
+    kept: list[Kept] = []
+    with a_call(kept) as caller:
+        caller.send(pdu(value(3, a_request(uid, sop_class)), value(2, b"data")))
+        assert caller.answers(1) == [(7, status)]
+        caller.send(pdu(value(3, a_request()), value(2, b"data")))
+        assert caller.answers(1) == [(7, Status.SUCCESS)]
+    assert len(kept) == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_command_or_refused(content: bytes) -> None:
+    """Reading a command set ends with a command or with the one error that says it is none."""
+    with contextlib.suppress(ExportError):
+        assert isinstance(read_command(content), Command)
+
+
+def test_a_response_names_what_it_answers() -> None:
+    """Message ID, SOP Class, SOP Instance and status stand in the response (PS3.7 table 9.3-2)."""
+    request = read_command(a_request("1.2.3", message=513))
+    answer = store_response(5, request, 0xA700)
+    assert answer[:2] == b"\4\0"
+    assert int.from_bytes(answer[2:6], "big") == len(answer) - 6
+    assert int.from_bytes(answer[6:10], "big") == len(answer) - 10
+    assert answer[10:12] == b"\5\3"
+    for part in (CT.encode(), b"1.2.3\0", struct.pack("<H", 513), b"\0\xa7", b"\x01\x80"):
+        assert part in answer
