@@ -7,7 +7,7 @@ carries an original identifier or a secret, so any of them may be printed and lo
     ├── ServerFault        NotStarted, Unreachable, Sealed, InitializationLost
     ├── Refused            LoginFailed (CodeRefused), Forbidden, NotFound (NoWayBack)
     ├── BadAnswer
-    ├── BadRequest         BadName, BadPlan, BadIdentifier
+    ├── BadRequest         BadName, BadPlan, BadIdentifier, BadCertificate, BadEnvelope
     ├── MappingFault       StoreUnavailable, Collision, Tampered, NotSealed
     ├── CustodyRefusal     UnknownPseudonym, UnknownRequest, SamePerson, NotYours, NotApproved, Expired
     └── ApprovalRefusal    SelfApproval, Untrusted, BadSignature, WrongDigest, ApprovalExpired, Withdrawn,
@@ -88,6 +88,14 @@ class BadPlan(BadRequest):
 
 class BadIdentifier(BadRequest):
     """An identifier without a value or of an unknown kind, or an unusable prefix."""
+
+
+class BadCertificate(BadRequest):
+    """A certificate or key for or with which nothing may be closed or opened."""
+
+
+class BadEnvelope(BadRequest):
+    """Something encrypted that is no envelope, is closed for others, or does not open."""
 
 
 class MappingFault(VaultRoomError):
