@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.datadict import tag_for_keyword
 
+from policies.enciphered import ENCRYPTED_ATTRIBUTES
+from policies.enciphered import complaint as enciphered
 from policies.layout import Element, Instance
 from policies.standard.beyond import beyond
 from policies.standard.tables import BASIC_CODE, Option, row_of
@@ -56,10 +58,14 @@ class Claim(NamedTuple):
     what: str
 
 
-def written_by_the_de_identifier(policy: Policy) -> frozenset[int]:
-    """Return the top-level attributes that are judged here and nowhere else."""
+def written_by_the_de_identifier(policy: Policy, recipients: int = 0) -> frozenset[int]:
+    """Return the top-level attributes that are judged here and nowhere else.
+
+    ``recipients`` says for how many originals are encrypted; for none the table alone says what becomes of them.
+    """
     time_point = _TIME_POINT if policy.dates == "study-day" else frozenset()
-    return _MARKS | time_point | (_TRIAL if policy.clinical_trial else frozenset())
+    encrypted = frozenset({ENCRYPTED_ATTRIBUTES}) if recipients else frozenset()
+    return _MARKS | time_point | encrypted | (_TRIAL if policy.clinical_trial else frozenset())
 
 
 def check_claims(
@@ -69,13 +75,16 @@ def check_claims(
     trial: Mapping[str, str] | None,
     *,
     cleaned: bool,
+    recipients: int = 0,
 ) -> Iterator[Claim]:
     """Yield what is wrong with the marks.
 
     ``trial`` are the case's values, by keyword, where they are known; ``cleaned`` says that a pixel rule of the policy
-    is for this instance.
+    is for this instance; ``recipients`` for how many originals are encrypted in it.
     """
     top = instance.top
+    if recipients and (wrong := enciphered(top.get(ENCRYPTED_ATTRIBUTES), recipients)):
+        yield Claim("(0400,0500)", wrong)
     if instance.text(REMOVED_MARK) != "YES":
         yield Claim("(0012,0062)", "it does not say YES")
     temporal = _TEMPORAL_WORDS.get(policy.dates, "MODIFIED")

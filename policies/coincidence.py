@@ -17,6 +17,8 @@ from policies.standard.codes import public_meaning
 
 _WRITTEN_HERE = {0x00120062, 0x00120063, 0x00120064, 0x0018A001, 0x00280303}
 _CODE_VALUE, _SCHEME, _CODE_MEANING = 0x00080100, 0x00080102, 0x00080104
+_ENCRYPTED = 0x04000520
+_CHARACTERS_IN_ENCRYPTED = 6
 _BORN = {0x00100030, 0x00100033, 0x00100034}
 
 
@@ -44,6 +46,10 @@ def may_be_chance(steps: tuple[Step, ...], element: Element | None, level: Level
         return False
     if steps[0][0] in _WRITTEN_HERE:
         return True
+    if element.tag == _ENCRYPTED:
+        # Encrypted octets hold any few letters by chance, like cells of an image; that they are encrypted is judged
+        # exactly (policies.enciphered), and where nobody asked for them they are not let pass at all.
+        return len(value) < _CHARACTERS_IN_ENCRYPTED
     if element.vr in ("DA", "DT") and element.tag not in _BORN:
         return re.fullmatch(r"\d{8}", value) is not None
     if element.tag == _CODE_MEANING:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from policies.draft import Answered, Draft, Names
 from policies.elements import FileMeta, file_head, style_of
+from policies.encrypted_attributes import Envelope, with_encrypted_attributes
 from policies.errors import Held, Refusal, Unconforming
 from policies.instances import Instance, mended, open_instance
 from policies.known import (
@@ -28,7 +29,7 @@ from policies.known import (
 )
 from policies.known_uids import uids_stand_in
 from policies.marks import marks_for, placed
-from policies.model import Policy
+from policies.model import Policy, Stage
 from policies.movement import Events, Movement
 from policies.pieces import Block, Changed, Copy, Facts, Piece
 from policies.pixels.kinds import regions_of, risks_of, rules_for, settled_by, words_of_risk
@@ -70,14 +71,23 @@ class Engine:
     """Carries instances through one policy.
 
     ``trial`` are values of the Clinical Trial modules (keyword to value), written where the policy says so.
-    ``events`` are the dates from which study days count, by the Patient ID that is read. An engine may be used for
+    ``events`` are the dates from which study days count, by the Patient ID that is read. In an ``envelope`` stage 1
+    keeps what it takes out, for a re-identifier (PS3.15 E.1.1); stage 2 leaves no way back. An engine may be used for
     any number of instances, one at a time.
     """
 
     def __init__(
-        self, policy: Policy, *, trial: Mapping[str, str] | None = None, events: Events | None = None
+        self,
+        policy: Policy,
+        *,
+        trial: Mapping[str, str] | None = None,
+        events: Events | None = None,
+        envelope: Envelope | None = None,
     ) -> None:
+        if envelope is not None and policy.stage is not Stage.PSEUDONYMIZE:
+            raise ValueError("only stage 1 writes Encrypted Attributes")
         self.policy = policy
+        self._envelope = envelope
         self._movement = Movement(policy.dates, events or {})
         self._accepted = policy.accepted_risks
         self._admitted: set[tuple[str, str]] = set()
@@ -89,6 +99,11 @@ class Engine:
         marks = marks_for(policy, self._rules, trial or {})
         self._marks = {explicit: placed(marks, explicit=explicit) for explicit in (False, True)}
         self._marked = frozenset(mark.tag for mark in marks)
+
+    @property
+    def recipients(self) -> int:
+        """For how many recipients originals are encrypted; 0 where they are not."""
+        return 0 if self._envelope is None else len(self._envelope)
 
     def read(self, path: str | Path) -> Draft:
         """Read one instance and decide what happens to it; the file is not changed.
@@ -211,6 +226,8 @@ class Engine:
             for block in looked_at(parts, draft._data)
         ):
             raise names_the_patient()
+        if self._envelope is not None:
+            parts = with_encrypted_attributes(parts, draft._data, draft._offset, facts, self._envelope)
         # 2. New File Meta Information, from the new UID (PS3.15 E.1.1).
         head = file_head(names.sop_class_uid, names.sop_instance_uid, transfer_syntax_uid)
         # 3. Write under the final name only when every byte is there.

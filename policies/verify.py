@@ -71,13 +71,21 @@ class Verification:
     """
 
     def __init__(
-        self, policy: Policy, *, trial: Mapping[str, str] | None = None, forms: Forms = Forms()
+        self,
+        policy: Policy,
+        *,
+        trial: Mapping[str, str] | None = None,
+        forms: Forms = Forms(),
+        recipients: int = 0,
     ) -> None:
-        """``forms`` are those of the pseudonyms of the case that the instances are for."""
+        """``forms`` are those of the pseudonyms of the case that the instances are for; ``recipients`` says for how
+        many stage 1 was asked to encrypt the originals in each.
+        """
         self._policy = policy
         self._forms = forms
         self._trial = trial
-        self._written = written_by_the_de_identifier(policy)
+        self._recipients = recipients
+        self._written = written_by_the_de_identifier(policy, recipients)
         self._expectations: dict[tuple[str, frozenset[tuple[str, int, int]]], Expectations] = {}
         self._links: list[Links] = []
         self._links_before: list[Links] = []
@@ -137,7 +145,10 @@ class Verification:
     ) -> Iterator[Finding]:
         cleaned = source is not None and bool(rules_of(self._policy, source))
         yield from _file(instance, source, cleaned)
-        for claim in check_claims(instance, self._policy, source, self._trial, cleaned=cleaned):
+        claims = check_claims(
+            instance, self._policy, source, self._trial, cleaned=cleaned, recipients=self._recipients
+        )
+        for claim in claims:
             yield Finding("mark", claim.where, "data set", claim.what)
         yield from _elements(instance, expectations)
         for fault in illegal(instance, source):

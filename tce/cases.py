@@ -60,6 +60,15 @@ class CaseReceiver(_Part):
     port: Port
 
 
+class EncryptFor(_Part):
+    """A certificate for whose key stage 1 encrypts what it takes out (PS3.15 E.1.1)."""
+
+    certificate: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="file in PEM beside the case"
+    )
+    digest: Digest = Field(description="SHA-256 of the certificate in DER")
+
+
 class Trial(_Part):
     """Values for the Clinical Trial modules. Without a sponsor the modules are left out (PS3.3 C.7.1.3)."""
 
@@ -109,6 +118,10 @@ class Case(_Part):
         default=1, ge=1, description="version of the site's keys that its pseudonyms of stage 1 are made with"
     )
     trial: Trial = Field(default=Trial(), description="values for the Clinical Trial modules")
+    encrypt_for: tuple[EncryptFor, ...] = Field(
+        default=(),
+        description="certificates for which stage 1 encrypts what it takes out; none: it encrypts nothing",
+    )
     minimum_cohort: int = Field(
         default=1, ge=1, description="k: fewest patients that may share the given traits"
     )

@@ -363,9 +363,8 @@ class _Worker:
 
         places = account.places
         pairs = [(Path(place.target), Path(place.source)) for place in places]
-        wrong = {
-            one.instance - 1: one for one in reversed(prove_set(pairs, self._engine.policy, forms=forms))
-        }
+        found = prove_set(pairs, self._engine.policy, forms=forms, recipients=self._engine.recipients)
+        wrong = {one.instance - 1: one for one in reversed(found)}
         for at, finding in sorted(wrong.items()):
             place = places[at]
             if place.new:

@@ -36,16 +36,18 @@ def prove_set(
     *,
     trial: Mapping[str, str] | None = None,
     forms: Forms = Forms(),
+    recipients: int = 0,
 ) -> list[Finding]:
     """Return everything wrong with the results of a stage, given as pairs of result and source.
 
-    ``forms`` are those of the pseudonyms of the case that the stage was for.
+    ``forms`` are those of the pseudonyms of the case that the stage was for; ``recipients`` says for how many the
+    originals are encrypted in each result.
 
     1. each instance: policy, claims, legality, Types of its IOD, and what became of its source;
     2. the set: references resolve as they did before, UIDs and patients are one for one, intervals are kept;
     3. residue: no identifying value of any of the sources in any byte.
     """
-    verification = Verification(policy, trial=trial, forms=forms)
+    verification = Verification(policy, trial=trial, forms=forms, recipients=recipients)
     found = [finding for result, source in pairs for finding in verification.check(result, source)]
     return [*found, *verification.whole(), *_residue(pairs, policy)]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tce import cases, counts, events, key_versions
+from tce import cases, counts, events, key_versions, recipients
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
 from tce.cases import CaseReceiver, Trial
@@ -83,6 +83,10 @@ def new(
     sponsor: Annotated[str, typer.Option(help="Clinical Trial Sponsor Name.")] = "",
     protocol: Annotated[str, typer.Option(help="Clinical Trial Protocol ID.")] = "",
     expires: Annotated[str, typer.Option(help="Last day, YYYY-MM-DD.")] = "",
+    encrypt_for: Annotated[
+        list[Path] | None,
+        typer.Option(help="Certificate (PEM) for which stage 1 encrypts what it takes out; may be repeated."),
+    ] = None,
 ) -> None:
     """Write a new case as a draft: edit it, then submit it.
 
@@ -93,6 +97,7 @@ def new(
     shelf = Shelf(run.site.policies_dir)
     if case in cases.ids(run.site.cases_dir):
         raise CaseError(f"there is a case {case} already", next_step=f"see: tce case show {case}")
+    certificates = recipients.named(encrypt_for or [])
     draft = {
         "id": case,
         "title": title,
@@ -107,9 +112,11 @@ def new(
         "key_version": key_versions.for_new_cases(run.site),
         "trial": Trial(sponsor=sponsor, protocol_id=protocol),
         "expires": expires or None,
+        "encrypt_for": list(certificates),
     }
     # Through the text, so that a fault is named as it is for a file.
     path = cases.save(run.site.cases_dir, cases.checked(draft, "the new case"))
+    recipients.put(run.site.cases_dir, case, certificates)
     run.say(f"case {case} in {path}\nedit it, then: tce --as COORDINATOR case submit {case}")
 
 
@@ -144,6 +151,7 @@ def submit(context: typer.Context, case: CaseId) -> None:
     run = session(context)
     found = cases.load(run.site.cases_dir, case)
     person = run.acting("coordinator", "submitting a case")
+    recipients.of_case(run.site.cases_dir, found)
     Desk(run.site).submit_case(found, person)
     run.say(
         f"submitted case {case} by {person}\nnext, by somebody else: tce --as APPROVER case approve {case}"
@@ -168,6 +176,7 @@ def approve(
     person = run.acting("approver", "approving a case")
     if found.expires and found.expires < date.today():
         raise Refused(f"the case {case} has expired", next_step="give it a later day and submit it again")
+    recipients.of_case(run.site.cases_dir, found)
     expires = Desk(run.site).approve_case(found, person, days=days)
     run.say(f"approved case {case} by {person} until {expires:%Y-%m-%d}\ndigest: {found.digest}")
 

@@ -30,6 +30,7 @@ _OWN = frozenset(
             "coincidence",
             "comparison",
             "conformity",
+            "enciphered",
             "expected",
             "forms",
             "layout",

@@ -1,0 +1,165 @@
+"""Encrypted Attributes: what stage 1 took out or replaced, beside the rest, for who holds a recipient's key.
+
+    source ──┬── elements that the result has otherwise, or not at all ──▶ Modified Attributes ──closed──▶ (0400,0500)
+    result ──┘
+
+PS3.15 E.1.1: a data set with one Modified Attributes Sequence (0400,0550) of one item, encoded in Explicit VR Little
+Endian, encrypted. An element goes in as a whole where anything in it changed. Who closes it is handed in; this package
+sees no key and no certificate. Left out are private elements, group lengths, binary values, overlays, digital
+signatures, and what was encrypted before: a re-identifier need not restore the whole original (PS3.15 E.1.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
+
+from policies.elements import (
+    BULK_VRS,
+    EXPLICIT_LITTLE_ENDIAN,
+    LONG_VRS,
+    UNDEFINED_LENGTH,
+    Style,
+    encode,
+    encode_item,
+)
+from policies.errors import Refusal
+from policies.heads import vr_of
+from policies.mending import mend
+from policies.nesting import item_head, skip, u32
+from policies.pieces import Copy, Facts
+from policies.source import Source
+from policies.writing import Part
+
+ENCRYPTED_ATTRIBUTES: Final = 0x04000500
+_CONTENT_SYNTAX: Final = 0x04000510
+_CONTENT: Final = 0x04000520
+_MODIFIED_ATTRIBUTES: Final = 0x04000550
+_CHARACTER_SET: Final = 0x00080005
+_NOT_IN_IT: Final = frozenset(
+    {
+        _CHARACTER_SET,
+        ENCRYPTED_ATTRIBUTES,
+        0x04000561,  # Original Attributes Sequence
+        0x4FFE0001,  # MAC Parameters Sequence
+    }
+)
+_PIXELS: Final = 0x7FE00000
+_HEADER_LIMIT: Final = 1 << 28
+
+
+class Envelope(Protocol):
+    """Closes a content for recipients that this package does not know."""
+
+    def __len__(self) -> int:
+        """Return how many recipients there are."""
+        ...
+
+    def close(self, content: bytes) -> bytes:
+        """Return the content as EnvelopedData in DER (RFC 5652); the same bytes for the same content."""
+        ...
+
+
+class _Element(NamedTuple):
+    tag: int
+    vr: bytes
+    whole: bytes
+
+
+def with_encrypted_attributes(
+    parts: list[Part], source: Source, offset: int, facts: Facts, envelope: Envelope
+) -> list[Part]:
+    """Return the parts of a result with Encrypted Attributes Sequence in its place.
+
+    ``offset`` is where the data set of the ``source`` begins. Where nothing was changed the parts are returned as
+    they are.
+
+    Raises:
+        Refusal: ``malformed`` when what would have to be read is larger than 256 MiB.
+    """
+    originals = _changed(source, offset, facts, _remaining(parts, source, facts))
+    if not originals:
+        return parts
+    modified = encode(_MODIFIED_ATTRIBUTES, b"SQ", encode_item(originals), explicit=True)
+    syntax = EXPLICIT_LITTLE_ENDIAN.encode()
+    item = encode(_CONTENT_SYNTAX, b"UI", syntax, explicit=facts.explicit)
+    item += encode(_CONTENT, b"OB", envelope.close(modified), explicit=facts.explicit)
+    return _placed(
+        parts, encode(ENCRYPTED_ATTRIBUTES, b"SQ", encode_item(item), explicit=facts.explicit), facts
+    )
+
+
+def _changed(source: Source, offset: int, facts: Facts, remaining: dict[int, bytes | None]) -> bytes:
+    """Return the elements that the result has otherwise than the source, or not, in Explicit VR Little Endian."""
+    end = facts.pixels.copy.offset if facts.pixels is not None else source.size
+    if end - offset > _HEADER_LIMIT:
+        raise Refusal("malformed", "What would have to be encrypted is larger than 256 MiB.")
+    header = source.read(offset, end - offset)
+    elements = list(_elements(header, explicit=facts.explicit))
+    changed = [
+        element.whole
+        for element in elements
+        if _may_go_in(element) and remaining.get(element.tag, b"") not in (None, element.whole)
+    ]
+    if any(b"\x1b" in whole or not whole.isascii() for whole in changed):
+        # What is in it is read by the item alone.
+        changed[:0] = [element.whole for element in elements if element.tag == _CHARACTER_SET]
+    together = b"".join(changed)
+    return together if facts.explicit else mend(together, Style(explicit=False))
+
+
+def _remaining(parts: list[Part], source: Source, facts: Facts) -> dict[int, bytes | None]:
+    """Return the elements of the result by tag; None for one that is copied, which is as it was."""
+    remaining: dict[int, bytes | None] = {}
+    for part in parts:
+        if isinstance(part, bytes):
+            remaining.update((one.tag, one.whole) for one in _elements(part, explicit=facts.explicit))
+        elif isinstance(part, Copy):
+            group, element, _ = item_head(source.read(part.offset, 8), 0)
+            remaining[group << 16 | element] = None
+    return remaining
+
+
+def _may_go_in(element: _Element) -> bool:
+    tag = element.tag
+    if tag >> 16 & 1 or tag & 0xFFFF == 0 or tag in _NOT_IN_IT or not 0x00080000 <= tag < _PIXELS:
+        return False
+    vr = element.vr if element.vr not in (b"", b"UN") else vr_of(tag).encode()[:2]
+    return bool(vr) and vr not in BULK_VRS and tag >> 24 != 0x60
+
+
+def _placed(parts: list[Part], element: bytes, facts: Facts) -> list[Part]:
+    """Return the parts with one more element, in the order of tags (PS3.5 7.1)."""
+    for place, part in enumerate(parts):
+        if not isinstance(part, bytes):
+            if (
+                isinstance(part, Copy)
+                and facts.pixels is not None
+                and part.offset >= facts.pixels.copy.offset
+            ):
+                return [*parts[:place], element, *parts[place:]]
+            continue
+        at = 0
+        for one in _elements(part, explicit=facts.explicit):
+            if one.tag > ENCRYPTED_ATTRIBUTES:
+                return [*parts[:place], part[:at], element, part[at:], *parts[place + 1 :]]
+            at += len(one.whole)
+    return [*parts, element]
+
+
+def _elements(buf: bytes, *, explicit: bool) -> Iterator[_Element]:
+    """Yield the elements of the top level, which the scan has found to be conforming."""
+    pos, end = 0, len(buf)
+    while pos + 8 <= end:
+        group, element, length = item_head(buf, pos)
+        start, vr = pos + 8, b""
+        if explicit:
+            vr, length = buf[pos + 4 : pos + 6], length >> 16
+            if vr in LONG_VRS:
+                length, start = u32(buf, start)[0], start + 4
+        if length == UNDEFINED_LENGTH:
+            after = skip(buf, start, length, end, explicit and vr != b"UN", 0)
+        else:
+            after = start + length
+        yield _Element(group << 16 | element, vr, buf[pos:after])
+        pos = after
