@@ -9,8 +9,10 @@ keys nor the mapping are known here; both are handed in. Off the hot path, so it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -43,10 +45,22 @@ _TRIAL: Final = 0x0012
 """The group of the Clinical Trial modules, and of what a de-identifier says of itself."""
 _TEXT: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT"})
 _WORD: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{6,62}[0-9A-Za-z]")
+_LONGEST: Final = 64
 _SHORTEST: Final = 8
 """A pseudonym of fewer characters, which a trial brought along, may stand in a text or a number by chance."""
 _UTF_8: Final = "ISO_IR 192"
 _DE_IDENTIFYING: Final = "109104"
+_NOT_UNDERSTOOD: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    struct.error,
+)
+"""What pydicom raises of an instance that is not what it should be."""
 _STAGE_TWO: Final = (
     "What stage 2 made cannot be led back: the case's own key is one way. "
     "Ask for the pseudonymized instances."
@@ -60,13 +74,28 @@ def read(path: Path) -> FileDataset:
         Refusal: ``not-dicom``, or ``malformed``.
         OSError: it cannot be opened.
     """
+    with _understood():
+        return pydicom.dcmread(path)
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """Turn what pydicom says of an instance that it does not understand, which may quote values, into a refusal."""
     try:
         with unheard():
-            return pydicom.dcmread(path)
+            yield
     except InvalidDicomError:
         raise Refusal("not-dicom", "This is no DICOM file.", next_step="Leave it out.") from None
-    except (ValueError, EOFError, NotImplementedError, AttributeError, KeyError):
-        raise Refusal("malformed", "The instance cannot be read.", next_step="Leave it out.") from None
+    except _NOT_UNDERSTOOD:
+        raise Refusal(
+            "malformed", "The instance cannot be read or written.", next_step="Leave it out."
+        ) from None
+
+
+def patient_id(ds: Dataset) -> str:
+    """Return the Patient ID of an instance, empty where it has none."""
+    with _understood():
+        return str(ds.get("PatientID", "") or "")
 
 
 def open_encrypted(ds: FileDataset, open_envelope: Callable[[bytes], bytes | None]) -> int:
@@ -78,6 +107,11 @@ def open_encrypted(ds: FileDataset, open_envelope: Callable[[bytes], bytes | Non
         Refusal: ``not-encrypted`` without such a sequence, ``not-opened`` when no item of it can be opened,
             ``malformed`` when what is in it is not what the standard says.
     """
+    with _understood():
+        return _open_encrypted(ds, open_envelope)
+
+
+def _open_encrypted(ds: FileDataset, open_envelope: Callable[[bytes], bytes | None]) -> int:
     items = ds.get(_ENCRYPTED)
     if items is None or not items.value:
         raise Refusal(
@@ -107,11 +141,10 @@ def _modified_attributes(content: bytes, syntax: str) -> Dataset:
     if syntax not in (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN):
         raise _malformed()
     try:
-        with unheard():
-            data_set = read_dataset(BytesIO(content), syntax == IMPLICIT_LITTLE_ENDIAN, True)
-            [originals] = data_set.ModifiedAttributesSequence
-            originals.decode()
-    except (ValueError, EOFError, AttributeError, KeyError, NotImplementedError, TypeError):
+        data_set = read_dataset(BytesIO(content), syntax == IMPLICIT_LITTLE_ENDIAN, True)
+        [originals] = data_set.ModifiedAttributesSequence
+        originals.decode()
+    except _NOT_UNDERSTOOD:
         raise _malformed() from None
     if not originals or not all(0x00080000 <= element.tag < _PIXELS for element in originals):
         raise _malformed()
@@ -130,12 +163,11 @@ def _take_over(ds: FileDataset, originals: Dataset) -> None:
     """Put elements into a data set whose character set may be another one."""
     own = ds.get("SpecificCharacterSet", "")
     texts = originals.get("SpecificCharacterSet", own)
-    with unheard():
-        ds.decode()
-        for element in originals:
-            ds[element.tag] = element
-        if texts != own:
-            _in_utf_8(ds)
+    ds.decode()
+    for element in originals:
+        ds[element.tag] = element
+    if texts != own:
+        _in_utf_8(ds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +186,14 @@ class Identity:
 
 
 def words_of(ds: Dataset) -> frozenset[str]:
-    """Return every word of an instance that might be a pseudonym.
+    """Return every value and every word of an instance that might be a pseudonym.
 
     What goes anyway is not among them: Study ID, and the group of the Clinical Trial modules.
     """
-    with unheard():
-        return frozenset(
-            word for element in _telling(ds) for text in _texts(element) for word in _WORD.findall(text)
-        )
+    with _understood():
+        texts = [text for element in _telling(ds) for text in _texts(element)]
+    short = (text for text in texts if 0 < len(text) <= _LONGEST)
+    return frozenset(short).union(word for text in texts for word in _WORD.findall(text))
 
 
 def put_back(ds: FileDataset, identity: Identity) -> None:
@@ -171,31 +203,35 @@ def put_back(ds: FileDataset, identity: Identity) -> None:
         Refusal: ``dates-moved`` when its dates are not the original ones; ``pseudonym-left`` when a pseudonym stands
             where it cannot be replaced.
     """
+    with _understood():
+        _put_back(ds, identity)
+
+
+def _put_back(ds: FileDataset, identity: Identity) -> None:
     if ds.get("LongitudinalTemporalInformationModified", "") == "MODIFIED":
         raise Refusal(
             "dates-moved",
             "The dates of the instance were moved, and by how many days is not in the mapping.",
             next_step="Ask for the patients' identifiers instead: tce reidentify reveal without --instances.",
         )
-    with unheard():
-        ds.decode()
-        for element in _telling(ds):
-            _replace(element, identity)
-        ds.PatientID = identity.originals[identity.pseudonym]
-        if identity.issuer:
-            ds.IssuerOfPatientID = identity.issuer
-        for keyword, value in identity.attributes.items():
-            setattr(ds, keyword, value)
-        if STUDY_ID in ds:
-            # It was made of the study's UID; the original one is not in the mapping, and it is Type 2.
-            ds[STUDY_ID].value = ""
-        for element in ds.group_dataset(_TRIAL):
-            # Beside the name they would tell everybody in the archive who the trial's subject is.
-            del ds[element.tag]
-        _identified(ds)
-        inserted = (*identity.originals.values(), *identity.attributes.values(), identity.issuer)
-        if not all(text.isascii() for text in inserted):
-            _in_utf_8(ds)
+    ds.decode()
+    for element in _telling(ds):
+        _replace(element, identity)
+    ds.PatientID = identity.originals[identity.pseudonym]
+    if identity.issuer:
+        ds.IssuerOfPatientID = identity.issuer
+    for keyword, value in identity.attributes.items():
+        setattr(ds, keyword, value)
+    if STUDY_ID in ds:
+        # It was made of the study's UID; the original one is not in the mapping, and it is Type 2.
+        ds[STUDY_ID].value = ""
+    for element in ds.group_dataset(_TRIAL):
+        # Beside the name they would tell everybody in the archive who the trial's subject is.
+        del ds[element.tag]
+    _identified(ds)
+    inserted = (*identity.originals.values(), *identity.attributes.values(), identity.issuer)
+    if not all(text.isascii() for text in inserted):
+        _in_utf_8(ds)
 
 
 def require_no_pseudonym(content: bytes, identity: Identity) -> None:
@@ -220,6 +256,11 @@ def no_reference() -> Refusal:
 
 def encoded(ds: FileDataset) -> tuple[bytes, int]:
     """Return an instance as the bytes of a file, and how many of them stand before its pixels."""
+    with _understood():
+        return _encoded(ds)
+
+
+def _encoded(ds: FileDataset) -> tuple[bytes, int]:
     ds.preamble = b"\0" * 128
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
@@ -228,14 +269,13 @@ def encoded(ds: FileDataset) -> tuple[bytes, int]:
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION
     ds.file_meta = meta
     whole, header = BytesIO(), BytesIO()
-    with unheard():
-        ds.save_as(whole, enforce_file_format=True)
-        pixels = list(ds[_PIXELS:])
-        for element in pixels:
-            del ds[element.tag]
-        if not pixels:
-            return whole.getvalue(), len(whole.getvalue())
-        ds.save_as(header, enforce_file_format=True)
+    ds.save_as(whole, enforce_file_format=True)
+    pixels = list(ds[_PIXELS:])
+    for element in pixels:
+        del ds[element.tag]
+    if not pixels:
+        return whole.getvalue(), len(whole.getvalue())
+    ds.save_as(header, enforce_file_format=True)
     for element in pixels:
         ds[element.tag] = element
     return whole.getvalue(), len(header.getvalue())

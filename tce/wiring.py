@@ -7,16 +7,16 @@ travel between them as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from policies.engine import Engine
 from policies.forms import Forms
-from policies.model import Stage
+from policies.model import Dates, Stage
 from policies.movement import Events
 from policies.pseudonyms import Pseudonyms
-from tce import cases, events, folder, portable
+from tce import cases, events, folder, portable, recipients
 from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import ReceiverSettings
 from tce.approvals_desk import Desk
@@ -24,7 +24,7 @@ from tce.audit.journal import Journal
 from tce.audit.messages import Participant, Study
 from tce.cases import Case
 from tce.config import Site
-from tce.errors import CaseError, NotApproved, TceError
+from tce.errors import CaseError, NotApproved, Refused, TceError
 from tce.exports import Exports
 from tce.logins import Logins, ServiceSession
 from tce.releasing import SignedReleases
@@ -33,7 +33,9 @@ from tce.shelf import Shelf
 from tce.spool import Spool
 from tce.workshop import OpenDraft, workshop
 from vault.approvals import sign_release
+from vault.coverage import Coverage, coverage
 from vault.custody import Custody
+from vault.envelopes import Envelope, envelope_of_case
 from vault.keys import create_way_back
 from vault.mapping import MappingStore
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
@@ -54,7 +56,15 @@ class StageOne:
     def __call__(self) -> tuple[Engine, Callable[[], Pseudonyms]]:
         """Return the engine, and what each worker calls for pseudonyms of its own."""
         policy = Shelf(Site(self.home).policies_dir).exactly(self.case.stage1).policy
-        return Engine(policy, events=self.events), self._pseudonyms
+        return Engine(policy, events=self.events, envelope=self._envelope()), self._pseudonyms
+
+    def _envelope(self) -> Envelope | None:
+        site = Site(self.home)
+        found = recipients.of_case(site.cases_dir, self.case)
+        if not found:
+            return None
+        client = Logins(site).service(Service.PSEUDONYMIZER)
+        return envelope_of_case(client, self.case.id, found, key_version=self.case.key_version)
 
     def _pseudonyms(self) -> Pseudonyms:
         site = Site(self.home)
@@ -89,12 +99,16 @@ class StageTwo:
 def stage_one(site: Site, case_id: str, given: Path | None = None) -> folder.Bench:
     """Return the bench of stage 1 for a case; ``given`` is a list of events, by original Patient IDs.
 
-    Raises NotApproved unless the site's policy is approved, and EventsFault.
+    Raises NotApproved unless the site's policy is approved, and the case as well where it has originals encrypted;
+    CaseFault for certificates that nothing may be encrypted for; and EventsFault.
     """
     case = cases.load(site.cases_dir, case_id)
     desk = Desk(site)
     desk.require_policy(Shelf(site.policies_dir).exactly(case.stage1))
     desk.require_open(case)
+    if case.encrypt_for:
+        # Who may open the originals is for two to decide, like who may receive anything.
+        desk.require_case(case)
     _require_its_key_version(site, case)
     # An embedded server is started once here, rather than by every worker.
     create_way_back(Logins(site).service(Service.PSEUDONYMIZER), case.id)
@@ -283,6 +297,33 @@ class Mediums:
 def receiver_auditor(site: Site) -> RoadAuditor:
     """Return what takes the Receiver's events."""
     return RoadAuditor(site, RECEIVER, site.settings.network.receiver.ae_title)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One request of custody on its way to be used, for its instances."""
+
+    site: Site
+    custody: Custody
+    request_id: str
+
+    def covers(self, words: Collection[str]) -> Coverage:
+        """Return what the request covers of some words.
+
+        Raises Refused where the case's stage 1 moves dates, which nobody can move back.
+        """
+        [request] = [one for one in self.custody.requests() if one.id == self.request_id]
+        case = cases.load(self.site.cases_dir, request.case_id)
+        if Shelf(self.site.policies_dir).exactly(case.stage1).policy.dates is not Dates.KEEP:
+            raise Refused(
+                f"stage 1 of the case {case.id} changes dates, and by how much is not in the mapping",
+                next_step="ask for a table instead: leave --instances out",
+            )
+        store = MappingStore(self.site.mapping_url)
+        try:
+            return coverage(store, request, words)
+        finally:
+            store.close()
 
 
 def custody(site: Site, person: str) -> Custody:

@@ -191,8 +191,10 @@ class Custody:
         self._ledger.decide(request.id, State.DENIED, self.person, lambda: self._tell("denied", request))
         return self._ledger.get(request.id)
 
-    def reveal(self, request_id: str) -> Revealed:
+    def reveal(self, request_id: str, *, form: str = "screen") -> Revealed:
         """Open what was granted, once. The grant is used up, on the record, before anything is returned.
+
+        ``form`` says for the record where it is going to be.
 
         Raises NotYours, NotApproved, Expired, Tampered, or NoWayBack for a case that was forgotten.
         """
@@ -222,7 +224,7 @@ class Custody:
         # 3. The keys open the rows that were asked for.
         lines = tuple(self._lines(request, opened))
         # 4. Used up and recorded; then shown.
-        detail = {"lines": str(len(lines))}
+        detail = {"lines": str(len(lines)), "form": form}
         self._ledger.decide(
             request.id, State.USED, self.person, lambda: self._tell("revealed", request, detail)
         )

@@ -79,6 +79,9 @@ EVENTS: Mapping[str, EventRow] = {
     "reidentify.denied": EventRow(Shape.ALERT, _RESTRICTED, "re-identification was denied or taken back"),
     "reidentify.revealed": EventRow(Shape.ALERT, _RESTRICTED, "originals were shown to a custodian"),
     "reidentify.refused": EventRow(Shape.ALERT, _RESTRICTED, "a step of re-identification was refused"),
+    "encrypted.opened": EventRow(
+        Shape.ALERT, _RESTRICTED, "encrypted originals were opened with a private key"
+    ),
     "folder.pseudonymized": EventRow(
         Shape.ALERT, _RESTRICTED, "files were pseudonymized under the site's keys"
     ),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tce import counts, wiring
+from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, Session, session, verbs
+from tce.counts import counted
+from tce.logins import ask_at_terminal
+from tce.reidentifying import is_instance, open_encrypted, reveal_instances
+from tce.revealed import into_file, rows_of
 from vault.custody import Custody, Purpose, Revealed
+from vault.envelopes import Opener
 
 app = verbs("Re-identification: two custodians, a purpose, a window, a record.")
 
@@ -86,30 +92,127 @@ def deny(context: typer.Context, request: RequestId) -> None:
 
 
 @app.command()
-def reveal(context: typer.Context, request: RequestId, as_json: JsonOption = False) -> None:
-    """Show what was asked for and approved: once, on this terminal, on the record.
+def reveal(
+    context: typer.Context,
+    request: RequestId,
+    as_json: JsonOption = False,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Your certificate (PEM): the table goes into --out, encrypted for it.")
+    ] = None,
+    instances: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="SRC", help="Pseudonymized instances to lead back into --out; file or folder, repeatable."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the table, or folder for the instances; must not exist.")
+    ] = None,
+) -> None:
+    """Show what was asked for and approved: once, on the record. On this terminal, unless --out says otherwise.
+
+    With --certificate the table goes into the file --out, as CSV that only the key of that certificate opens. With
+    --instances the originals are put back into these instances, in the folder --out: all of them, or none and the
+    grant is not used.
 
     Example: tce --as custodian-a reidentify reveal 5d0c9c1f0e4b7a21
     """
     run = session(context)
-    revealed = _custody(run, "revealing").reveal(request)
+    _require_sense(out, certificate, instances)
+    custody = _custody(run, "revealing")
+
+    if instances and out:
+        _into_instances(run, custody, request, instances, out)
+    elif certificate and out:
+        revealed = into_file(out, certificate, lambda: custody.reveal(request, form="file"), typer.echo)
+        run.say(
+            f"{counted(len(revealed.lines), 'value', 'values')} in {out}, encrypted for your certificate\n"
+            f"next: tce reidentify open {out} --certificate {certificate} --key KEY.pem"
+        )
+        _tell_withheld(run, revealed)
+    else:
+        _show(run, custody.reveal(request), as_json=as_json)
+
+
+def _require_sense(out: Path | None, certificate: Path | None, instances: list[Path] | None) -> None:
+    """Return if the options go together; nothing is written to a file in the clear."""
+    if certificate and instances:
+        raise typer.BadParameter("a grant is for one use: give --certificate or --instances")
+    if (certificate or instances) and not out:
+        raise typer.BadParameter("say with --out where to write")
+    if out and not (certificate or instances):
+        raise typer.BadParameter("a file needs --certificate: originals are not written in the clear")
+
+
+def _into_instances(run: Session, custody: Custody, request: str, sources: list[Path], out: Path) -> None:
+    used: list[Revealed] = []
+
+    def reveal() -> Revealed:
+        used.append(custody.reveal(request, form="instances"))
+        return used[0]
+
+    try:
+        restored = reveal_instances(sources, out, wiring.Grant(run.site, custody, request).covers, reveal)
+    except BaseException:
+        if used:
+            run.err.print("the grant is used up; what it revealed:", markup=False)
+            _show(run, used[0], as_json=False)
+        raise
+    run.say(
+        f"{counts.instances(restored.instances)} of {counts.patients(restored.patients)} led back, in {out}"
+    )
+    _tell_withheld(run, used[0])
+
+
+def _show(run: Session, revealed: Revealed, *, as_json: bool) -> None:
     run.table(rows_of(revealed), as_json=as_json, empty="nothing of what was asked for is in the mapping")
+    _tell_withheld(run, revealed)
+
+
+def _tell_withheld(run: Session, revealed: Revealed) -> None:
     if revealed.withheld:
         run.err.print("some values were added after the approval; make a new request for them", markup=False)
 
 
-def rows_of(revealed: Revealed) -> list[Mapping[str, str]]:
-    """Return the originals in the clear, for the custodian's own eyes."""
-    return [
-        {
-            "patient": line.patient,
-            "field": line.field,
-            "pseudonym": line.pseudonym,
-            "original": line.original.reveal(),
-            "issuer": line.issuer.reveal(),
-        }
-        for line in revealed.lines
-    ]
+@app.command("open")
+def open_(
+    context: typer.Context,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Instances or folders of them, or a revealed table.", metavar="SRC..."),
+    ],
+    certificate: Annotated[Path, typer.Option(help="Certificate (PEM) for which it was encrypted.")],
+    key: Annotated[Path, typer.Option(help="Its private key (PEM); the passphrase is asked for.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the instances led back; must not exist.")
+    ] = None,
+) -> None:
+    """Open what was encrypted for you: Encrypted Attributes of instances, or a table of tce reidentify reveal.
+
+    Needs neither the Vault nor the mapping, only the private key. Instances are led back into the folder --out, all or
+    none; those of other programs too (PS3.15 E.1.2). A table is shown on this terminal.
+
+    Example: tce reidentify open pseudonymized --certificate me.pem --key me-key.pem --out identified
+    """
+    run = session(context)
+    opener = Opener(
+        certificate.read_bytes(), key.read_bytes(), lambda: ask_at_terminal("passphrase of the private key: ")
+    )
+    if out is None:
+        [table] = sources if len(sources) == 1 else [None]
+        if table is None or not table.is_file() or is_instance(table):
+            raise typer.BadParameter("instances need --out; of tables give one at a time")
+        typer.echo(opener.open(table.read_bytes()).reveal(), nl=False)
+        detail = {"tables": "1"}
+    else:
+        restored = open_encrypted(sources, out, opener)
+        run.say(
+            f"{counts.instances(restored.instances)} of {counts.patients(restored.patients)} led back, "
+            f"{counted(restored.attributes, 'attribute', 'attributes')} restored, in {out}"
+        )
+        detail = {"instances": str(restored.instances), "patients": str(restored.patients)}
+    if run.has_site:
+        Journal(run.site, run.person).record("encrypted.opened", detail=detail)
 
 
 @app.command("list")

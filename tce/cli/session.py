@@ -66,6 +66,11 @@ class Session:
         _ = site.settings
         return site
 
+    @property
+    def has_site(self) -> bool:
+        """Whether there is a site, for verbs that work without one too."""
+        return Site(self.home).settings_path.exists()
+
     def acting(self, role: str, verb: str) -> str:
         """Return the person given with ``--as``, or by a token, who must have ``role`` here.
 
