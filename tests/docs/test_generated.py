@@ -66,7 +66,7 @@ def test_every_reason_is_explained() -> None:
     """Who looks up why something was held, set aside or failed finds the code that the program prints."""
     found = set(reasons())
     assert len(found) > 30, "the search finds the codes"
-    pages = ("coordinator.md", "operator.md", "export-selector.md")
+    pages = ("coordinator.md", "operator.md", "export-selector.md", "custodian.md")
     text = "".join((DOCS / page).read_text(encoding="utf-8") for page in pages)
     assert sorted(code for code in found - _SPEAKS if f"`{code}`" not in text) == []
 
