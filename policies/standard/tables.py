@@ -1,7 +1,7 @@
 """PS3.15 Tables E.1-1, E.3.4-1 and E.3.10-1 and PS3.16 CID 7050, read lazily and once.
 
 Every function answers with a dictionary that is built at its first call, so a lookup is a lookup. Nothing is
-resolved here: which action wins when options meet is :mod:`policies.profile`. Edition 2026d; E.3.4-1 2025e.
+resolved here: which action wins when options meet is :mod:`policies.profile`. Edition 2026d; E.3.4-1 2026c.
 """
 
 from __future__ import annotations
