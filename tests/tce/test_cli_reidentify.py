@@ -90,7 +90,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
         "case new lung-1 --title Lung --purpose Trial --stage2 bands --prefix LU --receiver R@127.0.0.1:104"
     )
     steps = (
-        f"init --name test {people}",
+        f"init --no-second-factor --name test {people}",
         "--as carla policy submit pseudonymization",
         "--as ann policy approve pseudonymization",
         "policy new bands --like longitudinal-trial",
