@@ -19,10 +19,11 @@ from typing import Any
 from tce import cases
 from tce.audit.journal import Journal
 from tce.audit.trail import Trail
-from tce.audit.withdrawals import EVENT_OF, told_by
+from tce.audit.withdrawals import EVENT_OF, forgotten_by, told_by
 from tce.cases import Case
 from tce.config import Site
 from tce.errors import AuditError, NotApproved
+from tce.forgotten import FORGOTTEN_FILE, ORDER_FILE
 from tce.logins import Logins
 from tce.shelf import Shelved
 from vault import approvals
@@ -103,14 +104,22 @@ class Desk:
     # --- cases
 
     def submit_case(self, case: Case, person: str) -> None:
-        """Sign a case as its author. Raises Forbidden for who is no coordinator."""
+        """Sign a case as its author. Raises Forbidden for who is no coordinator, NotApproved for a forgotten case."""
+        self.require_not_forgotten(case)
         self._submit(self._case_file(case), _case_document(case), person)
 
     def approve_case(self, case: Case, person: str, *, days: int) -> datetime:
         """Sign a submitted case as its approver and make its key; return when the approval ends.
 
-        The approval ends with the case's own last day, if that comes first.
+        The approval ends with the case's own last day, if that comes first. Raises NotApproved also for a case that
+        is forgotten, or that an approver has ordered to be.
         """
+        self.require_not_forgotten(case)
+        if self._beside(case, ORDER_FILE).exists():
+            raise NotApproved(
+                f"an approver has ordered that the case {case.id} is forgotten",
+                next_step=f"take that back first: tce --as APPROVER case forget {case.id} --take-back",
+            )
         return self._approve(self._case_file(case), _case_document(case), person, days, case.expires)
 
     def close_case(self, case: Case, person: str, *, reason: str) -> None:
@@ -119,19 +128,39 @@ class Desk:
 
     def require_case(self, case: Case) -> None:
         """Return if a case is open and approved now. Raises NotApproved, which is written to the trail."""
+        self.require_not_forgotten(case)
         self._require(self._case_file(case), _case_document(case))
 
     def require_open(self, case: Case) -> None:
         """Return unless a case of this id was closed; it may still be a draft. Raises NotApproved.
 
-        A case that was closed is open again when it is approved again.
+        A case that was closed is open again when it is approved again; one that was forgotten never is.
         """
+        self.require_not_forgotten(case)
         closed = any((told.kind, told.name) == ("case", case.id) for told in told_by(self._trail))
         if closed or _Records(self._case_file(case)).withdrawal.exists():
             self.require_case(case)
 
+    def require_not_forgotten(self, case: Case) -> None:
+        """Return unless a key of a case was destroyed. Raises NotApproved, which is written to the trail."""
+        if self.is_forgotten(case):
+            refusal = NotApproved(
+                f"the case {case.id} is forgotten: its keys were destroyed",
+                next_step="begin a new case under another id",
+            )
+            self._refused("", _case_document(case), refusal)
+            raise refusal
+
+    def is_forgotten(self, case: Case) -> bool:
+        """Whether a key of a case was destroyed, by its record or by the audit trail. Raises AuditError."""
+        return self._beside(case, FORGOTTEN_FILE).exists() or case.id in forgotten_by(self._trail)
+
     def case_standing(self, case: Case) -> Standing:
         """Say how it stands with a case."""
+        if self._beside(case, FORGOTTEN_FILE).exists():
+            return Standing(False, "forgotten")
+        if self._beside(case, ORDER_FILE).exists():
+            return Standing(False, "ordered to be forgotten, waits for a custodian")
         return self.standing(self._case_file(case), case.digest)
 
     def case_approval(self, case: Case) -> Mapping[str, Any]:
@@ -141,7 +170,10 @@ class Desk:
     # --- both
 
     def _case_file(self, case: Case) -> Path:
-        return cases.case_dir(self._site.cases_dir, case.id) / cases.CASE_FILE
+        return self._beside(case, cases.CASE_FILE)
+
+    def _beside(self, case: Case, name: str) -> Path:
+        return cases.case_dir(self._site.cases_dir, case.id) / name
 
     def _submit(self, text: Path, document: Document, person: str) -> None:
         submission = approvals.submit(self._logins.person(person), document)

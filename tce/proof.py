@@ -1,4 +1,4 @@
-"""Proving a release offline: is this release what it says it is? (``tce verify``)
+"""Proving a release offline: is this release what it says it is, and does anything still lead back? (``tce verify``)
 
 Asks the record, the site's public keys and the files, and nobody else. Every question is answered, also after
 one was answered with no, so that a person sees all of what is wrong.
@@ -13,12 +13,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tce import counts, release
+from tce import counts, forgotten, release
 from tce.errors import ReleaseError
+from tce.forgotten import ForgottenRecord
 from tce.release import ReleaseRecord
 from vault.approvals import Approval, verify, verify_release
 from vault.errors import ApprovalRefusal
 from vault.trust import Trust
+
+_NO_WAY_BACK = "irreversible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """All answers about one release."""
+    """All answers about one release; about the record of a forgotten case, where ``release`` is empty."""
 
     release: str
     case: str
@@ -45,10 +48,13 @@ class Proof:
         return all(answer.holds for answer in self.answers)
 
 
-def prove(path: Path, trust: Trust, folder: Path | None = None) -> Proof:
+def prove(
+    path: Path, trust: Trust, folder: Path | None = None, *, forgotten_record: Path | None = None
+) -> Proof:
     """Prove a release record, and with a folder that its files are the ones that were released.
 
-    Raises ReleaseError for what is no record or no folder.
+    With the record that its case was forgotten, prove as well that the release is irreversible. Raises ReleaseError
+    for what is no record or no folder.
     """
     record, signature = release.read(path)
     made = datetime.fromisoformat(record.made)
@@ -64,9 +70,44 @@ def prove(path: Path, trust: Trust, folder: Path | None = None) -> Proof:
         ),
         _whole(record),
     ]
+    if forgotten_record is not None:
+        answers.append(_irreversible(record, forgotten_record, trust))
     if folder is not None:
         answers.append(_files(record, folder))
     return Proof(record.release, record.case, len(record.instances), tuple(answers))
+
+
+def prove_forgotten(path: Path, trust: Trust) -> Proof:
+    """Prove the record of a forgotten case. Raises ReleaseError for what is none."""
+    record, signature = forgotten.read(path)
+    answers = [
+        _asked(
+            "signatures of the record and of the order",
+            lambda: forgotten.require_signed(record, signature, trust),
+        )
+    ]
+    answers += [Answer(f"tried to {one.what}", one.failed, one.answer) for one in record.attempts]
+    answers.append(_said(record))
+    return Proof("", record.case, 0, tuple(answers))
+
+
+def _said(record: ForgottenRecord) -> Answer:
+    named = counts.counted(len(record.releases), "release", "releases")
+    who = f"ordered by {record.order.get('approver', '')}, carried out by {record.carried_out_by} at {record.made}"
+    return Answer(_NO_WAY_BACK, record.irreversible, f"{named}; {who}")
+
+
+def _irreversible(released: ReleaseRecord, path: Path, trust: Trust) -> Answer:
+    """Say whether a release is of a case that was forgotten, by a record that is signed."""
+    record, signature = forgotten.read(path)
+    signed = _asked(_NO_WAY_BACK, lambda: forgotten.require_signed(record, signature, trust))
+    if not signed.holds:
+        return signed
+    if record.case != released.case:
+        return Answer(_NO_WAY_BACK, False, f"the record is of another case, {record.case}")
+    if not record.names(released.release):
+        return Answer(_NO_WAY_BACK, False, "the record does not name this release")
+    return _said(record)
 
 
 def _asked(question: str, ask: Callable[[], None]) -> Answer:
@@ -115,6 +156,6 @@ def require(proof: Proof) -> None:
     if not proof.holds:
         wrong = "; ".join(f"{answer.question}: {answer.what}" for answer in proof.answers if not answer.holds)
         raise ReleaseError(
-            f"the release {proof.release} is not what it says it is: {wrong}",
-            next_step="do not use these files; ask the site that released them",
+            f"{'the release ' + proof.release if proof.release else 'the record'} is not what it says it is: {wrong}",
+            next_step="do not rely on it; ask the site that it comes from",
         )

@@ -18,6 +18,10 @@ from vault.secrecy import Secret
 
 T = TypeVar("T")
 
+# How transit says that there is no such key, and that an existing one may not be deleted.
+_NO_KEY = ("key not found", "no existing key named", "could not delete key; not found")
+_KEPT = "deletion is not allowed for this key"
+
 
 class Token(NamedTuple):
     """A token and how long it lasts, in seconds; 0: for ever."""
@@ -36,12 +40,12 @@ def token_of(answer: Mapping[str, Any], path: str) -> Token:
 
 def refusal(status: int, where: str, errors: str) -> Forbidden | NotFound | Sealed | Unreachable | BadAnswer:
     """The error for an HTTP status. The server's own text is only looked at, never passed on."""
-    if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+    if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN) or _KEPT in errors:
         return Forbidden(
             f"Vault does not allow this at {where}",
             next_step="log in again; if it stays, the role is not meant to do this",
         )
-    if status == http.HTTPStatus.NOT_FOUND or "key not found" in errors:
+    if status == http.HTTPStatus.NOT_FOUND or any(words in errors for words in _NO_KEY):
         return NotFound(
             f"Vault has nothing at {where}", next_step="run `tce vault provision`, or approve the case"
         )

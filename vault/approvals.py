@@ -27,6 +27,7 @@ from vault.trust import Trust, check_signature
 
 FORM = "tce-approval-1"
 _RELEASE_FORM = b"tce-release-1\0"
+_FORGOTTEN_FORM = b"tce-forgotten-1\0"
 _KINDS = ("policy", "case")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CLOCKS_DIFFER = timedelta(minutes=5)
@@ -210,12 +211,24 @@ def verify(
 
 def sign_release(service: Client, payload: bytes) -> str:
     """Sign a release record as the site. Needs the login of the manager or the pseudonymizer."""
-    return service.sign(Mount.RELEASE, RELEASE_KEY, _release_payload(payload))
+    return service.sign(Mount.RELEASE, RELEASE_KEY, _record_payload(_RELEASE_FORM, payload))
 
 
 def verify_release(payload: bytes, signature: str, trust: Trust) -> None:
     """Return if the site signed this release record; offline. Raises Untrusted or BadSignature."""
-    check_signature(trust.release, _release_payload(payload), signature, "release record")
+    check_signature(trust.release, _record_payload(_RELEASE_FORM, payload), signature, "release record")
+
+
+def sign_forgotten(service: Client, payload: bytes) -> str:
+    """Sign the record of a forgotten case as the site. Needs the login of the manager or the pseudonymizer."""
+    return service.sign(Mount.RELEASE, RELEASE_KEY, _record_payload(_FORGOTTEN_FORM, payload))
+
+
+def verify_forgotten(payload: bytes, signature: str, trust: Trust) -> None:
+    """Return if the site signed this record of a forgotten case; offline. Raises Untrusted or BadSignature."""
+    check_signature(
+        trust.release, _record_payload(_FORGOTTEN_FORM, payload), signature, "record of the forgotten case"
+    )
 
 
 def _check_withdrawal(withdrawal: Withdrawal, approval: Approval, trust: Trust) -> None:
@@ -228,9 +241,9 @@ def _check_withdrawal(withdrawal: Withdrawal, approval: Approval, trust: Trust) 
         )
 
 
-def _release_payload(payload: bytes) -> bytes:
+def _record_payload(form: bytes, payload: bytes) -> bytes:
     # The digest, because the server takes no request as large as a release record can become.
-    return _RELEASE_FORM + hashlib.sha512(payload).digest()
+    return form + hashlib.sha512(payload).digest()
 
 
 def _payload(record: str, content: Submission | Approval | Withdrawal) -> bytes:

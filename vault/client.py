@@ -196,7 +196,7 @@ class Client:
         return self._data("post", path, dict(body))
 
     def delete(self, path: str) -> None:
-        """Remove what is at a path; nothing happens where there is nothing."""
+        """Remove what is at a path. Transit says NotFound where there is no key; elsewhere nothing happens then."""
         self._data("delete", path)
 
     # Keys

@@ -333,13 +333,19 @@ def _joined(lock: _Lock, back: Mapping[str, Secret[bytes]], secret: Secret[bytes
     return sealing_key(secret, back[lock.key.id], lock.key.id, lock.field)
 
 
-def _check_words(pseudonyms: Collection[str], ticket: str, fields: Sequence[str], window: timedelta) -> None:
-    if not pseudonyms:
-        raise BadRequest("no pseudonym was asked for", next_step="name at least one")
+def checked_ticket(ticket: str) -> str:
+    """Return the number of a decision if it can go into a record; else raise BadRequest."""
     if not _TICKET.fullmatch(ticket):
         raise BadRequest(
             "the ticket is not usable", next_step="use at most 40 letters, digits, '.', '_', '/', '#', '-'"
         )
+    return ticket
+
+
+def _check_words(pseudonyms: Collection[str], ticket: str, fields: Sequence[str], window: timedelta) -> None:
+    if not pseudonyms:
+        raise BadRequest("no pseudonym was asked for", next_step="name at least one")
+    checked_ticket(ticket)
     if not fields or not all(field in FIELDS or _KEYWORD.fullmatch(field) for field in fields):
         raise BadRequest(
             "the fields are not usable",

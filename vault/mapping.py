@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from vault.errors import Collision, NotSealed, Tampered
 from vault.recent import Recent
 from vault.row_tags import MappingRow, RowTags
-from vault.tables import Database, field_keys, mappings, shares, subject_keys
+from vault.tables import Database, field_keys, granted_shares, mappings, shares, subject_keys
 
 T = TypeVar("T")
 Wanted = tuple[str, str, bytes]
@@ -222,6 +222,34 @@ class MappingStore:
             with self.database.reading() as connection:
                 found.extend(MappingRow(*row) for row in connection.execute(question))
         return sorted(found, key=lambda row: (row.patient, row.kind, row.pseudonym))
+
+    def any_patient(self, case: str) -> str | None:
+        """Some patient of a case, or None when nothing of the case is here."""
+        question = sa.select(mappings.c.patient).where(mappings.c.case_id == case).limit(1)
+        with self.database.reading() as connection:
+            found: str | None = connection.scalar(question)
+            return found
+
+    def remove_some(self, case: str, at_most: int) -> int:
+        """Remove rows, keys and shares of a case, so many at once, durably; 0 when nothing of it is left.
+
+        Requests of custody stay: they say who asked for what, and hold no original.
+        """
+        keys = sa.select(subject_keys.c.id).where(subject_keys.c.case_id == case)
+        for table, of_case in (
+            (granted_shares, granted_shares.c.key_id.in_(keys)),
+            (mappings, mappings.c.case_id == case),
+            (field_keys, field_keys.c.key_id.in_(keys)),
+            (shares, shares.c.key_id.in_(keys)),
+            (subject_keys, subject_keys.c.case_id == case),
+        ):
+            place = sa.tuple_(*table.primary_key)
+            some = sa.select(*table.primary_key).where(of_case).limit(at_most)
+            with self.database.writing() as connection:
+                removed = connection.execute(sa.delete(table).where(place.in_(some))).rowcount
+            if removed:
+                return removed
+        return 0
 
     def close(self) -> None:
         """Let go of the database."""

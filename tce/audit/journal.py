@@ -73,6 +73,14 @@ EVENTS: Mapping[str, EventRow] = {
     "case.approved": EventRow(Shape.ALERT, _CONFIGURED, "a case was approved"),
     "case.events": EventRow(Shape.ALERT, _CONFIGURED, "a case was given the events of its patients"),
     "case.closed": EventRow(Shape.ALERT, _CONFIGURED, "a case was closed"),
+    "case.forget-ordered": EventRow(Shape.ALERT, _CONFIGURED, "an approver ordered that a case is forgotten"),
+    "case.forget-taken-back": EventRow(Shape.ALERT, _CONFIGURED, "an approver took that order back"),
+    "case.forget-begun": EventRow(Shape.ALERT, _CONFIGURED, "a custodian began to forget a case"),
+    "case.key-destroyed": EventRow(Shape.ALERT, _CONFIGURED, "a key of a case was destroyed"),
+    "case.mapping-removed": EventRow(Shape.ALERT, _CONFIGURED, "the mapping of a case was removed"),
+    "case.forgotten": EventRow(
+        Shape.ALERT, _CONFIGURED, "a case was forgotten, and what must fail was tried"
+    ),
     "approval.refused": EventRow(Shape.ALERT, _RESTRICTED, "something without valid approval was refused"),
     "reidentify.requested": EventRow(Shape.ALERT, _RESTRICTED, "a custodian asked for re-identification"),
     "reidentify.approved": EventRow(Shape.ALERT, _RESTRICTED, "another custodian approved it"),

@@ -1,4 +1,4 @@
-"""Which approvals the audit trail says were withdrawn: policies withdrawn, cases closed.
+"""Which approvals the audit trail says were withdrawn: policies withdrawn, cases closed, cases forgotten.
 
 The file of a withdrawal can be deleted in silence; its event cannot be taken out of the hash chain. The whole
 chain is proved while it is read, once in a process; after that only what was added is read. Who signed a
@@ -18,6 +18,7 @@ from tce.errors import AuditError, Outcome
 from vault.approvals import Approval
 from vault.moments import moment
 
+KEY_DESTROYED = "case.key-destroyed"
 EVENT_OF = {"policy": "policy.withdrawn", "case": "case.closed"}
 _KIND_OF = {event: kind for kind, event in EVENT_OF.items()}
 
@@ -59,6 +60,7 @@ class _Read:
     looks: tuple[int, int, int] | None
     end: Head
     told: tuple[Told, ...]
+    forgotten: frozenset[str] = frozenset()
 
 
 _NOTHING = _Read(None, Head(), ())
@@ -71,13 +73,22 @@ def told_by(trail: Trail) -> Sequence[Told]:
 
     Raises AuditError when the trail is missing or not whole: then nobody knows what was withdrawn.
     """
+    return _now(trail).told
+
+
+def forgotten_by(trail: Trail) -> frozenset[str]:
+    """Return the ids of the cases of which a key was destroyed. Raises AuditError like :func:`told_by`."""
+    return _now(trail).forgotten
+
+
+def _now(trail: Trail) -> _Read:
     with _one_reader:
         known = _known.get(trail.path, _NOTHING)
         looks = _looks(trail.path)
         if looks is None or looks != known.looks:
             known = _read_on(trail, known, looks)
             _known[trail.path] = known
-        return known.told
+        return known
 
 
 def _looks(path: Path) -> tuple[int, int, int] | None:
@@ -91,9 +102,11 @@ def _looks(path: Path) -> tuple[int, int, int] | None:
 
 def _read_on(trail: Trail, known: _Read, looks: tuple[int, int, int] | None) -> _Read:
     """Read what was added; everything, if what is known is no beginning of the trail that is there now."""
-    told = list(known.told)
+    told, forgotten = list(known.told), set(known.forgotten)
 
     def look(record: Record) -> None:
+        if record.event == KEY_DESTROYED:
+            forgotten.add(record.detail.get("case", ""))
         kind = _KIND_OF.get(record.event)
         if kind is not None and record.outcome == Outcome.SUCCESS:
             told.append(_told(record, kind))
@@ -104,7 +117,7 @@ def _read_on(trail: Trail, known: _Read, looks: tuple[int, int, int] | None) -> 
         if known is _NOTHING:
             raise
         return _read_on(trail, _NOTHING, looks)
-    return _Read(looks, end, tuple(told))
+    return _Read(looks, end, tuple(told), frozenset(forgotten))
 
 
 def _told(record: Record, kind: str) -> Told:

@@ -1,4 +1,4 @@
-"""``tce case``: which data, for what, under which policies, to whom; written, submitted, approved, closed."""
+"""``tce case``: which data, for what, under which policies, to whom; from its draft until it is forgotten."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
 from tce.cases import CaseReceiver, Trial
 from tce.cli.actors import peer_of
+from tce.cli.forget import forget
 from tce.cli.session import JsonOption, session, verbs
 from tce.errors import CaseError, Refused
 from tce.shelf import Shelf
@@ -198,3 +199,6 @@ def close(
     person = run.acting("approver", "closing a case")
     Desk(run.site).close_case(found, person, reason=reason)
     run.say(f"closed: case {case} by {person}")
+
+
+app.command("forget")(forget)

@@ -10,16 +10,21 @@ from typing import Annotated
 import typer
 
 from tce import counts
+from tce.cases import case_dir
 from tce.cli.session import JsonOption, session
 from tce.config import Site
-from tce.proof import prove, require
+from tce.forgotten import FORGOTTEN_FILE, is_one
+from tce.forgotten import read as read_forgotten
+from tce.proof import prove, prove_forgotten, require
+from tce.release import read
 from vault.trust import Trust
 
 
 def verify(
     context: typer.Context,
     release: Annotated[
-        Path, typer.Argument(metavar="RELEASE", help="Folder of a release, or its release.json.")
+        Path,
+        typer.Argument(metavar="RELEASE", help="Folder of a release, its release.json, or a forgotten.json."),
     ],
     folder: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="Folder with the released files, e.g. a medium.")
@@ -27,24 +32,46 @@ def verify(
     trust: Annotated[
         Path | None, typer.Option(help="The site's trust.json. Default: that of the site here.")
     ] = None,
+    forgotten: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record that the case was forgotten. Default: that of the case here, if there is one."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove a release offline: signature, approvals, and the bytes of every file in DIR.
 
-    Needs neither Vault nor network. Exit status 1 when anything does not hold.
+    Needs neither Vault nor network. Of a case that was forgotten it says as well that the release is irreversible; the
+    record of a forgotten case (forgotten.json) can be proved by itself in place of a release. Exit status 1 when
+    anything does not hold.
 
     Examples: tce verify releases/3f9a0c11d2e4 /media/cdrom   |   tce verify release.json --trust trust.json
     """
     run = session(context)
-    proof = prove(release, Trust.load(trust or Site(run.home).trust_path), folder)
+    keys = Trust.load(trust or Site(run.home).trust_path)
+    if is_one(release):
+        proof = prove_forgotten(release, keys)
+    else:
+        record = forgotten or _kept(run.home, release)
+        proof = prove(release, keys, folder, forgotten_record=record)
     if as_json:
         typer.echo(json.dumps({**asdict(proof), "holds": proof.holds}, indent=1))
     else:
-        run.say(f"release {proof.release} of case {proof.case}, {counts.instances(proof.instances)}")
+        if proof.release:
+            run.say(f"release {proof.release} of case {proof.case}, {counts.instances(proof.instances)}")
+        else:
+            run.say(f"forgotten case {proof.case}")
         for answer in proof.answers:
             run.say(f"{'ok  ' if answer.holds else 'FAIL'} {answer.question}: {answer.what}")
     require(proof)
     if not as_json:
-        run.say(
-            "this release is what it says it is" if folder else "the record holds; no files were compared"
-        )
+        held = "the record holds; no files were compared" if proof.release else "the record holds"
+        run.say("this release is what it says it is" if folder and proof.release else held)
+
+
+def _kept(home: Path, release: Path) -> Path | None:
+    """Return the record that the case of a release was forgotten, if this site has one that names the release."""
+    record, _ = read(release)
+    kept = case_dir(Site(home).cases_dir, record.case) / FORGOTTEN_FILE
+    return kept if kept.exists() and read_forgotten(kept)[0].names(record.release) else None
