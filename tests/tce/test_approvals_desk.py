@@ -25,7 +25,7 @@ pytestmark = pytest.mark.vault
 def site(embedded_site_vault: SiteVault, tmp_path: Path) -> Site:
     """A site whose coordinator is alice and whose approver is bob."""
     site = a_site_of(embedded_site_vault, tmp_path)
-    export_trust(site)
+    export_trust(site, embedded_site_vault.service("operator"))
     return site
 
 
@@ -58,7 +58,7 @@ def test_the_refusal_of_an_altered_policy_names_it_once(
 ) -> None:
     """Who altered an approved policy reads that it is not the approved text, and the name of it once."""
     site = a_site_of(embedded_site_vault, tmp_path)
-    export_trust(site)
+    export_trust(site, embedded_site_vault.service("operator"))
     desk, shelf = Desk(site), Shelf(site.policies_dir)
     shelved = shelf.put(loader.library_text("basic"))
     desk.submit_policy(shelved, "alice")

@@ -33,8 +33,8 @@ from vault.errors import BadSignature, Forbidden, Untrusted, VaultRoomError
 from vault.forgetting import ForgetReason
 from vault.keys import CASE_MOUNTS, Mount, create_way_back, has_case_key
 from vault.mapping import MappingStore
-from vault.roles import Service
 from vault.pseudonyms import IdentityPseudonyms
+from vault.roles import Service
 from vault.trust import Trust
 
 pytestmark = pytest.mark.vault
@@ -121,7 +121,7 @@ def a_release(vault: SiteVault, site: Site, case: Case, policy: Shelved) -> None
 def open_place(embedded_site_vault: SiteVault, tmp_path: Path) -> Place:
     """The case while it is open."""
     site = a_site_of(embedded_site_vault, tmp_path)
-    export_trust(site)
+    export_trust(site, embedded_site_vault.service("operator"))
     policy = Shelf(site.policies_dir).put(loader.library_text("basic"))
     Desk(site).submit_policy(policy, "alice")
     Desk(site).approve_policy(policy, "bob", days=1)

@@ -36,8 +36,8 @@ from vault.field_keys import Seed, sealing_key, share_of
 from vault.forgetting import ForgetOrder, ForgetReason
 from vault.keys import CASE_MOUNTS, Mount, create_case_key, create_way_back, has_case_key, ways_back
 from vault.mapping import MappingStore
-from vault.roles import Role, Service, SitePlan
 from vault.pseudonyms import CasePseudonyms
+from vault.roles import Role, Service, SitePlan
 from vault.sealing import open_row, share_context
 from vault.secrecy import Secret
 from vault.shares import combine
