@@ -332,7 +332,7 @@ class Engine:
     def _plan(self, sop_class_uid: str, *, explicit: bool, suspicious: bool = False) -> Plan:
         key = (sop_class_uid, explicit, suspicious)
         plan = self._plans.get(key)
-        if plan is None:
+        if plan is None or plan.full:
             plan = Plan(
                 self._rules, sop_class_uid, explicit=explicit, marked=self._marked, suspicious=suspicious
             )

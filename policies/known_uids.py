@@ -48,13 +48,27 @@ def uids_stand_in(
     """
     if not uids:
         return False
-    shortest = min(map(len, uids))
+    lengths = sorted({len(uid) for uid in uids})
     return any(
-        uid in written and not _only_as_retained(chunk, uid, structural)
+        not _only_as_retained(chunk, uid, structural)
         for written, chunk in _uid_search.written_in(chunks)
-        if len(written) >= shortest
-        for uid in uids
+        if len(written) >= lengths[0]
+        for uid in _among(uids, lengths, written)
     )
+
+
+def _among(uids: frozenset[bytes], lengths: list[int], written: bytes) -> Iterator[bytes]:
+    """Yield those that begin with a number of ``written``: looked up by length, however many UIDs there are."""
+    at = 0
+    while True:
+        for length in lengths:
+            if at + length > len(written):
+                break
+            if written[at : at + length] in uids:
+                yield written[at : at + length]
+        at = written.find(b".", at) + 1
+        if not at:
+            return
 
 
 def _only_as_retained(chunk: bytes, uid: bytes, structural: Collection[int]) -> bool:

@@ -46,6 +46,8 @@ from policies.private_blocks import PrivateBlocks
 
 DEEPEST: Final = 32
 _MOST_PIECES: Final = 1 << 22
+_MOST_KINDS: Final = 1 << 12
+"""Of sequences whose repetitions are remembered in one instance."""
 MOST_FRAGMENTS: Final = 1 << 20
 """Of compressed pixel data: where each of them lies is held in memory."""
 _ITEM_ENDS: Final = frozenset({b"\xfe\xff\x0d\xe0", b"\xfe\xff\x0d\xe0\0\0"})
@@ -120,6 +122,8 @@ def _repeated(
         return scanned(buf, pos, start, length, end, tag, inner, facts, depth)
     repeats = facts.repeats.get(inner)
     if repeats is None:
+        if len(facts.repeats) >= _MOST_KINDS:
+            return scanned(buf, pos, start, length, end, tag, inner, facts, depth)
         repeats = facts.repeats[inner] = Repeats()
     known = repeats.find(buf, pos, end, start + length if length != UNDEFINED_LENGTH else 0)
     if known is not None:

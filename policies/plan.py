@@ -57,6 +57,8 @@ from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide
 from policies.telling import IDENTIFYING, NAMES, PLACES
 
 _MOST_ENTRIES = 50_000
+_MOST_TABLES = 1 << 14
+"""An IOD with all its functional groups needs some thousand; sequences in sequences may ask for any number."""
 _tag = struct.Struct("<HH").unpack_from
 
 _CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
@@ -88,6 +90,7 @@ class Plan:
         self.explicit = explicit
         self.marked = marked
         self.suspicious = suspicious
+        self.tables = 0
         self.top = LevelTable(self, ())
         self.memory = None if rules.private.keep_any else Memory()
 
@@ -97,6 +100,11 @@ class Plan:
         return Plan(
             self.rules, self.sop_class_uid, explicit=False, marked=self.marked, suspicious=self.suspicious
         )
+
+    @property
+    def full(self) -> bool:
+        """Whether it remembers as many tables as it may. It still decides everything, and learns nothing more."""
+        return self.tables + (self.twin.tables if "twin" in vars(self) else 0) >= _MOST_TABLES
 
 
 class LevelTable:
@@ -112,6 +120,7 @@ class LevelTable:
         value: Action | None = None,
         trust: Trust = Trust.NO_ENTRY,
     ) -> None:
+        plan.tables += 1
         self.plan = plan
         self.path = path
         self.dummy = dummy
@@ -141,7 +150,9 @@ class LevelTable:
             return self
         found = self._by_value.get(action)
         if found is None:
-            found = self._by_value[action] = LevelTable(self.plan, self.path, value=Action(action))
+            found = LevelTable(self.plan, self.path, value=Action(action))
+            if not self.plan.full:
+                self._by_value[action] = found
         return found
 
     def for_code(self, buf: bytes, start: int, end: int, explicit: bool) -> LevelTable:
@@ -151,21 +162,26 @@ class LevelTable:
         trust = trust_in_item(buf, start, end, explicit)
         table = self._by_trust.get(trust)
         if table is None:
-            table = self._by_trust[trust] = LevelTable(self.plan, self.path, trust=trust)
+            table = LevelTable(self.plan, self.path, trust=trust)
+            if not self.plan.full:
+                self._by_trust[trust] = table
         return table
 
     def implicit(self) -> LevelTable:
         """Return the same rules for items in implicit encoding."""
-        if self._implicit is None:
-            self._implicit = LevelTable(
-                self.plan.twin,
-                self.path,
-                dummy=self.dummy,
-                gathering=self.gathering,
-                value=self.value,
-                trust=self.trust,
-            )
-        return self._implicit
+        if self._implicit is not None:
+            return self._implicit
+        implicit = LevelTable(
+            self.plan.twin,
+            self.path,
+            dummy=self.dummy,
+            gathering=self.gathering,
+            value=self.value,
+            trust=self.trust,
+        )
+        if not self.plan.full:
+            self._implicit = implicit
+        return implicit
 
     def characteristics(
         self, buf: bytes, start: int, end: int, explicit: bool
@@ -181,7 +197,7 @@ class LevelTable:
             within = LevelTable(self.plan, (*self.path, group << 16 | element))
             name = PrivateElement(creator, group, element & 0xFF)
             entry = private_entry(self.plan.rules, name, element, vr, said, within)
-            if len(self._private) < _MOST_ENTRIES:
+            if len(self._private) < _MOST_ENTRIES and not self.plan.full:
                 self._private[key] = entry
         return entry
 
@@ -212,7 +228,7 @@ class LevelTable:
             and (self.path or tag not in CAPTURED | self.plan.rules.captured)
         ):
             entry = self._fixed(tag, vr, entry.change)
-        if len(self.entries) < _MOST_ENTRIES:
+        if len(self.entries) < _MOST_ENTRIES and (entry.table is None or not self.plan.full):
             self.entries[head] = entry
         return entry
 

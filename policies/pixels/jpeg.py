@@ -80,9 +80,11 @@ def _marker(stream: Stream, pos: int) -> tuple[int, int]:
     """Return the marker at ``pos`` and where it ends; any number of FF may stand before it."""
     if stream.read(pos, 1) != b"\xff":
         raise unreadable("something stands between its segments")
-    while stream.read(pos, 1) == b"\xff":
-        pos += 1
-    return stream.read(pos, 1)[0], pos + 1
+    while (code := stream.read(pos, 1)) == b"\xff":
+        buf, at = stream.window(pos, 1)
+        filling = buf[at : at + _BLOCK]
+        pos += len(filling) - len(filling.lstrip(b"\xff"))
+    return code[0], pos + 1
 
 
 def _behind_scan(stream: Stream, pos: int, markers: npt.NDArray[np.bool_]) -> int:

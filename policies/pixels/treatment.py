@@ -190,11 +190,17 @@ def _with_table(source: Source, pixels: PixelData, image: Image, done: Treatment
     return replace(done, pieces=(head + _EMPTY_TABLE, rest))
 
 
+_LARGEST_FRAME: Final = 1 << 28
+"""Bytes of a frame that is decoded: a few runs may claim any number of pixels."""
+
+
 def _rewritten(frames: Sequence[Stream], image: Image, black: Blackening) -> Treatment:
     """Return RLE frames as native pixel data, blacked out."""
     length = image.size + image.size % 2
     if length > _LARGEST_VALUE:
         raise not_cleaned("its pixels are too many for native pixel data")
+    if image.frame_size > _LARGEST_FRAME:
+        raise not_cleaned("its frames are too large to be blacked out in memory")
     vr = b"OB" if image.allocated == 8 else b"OW"
     # The same header as that of an empty value, but for the length.
     head = encode(0x7FE00010, vr, b"", explicit=True)[:-4] + length.to_bytes(4, "little")

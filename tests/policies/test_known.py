@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from datetime import date
 
 import pytest
@@ -154,6 +155,34 @@ def test_a_uid_that_its_own_attribute_retains_is_none_of_these() -> None:
     sop_class = b"\x08\x00\x50\x11UI" + struct.pack("<H", len(uid)) + uid
     assert not uids_stand_in([device], frozenset({b"1.2.3.4.55.66"}), {0x00081150})
     assert uids_stand_in([sop_class], frozenset({b"1.2.3.4.55.66"}), {0x00081150})
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b"1.2.3.4.55.66", b"0.1.2.3.4.55.66", b"1.2.3.4.55.667", b"x1_2_3_4_55_66.7.8", b"9 1.2.3.4.55.66.dcm"],
+)
+def test_a_uid_is_found_at_every_number(written: bytes) -> None:
+    """A UID is found behind other numbers, and before more digits."""
+    others = frozenset(b"1.2.840.%d.7" % number for number in range(100))
+    assert uids_stand_in([b"\x08\0\x80\0LO\x20\0" + written], others | {b"1.2.3.4.55.66"})
+    assert not uids_stand_in([b"\x08\0\x80\0LO\x20\0" + written], others)
+
+
+def test_uids_are_looked_up_and_not_gone_through() -> None:
+    """However many UIDs an instance has, each text that looks like one costs the same."""
+
+    class Counting(frozenset[bytes]):
+        rounds = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            Counting.rounds += 1
+            return super().__iter__()
+
+    uids = Counting(b"1.2.840.%d.7" % number for number in range(100))
+    assert not uids_stand_in(
+        [b"\x08\0\x80\0LO\x10\0" + b"1.2.840.%d.8" % number for number in range(100)], uids
+    )
+    assert Counting.rounds == 1
 
 
 def test_nothing_known_finds_nothing() -> None:

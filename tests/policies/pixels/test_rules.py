@@ -258,6 +258,14 @@ def test_an_rle_image_is_written_uncompressed(tmp_path: Path, planar: int) -> No
     assert claims(out)[-1] == "113101"
 
 
+def test_an_rle_frame_that_is_too_large_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few runs may claim any number of pixels; no more of them are decoded than memory is meant for."""
+    monkeypatch.setattr("policies.pixels.treatment._LARGEST_FRAME", SIDE * SIDE - 1)
+    with pytest.raises(Held) as held:
+        through(compressed([an_rle()], RLE), tmp_path, cleaning())
+    assert held.value.reason == "pixels-not-cleaned"
+
+
 def test_rle_of_sixteen_bits_keeps_its_octets_in_order(tmp_path: Path) -> None:
     """The segments of RLE begin with the most significant octets, native cells with the least."""
     pixels = noise(SIDE, SIDE, top=4096, dtype=np.uint16)

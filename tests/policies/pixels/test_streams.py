@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -328,6 +329,26 @@ def test_comments_in_very_many_fragments_are_found_in_linear_time(tmp_path: Path
     source = saved(compressed(in_fragments(frame, 2), JPEG), tmp_path / "in.dcm")
     out = carried(source, a_policy(), tmp_path / "out.dcm")
     assert PLANTED not in out.PixelData.replace(b"\xfe\xff\x00\xe0\2\0\0\0", b"")
+
+
+def test_filling_before_a_marker_is_stepped_over_at_once(tmp_path: Path) -> None:
+    """Any number of FF may stand before a marker; they are not looked at one by one."""
+    from policies.engine import Engine
+
+    source = saved(compressed([a_jpeg(fill=b"\xff" * 500_000)], JPEG), tmp_path / "in.dcm")
+    engine, steps = Engine(a_policy()), 0
+    engine.read(source).close()
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(count)
+    try:
+        engine.read(source).close()
+    finally:
+        sys.setprofile(None)
+    assert steps < 10_000
 
 
 def test_more_fragments_than_can_be_held_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
