@@ -96,6 +96,20 @@ class ActorSettings(_Table):
     host: Host = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0: every network")
     port: Port = Field(description="port to listen on")
     allowed: tuple[AETitle, ...] = Field(description="AE titles that may call; nobody else is answered")
+    durability: Literal["power", "process"] = Field(
+        default="power",
+        description="what an instance survives once its sender was told Success: the loss of power, or only"
+        " the death of this program (several times faster on slow disks)",
+    )
+    associations: int = Field(
+        default=64, ge=1, le=1000, description="associations that may be open at a time"
+    )
+    largest_instance_mib: int = Field(
+        default=16384, ge=1, le=4194304, description="an instance beyond so many MiB ends its association"
+    )
+    idle_seconds: int = Field(
+        default=60, ge=1, le=3600, description="how long a peer may say nothing, or take for one PDU"
+    )
 
 
 class ManagerSettings(ActorSettings):

@@ -23,14 +23,15 @@ from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
 from tce.audit.messages import Participant, Study
 from tce.cases import Case
-from tce.config import Site
+from tce.config import ActorSettings, Site
 from tce.errors import CaseError, NotApproved, Refused, TceError
 from tce.exports import Exports
 from tce.logins import Logins, ServiceSession
+from tce.network.store_reader import Limits
 from tce.releasing import SignedReleases
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Rooms, Workshop
 from tce.shelf import Shelf
-from tce.spool import Spool
+from tce.spool import Durability, Spool
 from tce.workshop import OpenDraft, workshop
 from vault.approvals import sign_release
 from vault.coverage import Coverage, coverage
@@ -257,6 +258,8 @@ def manager_settings(site: Site) -> ManagerSettings:
         settle_seconds=waits.settle_seconds,
         poll_seconds=waits.poll_seconds,
         stale_seconds=waits.stale_hours * 3600,
+        durability=Durability(network.durability),
+        limits=_limits(network),
     )
 
 
@@ -274,6 +277,16 @@ def receiver_settings(site: Site, out: Path) -> ReceiverSettings:
         settle_seconds=0.0,
         poll_seconds=waits.poll_seconds,
         stale_seconds=waits.stale_hours * 3600,
+        durability=Durability(network.durability),
+        limits=_limits(network),
+    )
+
+
+def _limits(actor: ActorSettings) -> Limits:
+    return Limits(
+        associations=actor.associations,
+        largest_instance=actor.largest_instance_mib << 20,
+        idle_seconds=actor.idle_seconds,
     )
 
 

@@ -16,8 +16,9 @@ from tce.arrivals import ArrivalDesk
 from tce.exports import Exports
 from tce.ledger import Change
 from tce.network.storage_scp import StorageListener
+from tce.network.store_reader import Limits
 from tce.road import Auditor, Rooms
-from tce.spool import Spool
+from tce.spool import Durability, Spool
 from tce.states import State
 from tce.worker import Worker
 
@@ -35,6 +36,8 @@ class ManagerSettings:
     settle_seconds: float = 2.0
     poll_seconds: float = 0.5
     stale_seconds: float = 86400.0
+    durability: Durability = Durability.POWER
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
 
 
 def run(
@@ -48,7 +51,7 @@ def run(
     Raises PortInUse when the port is taken, ExportError when another process has the spool.
     """
     # 1. Own the spool: then whatever was leased or half written belongs to nobody.
-    spool = Spool(settings.spool)
+    spool = Spool(settings.spool, settings.durability)
     spool.own()
     exports = Exports(
         settings.exports_url,
@@ -61,7 +64,7 @@ def run(
         exports.recover()
         # 2. Take in (RAD-50, RAD-51, RAD-52) beside the work (RAD-53).
         listener = StorageListener(
-            settings.ae_title, settings.host, settings.port, settings.allowed, desk.open
+            settings.ae_title, settings.host, settings.port, settings.allowed, desk.open, settings.limits
         )
         with desk.following(), listener:
             started(listener.port)

@@ -18,8 +18,9 @@ from tce.documents.manifest import DocumentKind
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.storage_scp import StorageListener
+from tce.network.store_reader import Limits
 from tce.road import Auditor, Hold, MediumWriter, Reason, manifest_mark
-from tce.spool import Spool
+from tce.spool import Durability, Spool
 
 _ATTEMPTS = 5
 
@@ -38,6 +39,8 @@ class ReceiverSettings:
     settle_seconds: float = 0.0
     poll_seconds: float = 0.5
     stale_seconds: float = 86400.0
+    durability: Durability = Durability.POWER
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def run(
 
     Raises PortInUse when the port is taken, ExportError when another process has the spool.
     """
-    spool = Spool(settings.spool)
+    spool = Spool(settings.spool, settings.durability)
     spool.own()
     exports = Exports(
         settings.exports_url, settle_seconds=settings.settle_seconds, observer=audit_states(auditor)
@@ -71,7 +74,7 @@ def run(
         desk.adopt()
         exports.recover()
         listener = StorageListener(
-            settings.ae_title, settings.host, settings.port, settings.allowed, desk.open
+            settings.ae_title, settings.host, settings.port, settings.allowed, desk.open, settings.limits
         )
         with desk.following(), listener:
             started(listener.port)

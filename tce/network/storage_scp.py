@@ -54,7 +54,8 @@ class StorageListener:
         self._ae.require_calling_aet = sorted(allowed)
         self._nobody = not allowed
         self._ae.maximum_pdu_size = MAXIMUM_PDU
-        self._ae.maximum_associations = 64
+        self._ae.maximum_associations = self._limits.associations
+        self._ae.network_timeout = self._limits.idle_seconds
         self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         self._contexts = [build_context(VERIFICATION, list(UNCOMPRESSED))] + [

@@ -75,12 +75,14 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one association may do."""
+    """What peers may do."""
 
+    associations: int = 64
+    """How many may be open at a time."""
     largest_instance: int = 1 << 34
     """Bytes of a data set; more ends the association."""
-    pdu_seconds: float = 60.0
-    """How long a PDU that has begun may take, and how long the peer may leave an answer unread."""
+    idle_seconds: float = 60.0
+    """How long a peer may say nothing, take for a PDU that has begun, or leave an answer unread."""
 
 
 class _Fault(Exception):
@@ -123,7 +125,7 @@ class StoreReader:
         try:
             if not _readable(connection):
                 return False
-            connection.settimeout(self._limits.pdu_seconds)
+            connection.settimeout(self._limits.idle_seconds)
             while True:
                 self._one_pdu(connection)
                 if not self._dul.event_queue.empty() or not self._dul.to_provider_queue.empty():
@@ -148,7 +150,7 @@ class StoreReader:
     # --- PDUs (PS3.8 9.3)
 
     def _one_pdu(self, connection: Any) -> None:
-        deadline = time.monotonic() + self._limits.pdu_seconds
+        deadline = time.monotonic() + self._limits.idle_seconds
         head = bytearray(6)
         _fill(connection, memoryview(head), deadline)
         kind, length = head[0], int.from_bytes(head[2:], "big")

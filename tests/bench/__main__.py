@@ -3,9 +3,10 @@
     race    files to files: both stages of ours with a real Vault, cp and the peers, as multiples of cp
     engine  CPU of the engine alone, an instance
     nested  enhanced multi-frame headers with very many nested elements: linear or not, MB a second
+    network C-STORE in and out, beside DCMTK and Orthanc: instances a second
     memory  one instance of 2 GiB, and 10,000 small ones: resident MB
 
-Without a name all four run. Everything lies on one tmpfs where there is one, so that a disk's mood does not count.
+Without a name all run. Everything lies on one tmpfs where there is one, so that a disk's mood does not count.
 Contenders take turns within each repetition, so that a slow minute of the machine hits all of them. The race ends with
 the table of docs/verification.md. Peers that are absent are named with how to get them; ``--peers`` fetches those that
 are written in Python into an environment of their own.
@@ -24,11 +25,12 @@ from pathlib import Path
 from tests.bench.contenders import contenders
 from tests.bench.engine import engine_table, nested_table
 from tests.bench.memory import GIB, memory_table
+from tests.bench.network import network_tables
 from tests.bench.peers import install
 from tests.bench.race import page_table, race, table
 from tests.bench.work_sets import make_work_sets
 
-_MEASURES = ("race", "engine", "nested", "memory")
+_MEASURES = ("race", "engine", "nested", "network", "memory")
 _NESTED = [10_000, 50_000, 200_000]
 
 
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="tce-bench-", dir=place) as folder:
         root = Path(folder)
         for measure in options.measures or _MEASURES:
-            {"race": _race, "engine": _engine, "nested": _nested, "memory": _memory}[measure](root, options)
+            _RUN[measure](root, options)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -97,9 +99,18 @@ def _nested(root: Path, options: argparse.Namespace) -> None:
     print(nested_table(_NESTED, root / "nested"), flush=True)
 
 
+def _network(root: Path, options: argparse.Namespace) -> None:
+    sets = make_work_sets(root / "network", ct=options.ct, mr=options.mr, large=0)
+    print(network_tables(sets, root, options.repetitions), flush=True)
+    shutil.rmtree(root / "network")
+
+
 def _memory(root: Path, options: argparse.Namespace) -> None:
     octets = min(int(options.gib * GIB), (1 << 32) - (1 << 20))
     print(memory_table(root, octets=octets, instances=options.instances), flush=True)
+
+
+_RUN = {"race": _race, "engine": _engine, "nested": _nested, "network": _network, "memory": _memory}
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ def test_an_instance_beyond_the_limit_ends_the_association() -> None:
 def test_a_pdu_that_does_not_come_to_its_end_ends_the_association() -> None:
     """A peer that sends a byte now and then holds no thread for ever."""
     kept: list[Kept] = []
-    with a_call(kept, Limits(pdu_seconds=0.3)) as caller:
+    with a_call(kept, Limits(idle_seconds=0.3)) as caller:
         caller.send(struct.pack(">BBL", 4, 0, 100))
         for _ in range(12):
             time.sleep(0.1)
