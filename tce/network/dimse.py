@@ -21,6 +21,8 @@ _COMMAND_FIELD: Final = 0x0100
 _MESSAGE_ID: Final = 0x0110
 _DATA_SET_TYPE: Final = 0x0800
 _AFFECTED_SOP_INSTANCE_UID: Final = 0x1000
+_ANSWERS: Final = 0x0120
+_STATUS: Final = 0x0900
 
 
 class Command(NamedTuple):
@@ -71,9 +73,9 @@ def store_response(context_id: int, request: Command, status: int) -> bytes:
             _head.pack(0, _AFFECTED_SOP_CLASS_UID, len(sop_class)),
             sop_class,
             struct.pack("<HHLH", 0, _COMMAND_FIELD, 2, 0x8000 | C_STORE_RQ),
-            struct.pack("<HHLH", 0, 0x0120, 2, request.message_id),
+            struct.pack("<HHLH", 0, _ANSWERS, 2, request.message_id),
             struct.pack("<HHLH", 0, _DATA_SET_TYPE, 2, _NO_DATA_SET),
-            struct.pack("<HHLH", 0, 0x0900, 2, status),
+            struct.pack("<HHLH", 0, _STATUS, 2, status),
             _head.pack(0, _AFFECTED_SOP_INSTANCE_UID, len(sop_instance)),
             sop_instance,
         )
@@ -81,6 +83,42 @@ def store_response(context_id: int, request: Command, status: int) -> bytes:
     size = len(answer) + 12  # the group length comes first
     pdu = struct.pack(">BBLLBB", 0x04, 0, size + 6, size + 2, context_id, 0x03)
     return pdu + struct.pack("<HHLL", 0, 0, 4, len(answer)) + answer
+
+
+def store_request(sop_class_uid: str, sop_instance_uid: str, message_id: int) -> bytes:
+    """Return the command set of a C-STORE request of medium priority (PS3.7 table 9.3-1)."""
+    sop_class, sop_instance = _uid(sop_class_uid), _uid(sop_instance_uid)
+    content = b"".join(
+        (
+            _head.pack(0, _AFFECTED_SOP_CLASS_UID, len(sop_class)),
+            sop_class,
+            struct.pack("<HHLH", 0, _COMMAND_FIELD, 2, C_STORE_RQ),
+            struct.pack("<HHLH", 0, _MESSAGE_ID, 2, message_id),
+            struct.pack("<HHLH", 0, 0x0700, 2, 0),
+            struct.pack("<HHLH", 0, _DATA_SET_TYPE, 2, 1),
+            _head.pack(0, _AFFECTED_SOP_INSTANCE_UID, len(sop_instance)),
+            sop_instance,
+        )
+    )
+    return struct.pack("<HHLL", 0, 0, 4, len(content)) + content
+
+
+def read_status(content: bytes, message_id: int) -> int:
+    """Return the status of a C-STORE response. Raises ExportError when it is none, or answers another message."""
+    numbers: dict[int, int] = {}
+    place = 0
+    while place + 8 <= len(content):
+        group, element, length = _head.unpack_from(content, place)
+        place += 8 + length
+        if group == 0 and length == 2 and place <= len(content):
+            numbers[element] = int.from_bytes(content[place - 2 : place], "little")
+    if (
+        numbers.get(_COMMAND_FIELD) != 0x8000 | C_STORE_RQ
+        or numbers.get(_ANSWERS) != message_id
+        or _STATUS not in numbers
+    ):
+        raise _malformed()
+    return numbers[_STATUS]
 
 
 def _uid(uid: str) -> bytes:

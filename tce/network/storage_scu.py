@@ -8,29 +8,35 @@ may be sent, and to whom, is decided by the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
+from policies.elements import read_file_meta
+from policies.errors import Refusal
 from tce.errors import TceError
 from tce.network import quiet
 from tce.network.contexts import UNCOMPRESSED
 from tce.network.storage_scp import send_at_once
 from tce.network.store_reader import MAXIMUM_PDU
+from tce.network.store_writer import Encoded, PeerGone, StoreWriter
 from tce.road import Peer
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 quiet.silence()
 
 _MAXIMUM_CONTEXTS = 128
+_ANSWER_SECONDS = 120.0
+_LONGEST_META = 1 << 16
 _TRANSFER_SYNTAXES_NOT_SUPPORTED = 4  # PS3.8 table 9-18
 _SUCCESS_OR_WARNING = (0x0000, 0xB000, 0xB006, 0xB007)
 
@@ -64,7 +70,9 @@ class _Outgoing(NamedTuple):
     place: int
     path: Path
     sop_class_uid: str
+    sop_instance_uid: str
     transfer_syntax_uid: str
+    offset: int
 
 
 def send(
@@ -96,17 +104,19 @@ def send(
             continue
         gone = False
         try:
-            for one in batch:
-                if failed and stop_at_failure:
-                    failed.append(Failure(one.place, None, "it was not tried after a failure"))
-                elif (failure := _send_one(assoc, one)) is not None:
-                    failed.append(failure)
-                    gone = gone or failure.lost
-                else:
-                    sent.append(one.place)
-                    progress(one.place)
+            with StoreWriter(assoc, _ANSWER_SECONDS) as writer:
+                for one in batch:
+                    if failed and stop_at_failure:
+                        failed.append(Failure(one.place, None, "it was not tried after a failure"))
+                    elif gone:
+                        failed.append(Failure(one.place, None, "the association was lost before", lost=True))
+                    elif (failure := _send_one(assoc, writer, one)) is not None:
+                        failed.append(failure)
+                        gone = failure.lost
+                    else:
+                        sent.append(one.place)
+                        progress(one.place)
         finally:
-            # The toolkit may still call it established for a moment when the peer has hung up.
             if assoc.is_established and not gone:
                 assoc.release()
             else:
@@ -128,11 +138,21 @@ def _examine(files: Iterable[Path]) -> tuple[list[_Outgoing], list[Failure]]:
     outgoing, failed = [], []
     for place, path in enumerate(files):
         try:
-            meta = read_file_meta_info(path)
+            with path.open("rb") as file:
+                meta = read_file_meta(file.read(_LONGEST_META))
+            if not (meta.sop_class_uid and meta.sop_instance_uid):
+                raise Refusal("malformed", "The File Meta Information names no instance.")
             outgoing.append(
-                _Outgoing(place, path, str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+                _Outgoing(
+                    place,
+                    path,
+                    meta.sop_class_uid,
+                    meta.sop_instance_uid,
+                    meta.transfer_syntax_uid,
+                    meta.data_set_offset,
+                )
             )
-        except (OSError, InvalidDicomError, AttributeError, ValueError, EOFError):
+        except (OSError, Refusal):
             failed.append(Failure(place, None, "it is not a DICOM file with file meta information"))
     return outgoing, failed
 
@@ -197,32 +217,52 @@ def _stop_waiting(event: Any) -> None:
         event.assoc.dimse.msg_queue.put((None, None))
 
 
-def _send_one(assoc: Any, one: _Outgoing) -> Failure | None:
-    if not assoc.is_established:
-        return Failure(one.place, None, "the association was lost before", lost=True)
-    syntaxes = {
-        str(cx.transfer_syntax[0])
+def _send_one(assoc: Any, writer: StoreWriter, one: _Outgoing) -> Failure | None:
+    contexts = {
+        str(cx.transfer_syntax[0]): int(cx.context_id)
         for cx in assoc.accepted_contexts
         if cx.abstract_syntax == one.sop_class_uid
     }
-    as_it_is = one.transfer_syntax_uid in syntaxes
-    if not as_it_is and (one.transfer_syntax_uid not in UNCOMPRESSED or not syntaxes):
-        known = syntaxes or any(
-            cx.abstract_syntax == one.sop_class_uid and cx.result == _TRANSFER_SYNTAXES_NOT_SUPPORTED
-            for cx in assoc.rejected_contexts
-        )
-        which = "transfer syntax" if known else "SOP Class"
-        return Failure(one.place, None, f"the peer does not take its {which}")
+    context = contexts.get(one.transfer_syntax_uid)
+    content: Encoded | bytes = Encoded(one.path, one.offset)
     try:
-        # A path goes out as its bytes; a data set is encoded for a context that was accepted.
-        content = one.path if as_it_is else dcmread(one.path)
-        status = assoc.send_c_store(content, msg_id=one.place % 65535 + 1)
+        if context is None:
+            context = contexts.get(str(ImplicitVRLittleEndian))
+            if context is None or one.transfer_syntax_uid not in UNCOMPRESSED:
+                return Failure(
+                    one.place, None, f"the peer does not take its {_not_taken(assoc, one, contexts)}"
+                )
+            content = _in_implicit(one.path)
+        status = writer.store(
+            content,
+            context=context,
+            sop_class_uid=one.sop_class_uid,
+            sop_instance_uid=one.sop_instance_uid,
+            message_id=one.place % 65535 + 1,
+        )
+    except PeerGone:
+        return Failure(one.place, None, "the peer gave no answer", lost=True)
+    except OSError:
+        # Part of it may be on its way; what follows would be taken for the rest.
+        return Failure(one.place, None, "the file could not be read to its end", lost=True)
     except (ValueError, AttributeError, InvalidDicomError):
         return Failure(one.place, None, "it cannot be encoded in a way that the peer takes")
-    except (RuntimeError, OSError):
-        return Failure(one.place, None, "the association was lost", lost=True)
-    if "Status" not in status:
-        return Failure(one.place, None, "the peer gave no answer", lost=True)
-    if status.Status in _SUCCESS_OR_WARNING:
+    if status in _SUCCESS_OR_WARNING:
         return None
-    return Failure(one.place, int(status.Status), f"the peer answered status 0x{status.Status:04X}")
+    return Failure(one.place, status, f"the peer answered status 0x{status:04X}")
+
+
+def _not_taken(assoc: Any, one: _Outgoing, contexts: Collection[str]) -> str:
+    known = contexts or any(
+        cx.abstract_syntax == one.sop_class_uid and cx.result == _TRANSFER_SYNTAXES_NOT_SUPPORTED
+        for cx in assoc.rejected_contexts
+    )
+    return "transfer syntax" if known else "SOP Class"
+
+
+def _in_implicit(path: Path) -> bytes:
+    ds = dcmread(path)
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, True
+    write_dataset(buffer, ds)
+    return bytes(buffer.getvalue())

@@ -17,6 +17,7 @@ from pynetdicom import AE, evt
 
 from tce.errors import PortInUse, TceError
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from tce.network.dimse import Command, store_response
 from tce.network.storage_scp import StorageListener
 from tce.network.storage_scu import PeerUnavailable, echo, send
 from tce.network.store_reader import Arrival, Status
@@ -336,3 +337,37 @@ def test_dcmtk_receives_from_us(tmp_path: Path, ct_files: list[Path]) -> None:
         server.terminate()
         server.wait()
     assert len(list(out.iterdir())) == len(ct_files)
+
+
+def test_an_answer_to_another_message_is_none(ct_files: list[Path]) -> None:
+    """A peer that answers what was not asked, or nothing that is an answer, is lost: nothing counts as sent."""
+
+    def nonsense(event: evt.Event) -> int:
+        event.assoc.dul.socket.send(store_response(event.context.context_id, _answer_to(99), 0))
+        return 0x0000
+
+    ae = AE("ODD")
+    for path in ct_files:
+        ae.add_supported_context(dcmread(path, stop_before_pixels=True).SOPClassUID)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, nonsense)])
+    try:
+        account = send(ct_files, Peer("ODD", "127.0.0.1", server.server_address[1]), "SELECTOR")
+    finally:
+        ae.shutdown()
+    assert account.sent == ()
+    assert account.lost
+
+
+def _answer_to(message: int) -> Command:
+    return Command(1, message, True, CT, "1.2.3")
+
+
+def test_an_instance_of_many_pieces_arrives_whole(tmp_path: Path) -> None:
+    """Larger than any PDU, of a length that no piece divides: the bytes that are handed on are the file's."""
+    content = bytes(range(256)) * 4099 + b"end"
+    path = tmp_path / "instance"
+    path.write_bytes(part10_header(Header(CT, "1.2.3", "1.2.840.10008.1.2.1", "X")) + content)
+    kept: list[Kept] = []
+    with a_listener(kept) as peer:
+        assert send([path], peer, "SELECTOR").failed == ()
+    assert kept[0].dataset == content
