@@ -30,6 +30,7 @@ from vault.errors import (
     NotYours,
     NoWayBack,
     SamePerson,
+    SharedPseudonym,
     UnknownPseudonym,
     UnknownRequest,
 )
@@ -126,19 +127,28 @@ class Custody:
     ) -> Request:
         """Ask for the patients that these pseudonyms belong to, be they of patients, studies or instances.
 
-        Raises UnknownPseudonym if any of them is not of this case, BadRequest for an unusable ticket, field
-        or window.
+        Raises UnknownPseudonym if any of them is not of this case, SharedPseudonym if any is of several patients,
+        BadRequest for an unusable ticket, field or window.
         """
         _check_words(pseudonyms, ticket, fields, window)
         known = self._store.patients(case, pseudonyms)
+        asked = {"person": self.person, "purpose": purpose, "ticket": ticket}
         unknown = len(set(pseudonyms)) - len(known)
         if unknown:
             # Neither case nor pseudonyms are recorded: what is not known may be anything, a patient's name too.
-            detail = {"person": self.person, "purpose": purpose, "ticket": ticket, "unknown": str(unknown)}
-            self._record("reidentify.refused", detail | {"reason": UnknownPseudonym.__name__})
+            detail = asked | {"unknown": str(unknown), "reason": UnknownPseudonym.__name__}
+            self._record("reidentify.refused", detail)
             raise UnknownPseudonym(
                 f"{unknown} of the pseudonyms {'is' if unknown == 1 else 'are'} not known in case {case}",
                 next_step="check the case and the spelling; the last character of a pseudonym is a check",
+            )
+        shared = sum(len(patients) > 1 for patients in known.values())
+        if shared:
+            detail = asked | {"case": case, "shared": str(shared), "reason": SharedPseudonym.__name__}
+            self._record("reidentify.refused", detail)
+            raise SharedPseudonym(
+                f"{shared} of the pseudonyms {'is' if shared == 1 else 'are'} of several patients of case {case}",
+                next_step="name each patient that is meant: by a patient ID, a study or an instance",
             )
         now = datetime.now(UTC)
         request = Request(

@@ -9,7 +9,8 @@ carries an original identifier or a secret, so any of them may be printed and lo
     ├── BadAnswer
     ├── BadRequest         BadName, BadPlan, BadIdentifier, BadCertificate, BadEnvelope
     ├── MappingFault       StoreUnavailable, Collision, Tampered, NotSealed
-    ├── CustodyRefusal     UnknownPseudonym, UnknownRequest, SamePerson, NotYours, NotApproved, Expired
+    ├── CustodyRefusal     UnknownPseudonym, SharedPseudonym, UnknownRequest, SamePerson, NotYours, NotApproved,
+    │                      Expired
     └── ApprovalRefusal    SelfApproval, Untrusted, BadSignature, WrongDigest, ApprovalExpired, Withdrawn,
                            Malformed
 """
@@ -124,6 +125,10 @@ class CustodyRefusal(VaultRoomError):
 
 class UnknownPseudonym(CustodyRefusal):
     """A pseudonym asked for is not in the mapping of the case."""
+
+
+class SharedPseudonym(CustodyRefusal):
+    """A pseudonym asked for is of several patients, such as that of a device, and names none of them."""
 
 
 class UnknownRequest(CustodyRefusal):

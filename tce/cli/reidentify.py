@@ -12,15 +12,17 @@ from tce import counts, wiring
 from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.counts import counted
+from tce.errors import Refused
 from tce.logins import ask_at_terminal
 from tce.reidentifying import is_instance, open_encrypted, reveal_instances
 from tce.revealed import into_file, rows_of
-from vault.custody import Custody, Purpose, Revealed
+from vault.custody import LONGEST_WINDOW, Custody, Purpose, Revealed
 from vault.envelopes import Opener
 
 app = verbs("Re-identification: two custodians, a purpose, a window, a record.")
 
 RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="Id of the request.")]
+_LONGEST_HOURS = int(LONGEST_WINDOW.total_seconds() // 3600)
 DEFAULT_FIELDS = ("PatientName", "patient", "PatientBirthDate")
 
 
@@ -52,6 +54,11 @@ def request(
     --ticket ETH-2031-17
     """
     run = session(context)
+    if not 0 < hours <= _LONGEST_HOURS:  # also what is no number at all
+        raise Refused(
+            "a request lives for more than no time and for a week at most",
+            next_step=f"give --hours from 0.1 to {_LONGEST_HOURS}",
+        )
     asked = _custody(run, "a request").request(
         case,
         pseudonyms,
@@ -228,6 +235,7 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
             "state": str(one.state),
             "case": one.case_id,
             "patients": len(one.patients),
+            "fields": one.fields,
             "purpose": one.purpose,
             "ticket": one.ticket,
             "requested_by": one.requester,

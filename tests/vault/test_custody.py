@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.conftest import SiteVault
 from tests.vault.conftest import StageOne
-from tests.vault.subjects import a_subject, image, patient_id
+from tests.vault.subjects import DEVICE, a_subject, image, patient_id
 from vault.client import Sealable, Sealing
-from vault.custody import FIELDS, Custody, Purpose
+from vault.custody import FIELDS, Custody, Purpose, Revealed
 from vault.custody_ledger import Request, State
 from vault.errors import (
     BadRequest,
@@ -24,6 +27,7 @@ from vault.errors import (
     NotApproved,
     NotYours,
     SamePerson,
+    SharedPseudonym,
     Tampered,
     UnknownPseudonym,
     UnknownRequest,
@@ -88,6 +92,7 @@ def room(embedded_site_vault: SiteVault, store: MappingStore, case: str, stage_o
         names |= {
             f"patient {number}": answer[patient_id(number)],
             f"image {number}": answer[image(number, 0)],
+            "device": answer[DEVICE],
         }
     return Room(embedded_site_vault, store, case, names, resolve)
 
@@ -488,6 +493,107 @@ def test_a_request_that_says_too_little_is_refused(
         room.ask(**change)  # type: ignore[arg-type]
     assert refused.value.next_step
     assert "Smith" not in refused.value.what
+
+
+@pytest.mark.parametrize("asked", [["device"], ["patient 1", "device"]])
+def test_a_pseudonym_of_many_patients_names_nobody(room: Room, asked: list[str]) -> None:
+    """Nobody comes to all patients of a scanner by asking for the scanner; the refusal is on the record."""
+    with pytest.raises(SharedPseudonym) as refused:
+        room.ask(pseudonyms=[room.names[name] for name in asked])
+    assert refused.value.next_step
+    [(event, detail)] = room.events
+    assert (event, detail["reason"], detail["shared"]) == ("reidentify.refused", "SharedPseudonym", "1")
+    assert not set(room.names.values()) & set(detail.values())
+    assert room.of("carol").requests() == []
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_every_purpose_is_kept_to_the_end(room: Room, purpose: Purpose) -> None:
+    """What it is for and which decision allows it stand in the request and in every record of it."""
+    request = room.ask(purpose=purpose, ticket="ETH/2031-17#4")
+    room.of("dave").approve(request.id)
+    assert revealed(room, request)
+    assert {(detail["purpose"], detail["ticket"]) for _, detail in room.events} == {
+        (purpose, "ETH/2031-17#4")
+    }
+    [kept] = room.of("erin").requests()
+    assert (kept.purpose, kept.ticket, kept.fields) == (purpose, "ETH/2031-17#4", ("patient", "PatientName"))
+
+
+def together(room: Room, request: Request, *deeds: tuple[str, str]) -> list[object]:
+    """What becomes of steps that custodians take at the same instant, each with a connection of its own."""
+    url = str(room.store.database._engine.url)
+    start = threading.Barrier(len(deeds))
+
+    def do(person: str, step: str) -> object:
+        store = MappingStore(url)
+        custody = Custody(room.site.person(person), store, room.record)
+        start.wait()
+        try:
+            return getattr(custody, step)(request.id)
+        except VaultRoomError as refusal:
+            return refusal
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(len(deeds)) as threads:
+        return list(threads.map(lambda one: do(*one), deeds))
+
+
+def test_reveals_at_once_give_one_table(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several reveals of one grant, all past every check and with the originals open, one is shown."""
+    request = room.ask()
+    room.of("dave").approve(request.id)
+    opened, wait = threading.Barrier(4), Custody._lines
+
+    def lines(self: Custody, *arguments: Any) -> Any:
+        found = wait(self, *arguments)
+        opened.wait()
+        return found
+
+    monkeypatch.setattr(Custody, "_lines", lines)
+    answers = together(room, request, *[("carol", "reveal")] * 4)
+    tables = [answer for answer in answers if isinstance(answer, Revealed)]
+    assert [len(table.lines) for table in tables] == [2]
+    assert [type(answer) for answer in answers if answer not in tables] == [NotApproved] * 3
+    assert [event for event, _ in room.events].count("reidentify.revealed") == 1
+
+
+def test_approvals_at_once_are_one(room: Room) -> None:
+    """Of two approvals at the same instant one counts, and the shares are those of who is named."""
+    for _ in range(5):
+        request = room.ask()
+        answers = together(room, request, ("dave", "approve"), ("erin", "approve"))
+        assert sorted(type(answer).__name__ for answer in answers) == ["NotApproved", "Request"]
+        assert revealed(room, request)
+
+
+def test_a_denial_and_a_reveal_at_once_exclude_each_other(room: Room) -> None:
+    """Whichever comes first counts: either the table is shown and the denial refused, or nothing is shown."""
+    for _ in range(5):
+        request = room.ask()
+        room.of("dave").approve(request.id)
+        shown, denied = together(room, request, ("carol", "reveal"), ("dave", "deny"))
+        assert isinstance(shown, Revealed) is isinstance(denied, NotApproved)
+        [state] = [one.state for one in room.of("erin").requests() if one.id == request.id]
+        assert state is (State.USED if isinstance(shown, Revealed) else State.DENIED)
+
+
+def test_a_process_that_dies_while_revealing_uses_nothing_up(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the use is recorded, the grant can be used; nothing was shown."""
+    request = room.ask()
+    room.of("dave").approve(request.id)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Custody, "_lines", dies)
+    with pytest.raises(KeyboardInterrupt):
+        room.of("carol").reveal(request.id)
+    monkeypatch.undo()
+    assert revealed(room, request)
 
 
 def test_an_unknown_request_is_told(room: Room) -> None:
