@@ -43,6 +43,8 @@ _ITEM_HEAD: Final = b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
 _ITEM_TAIL: Final = b"\xfe\xff\x0d\xe0\0\0\0\0"
 _SEQUENCE_TAIL: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _LARGEST_SHORT: Final = 0xFFFE
+_MOST_ELEMENTS: Final = 1 << 20
+"""Of one level, each of which is put into its place: no IOD has more than some thousand."""
 
 
 def mend(content: bytes, style: Style) -> bytes:
@@ -136,6 +138,8 @@ class _Mending:
             last = tag
             tags.append(tag)
             starts.append(start)
+            if len(tags) > _MOST_ELEMENTS:
+                raise malformed("It is of more than a million elements at one level.")
         if not ordered:
             self._put_in_order(first, tags, starts)
         self.heads.signed, self.bits_allocated = signed, bits_allocated

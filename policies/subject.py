@@ -48,6 +48,9 @@ PATIENT_AGE = 0x00101010
 STUDY_UID = 0x0020000D
 SERIES_UID = 0x0020000E
 
+_OF_A_STUDY = "study"
+"""In the place of the issuer, for a patient without an identifier, who is called by the study."""
+
 _CUSTODY = {
     0x00100010: "PatientName",
     BIRTH_DATE: "PatientBirthDate",
@@ -114,7 +117,7 @@ def learn(facts: Facts, *, needs_study: bool, dates_from_key: bool, institution_
     facts.age_years, facts.age_value = portrait.age_years, portrait.age_value
     patient = Identifier(Kind.PATIENT_ID, facts.issuer, portrait.patient_id)
     if not portrait.patient_id:
-        patient = Identifier(Kind.PATIENT_ID, "study", study)
+        patient = Identifier(Kind.PATIENT_ID, _OF_A_STUDY, study)
     date_offset = Identifier(Kind.DATE_OFFSET, patient.issuer, patient.value)
     facts.study_date = real_date(found[STUDY_DATE].raw) if STUDY_DATE in found else None
     identifiers = {name for piece in asking for name in piece.change.identifiers(piece.raw, facts)}
@@ -172,6 +175,12 @@ def _portrait(told: tuple[bytes | None, ...], telling: _Telling) -> _Portrait:
     issuer = decode(raws.get(ISSUER, b"")).strip(PADDING)
     if "\0" in issuer:
         raise Refusal("malformed", "The issuer of the patient's identifier holds a NUL.")
+    if issuer == _OF_A_STUDY:
+        raise Refusal(
+            "malformed",
+            "The issuer of the patient's identifier is the word that stands for patients without an identifier.",
+            next_step="Give the issuer another name, or leave the instance out.",
+        )
     born = read_date(raws[BIRTH_DATE].strip(b" \0")) if BIRTH_DATE in raws else None
     beyond_ascii = frozenset(
         raw

@@ -38,6 +38,13 @@ _NAMES = b"|".join(
 )
 _MONTH = rb"(?:" + _NAMES + rb")(?![a-z])"
 _YEAR = rb"(?:19|20)\d\d"
+_WEEKDAY = (
+    rb"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?|(?:mon|diens|donners|frei|sams|sonn)tag"
+    rb"|mittwoch|lun(?:di|es|ed.{1,2})|mar(?:di|tes|ted.{1,2})|mer(?:credi|coled.{1,2})|mi.{1,2}rcoles|jeudi|jueves"
+    rb"|giov(?:ed.{1,2})|ven(?:dredi|erd.{1,2})|viernes|sam(?:edi)|s.{1,2}bado|sabato|dim(?:anche)|domingo|domenica"
+    rb"|(?:mo|di|mi|do|fr|sa|so)(?=[.,]))(?![a-z])"
+)
+"""A day of the week: beside a date that moved it would tell by how many days, but for whole weeks."""
 _ISO_2022 = rb"\x1b\$[@B][^\x1b]{2,4}\x1b\([BJ]"
 _CJK = rb"(?:[\x80-\xff][\x40-\xff]{1,3} ?|" + _ISO_2022 + rb")"
 _ALONE = rb"(?<!\d)(?<!\d\.)"
@@ -50,17 +57,29 @@ _FORMS = {
     "year_first": rb"(?<!\d)" + _YEAR + rb"(?P<a>[-/._])\d{1,2}(?P=a)\d{1,2}(?!\d)",
     "signs": rb"(?<!\d)" + _YEAR + _CJK + rb"\d{1,2}" + _CJK + rb"\d{1,2}(?!\d)",
     "year_last": _ALONE + rb"\d{1,2}(?P<b>[-/._])\d{1,2}(?P=b)" + _YEAR + _END,
+    # 01 03 2024 and 2024 03 01
+    "spaced_last": rb"(?<![\d.])(?<!\d )\d\d \d\d (?:19\d\d|20[0-3]\d)(?![\d.])(?! \d)",
+    "spaced_first": rb"(?<![\d.])(?<!\d )(?:19\d\d|20[0-3]\d) (?:0[1-9]|1[0-2]) \d\d(?![\d.])(?! \d)",
     "day_month": rb"(?<!\d)\d{1,2}(?:st|nd|rd|th)?[-/., ]{0,3}" + _MONTH + rb"[-/., ]{0,3}" + _YEAR + rb"(?!\d)",
     "month_day": rb"(?<![a-z])" + _MONTH + rb"[-/., ]{0,3}\d{1,2}(?:st|nd|rd|th)?[-/., ]{1,3}" + _YEAR + rb"(?!\d)",
     "year_month": rb"(?<!\d)" + _YEAR + rb"[-/., ]{0,3}" + _MONTH + rb"[-/., ]{0,3}\d{1,2}(?!\d)",
     "vague": rb"(?<![a-z])" + _MONTH + rb"[-/., ]{0,3}" + _YEAR + rb"(?!\d)"
     rb"|(?<!\d)\d{1,2}(?P<d>[-/.]?)" + _MONTH + rb"(?P=d)\d\d(?!\d)"
     rb"|(?<!\d)" + _YEAR + rb"[-/](?:0[1-9]|1[0-2])(?![-/.]?\d)"
-    rb"|(?<!\d)(?<!\d[-/.])(?:0[1-9]|1[0-2])[-/]" + _YEAR + rb"(?!\d)",
+    rb"|(?<!\d)(?<!\d[-/.])(?:0[1-9]|1[0-2])[-/]" + _YEAR + rb"(?!\d)"
+    rb"|(?<![a-z])" + _MONTH + rb"[-/. ]{0,3}\d{1,2}(?:st|nd|rd|th)?, ?'?\d\d(?![\d:])"
+    rb"|(?<![a-z])" + _MONTH + rb" {1,2}\d{1,2} [012]?\d:\d\d(?::\d\d)?(?: [a-z]{3,4})? " + _YEAR + rb"(?!\d)"
+    # 01032024 or 03012024
+    rb"|(?<!\d)(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|[12]\d|3[01])(?:19\d\d|20[0-3]\d)(?!\d)",
     "short": rb"(?<![\w.])\d\d(?P<c>[-/.])\d\d(?P=c)\d\d(?![\w])(?![-/.]\d)"
     rb"|(?<![\w./])\d{1,2}/\d{1,2}/\d\d(?![\w/])",
 }  # fmt: skip
-_WRITTEN = re.compile(b"|".join(b"(?P<%s>%s)" % (name.encode(), form) for name, form in _FORMS.items()), re.I)
+_WRITTEN = re.compile(
+    rb"(?:(?<![a-z])" + _WEEKDAY + rb"[., (]{0,3})?"
+    rb"(?:" + b"|".join(b"(?P<%s>%s)" % (name.encode(), form) for name, form in _FORMS.items()) + rb")"
+    rb"(?:[, ]{0,2}\(?" + _WEEKDAY + rb"[.)]?)?",
+    re.I,
+)
 
 
 class _Unread(Enum):
@@ -98,16 +117,17 @@ def _replaced(found: re.Match[bytes], days: int | None) -> bytes:
     if not isinstance(reading, date) or days is None or is_placeholder(reading):
         return b""
     try:
-        return _same_form(found[0], reading, reading + timedelta(days=days))
+        return _same_form(found[str(found.lastgroup)], reading, reading + timedelta(days=days))
     except OverflowError:
         return b""
 
 
 def _reading(found: re.Match[bytes]) -> date | _Unread:
     """Return the day that is meant, or why there is none."""
-    form, text = str(found.lastgroup), found[0]
+    form = str(found.lastgroup)
+    text = found[form]
     if form == "vague":
-        return _Unread.UNCLEAR
+        return _Unread.UNCLEAR if not text.isdigit() or _may_be_a_day(text) else _Unread.NO_DATE
     if form == "compact":
         return _day(int(text[:4]), int(text[4:6]), int(text[6:8])) or _Unread.NO_DATE
     numbers = [int(part) for part in re.findall(rb"\d+", _without_signs(text))]
@@ -115,14 +135,19 @@ def _reading(found: re.Match[bytes]) -> date | _Unread:
         a, b, c = numbers
         possible = any(_day(2000 + y, m, d) for y, m, d in ((c, b, a), (c, a, b), (a, b, c)))
         return _Unread.UNCLEAR if possible else _Unread.NO_DATE
-    if form in ("year_first", "signs"):
+    if form in ("year_first", "signs", "spaced_first"):
         year, month, day = numbers
         swapped = _Unread.UNCLEAR if _day(year, day, month) else _Unread.NO_DATE
         return _day(year, month, day) or swapped
-    if form == "year_last":
+    if form in ("year_last", "spaced_last"):
         return _day_or_month_first(*numbers, dotted=b"." in text)
     named = _month_in(text)
     return (_day(max(numbers), named, min(numbers)) if named else None) or _Unread.UNCLEAR
+
+
+def _may_be_a_day(digits: bytes) -> bool:
+    first, second, year = int(digits[:2]), int(digits[2:4]), int(digits[4:])
+    return bool(_day(year, second, first) or _day(year, first, second))
 
 
 def _day_or_month_first(first: int, second: int, year: int, *, dotted: bool) -> date | _Unread:

@@ -546,6 +546,15 @@ def test_patients_without_an_id_stay_apart(carry: Carrier, nothing: str) -> None
     assert len(patients) == 2
 
 
+def test_an_issuer_is_not_taken_for_none(carry: Carrier) -> None:
+    """The word that stands for patients without an identifier is no issuer of one, so nobody becomes one of them."""
+    ds = a_ct_image()
+    ds.IssuerOfPatientID, ds.PatientID = "study ", str(ds.StudyInstanceUID)
+    with pytest.raises(Refusal) as refused:
+        Engine(load_library("pseudonymization")).read(carry.save(ds))
+    assert refused.value.reason == "malformed"
+
+
 def test_the_subject_carries_what_custody_needs(carry: Carrier) -> None:
     """Name and birth date are handed over for sealing, decoded by the declared character set."""
     ds = a_ct_image()

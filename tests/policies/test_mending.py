@@ -202,3 +202,14 @@ def test_what_is_too_large_to_be_mended_is_refused_for_what_is_wrong(tmp_path: P
     assert refusal.value.reason == "malformed"
     assert "out of order" in refusal.value.what
     assert "dcmconv" in refusal.value.next_step
+
+
+def test_no_level_is_of_more_elements_than_can_be_put_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many tiny elements in the wrong order are refused, because each of them takes memory of its own."""
+    monkeypatch.setattr("policies.mending._MOST_ELEMENTS", 100)
+    tiny = b"".join(element(0x00091000 + number, b"UN", b"") for number in reversed(range(100)))
+    with pytest.raises(Refusal) as refused:
+        carried(PREFIX + meta() + data_set(base()) + tiny, tmp_path)
+    assert refused.value.reason == "malformed"

@@ -23,6 +23,14 @@ from policies.written_dates import has_date, move_written
         ("3 May 2024", "23 Apr 2024"),
         ("March 1, 2024", "February 20, 2024"),
         ("2024-Mar-12", "2024-Mar-02"),
+        ("25 12 2023", "15 12 2023"),
+        ("2024 03 01", "2024 02 20"),
+        ("Fri 2024-03-01, supine", "2024-02-20, supine"),
+        ("Friday, March 1, 2024", "February 20, 2024"),
+        ("Freitag 01.03.2024", "20.02.2024"),
+        ("Fr., 01.03.2024", "20.02.2024"),
+        ("2024-03-01 (Fri) prone", "2024-02-20 prone"),
+        ("vendredi 01.03.2024", "20.02.2024"),
         ("from 01.03.2024 to 05.03.2024", "from 20.02.2024 to 24.02.2024"),
     ],
 )
@@ -56,6 +64,12 @@ def test_a_date_with_signs_moves_in_every_character_set(encoding: str) -> None:
         "12. März 2024",
         "12 mars 2024",
         "19700101",
+        "01 03 2024",
+        "01032024",
+        "12252023",
+        "Mar 15, 24",
+        "Fri Mar 12 12:00:00 2024",
+        "Friday 12 mars 2024",
     ],
 )
 @pytest.mark.parametrize("days", [-10, None])
@@ -76,6 +90,10 @@ def test_an_unclear_date_is_taken_out(text: str, days: int | None) -> None:
         "0.20",
         "Brilliance 64",
         "may 12",
+        "Sunday",
+        "Mon 5",
+        "pitch 10 12 2048",
+        "88991234",
     ],
 )
 def test_what_is_no_date_stays(text: str) -> None:
