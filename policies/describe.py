@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from policies.clauses import Region
-from policies.model import Action, Dates, Override, Policy, Risk, Stage
+from policies.model import Action, Dates, Override, Policy, PseudonymSource, Risk, Stage
 from policies.profile import resolve
 from policies.standard.beyond import BURNED_IN_RISKS
 from policies.standard.rows import printed
@@ -58,6 +58,12 @@ _DATES = {
     Dates.STUDY_DAY: "moved so that each patient's event ({event}) falls on 1 January 1960; what is left of a date"
     " is the number of days since the event",
     Dates.KEEP: "kept as they are",
+}
+
+_SOURCES = {
+    PseudonymSource.KEYED: "derived from the originals under a key, the same for ever; no store is needed",
+    PseudonymSource.RANDOM: "drawn at random, new UIDs and numbers of days too, and kept in a store of the case;"
+    " nothing of an original is in them",
 }
 
 _RISKS = {
@@ -182,6 +188,7 @@ def _age_dates_uids(policy: Policy) -> Iterable[str]:
         yield "UIDs: kept as they are."
     else:
         yield "UIDs: replaced; equal ones stay equal, so every reference still finds its instance."
+    yield f"Pseudonyms: {_SOURCES[policy.pseudonyms]}."
     if policy.minimum_cohort > 1:
         yield f"Cohort: no release of fewer than {policy.minimum_cohort} patients that look alike."
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from policies.elements import FileMeta, text_of
+from policies.errors import Refusal
 from policies.pieces import Facts, Piece
 from policies.pixels.treatment import Treatment
 from policies.plan import Plan
@@ -103,7 +104,16 @@ class Draft:
         return held + sum(len(piece) for piece in self._pieces if isinstance(piece, bytes))
 
     def answers(self, pseudonyms: Mapping[Identifier, str]) -> Answered:
-        """Pick what concerns this instance from the answers of a batch. Raises KeyError when a pseudonym is missing."""
+        """Pick what concerns this instance from the answers of a batch.
+
+        Raises Refusal (``not-listed``) when its patient got none, and KeyError when another pseudonym is missing.
+        """
+        if self.subject.patient not in pseudonyms:
+            raise Refusal(
+                "not-listed",
+                "The case has a closed list of subjects, and this patient is not on it.",
+                next_step="Have the list completed (tce mapping import), or leave the patient out.",
+            )
         days = self._days
         if self._original.date_offset in self.subject.identifiers:
             days = int(pseudonyms[self._original.date_offset])

@@ -187,6 +187,7 @@ class Engine:
 
         Raises:
             KeyError: a pseudonym is missing.
+            Refusal: ``not-listed``, the patient got no pseudonym.
         """
         return draft.names(draft.answers(pseudonyms))
 
@@ -207,7 +208,8 @@ class Engine:
             KeyError: a pseudonym is missing.
             FileExistsError: ``out`` exists.
             Held: a value that cannot be taken out names the patient or another person.
-            Refusal: the source changed since it was read, or a value is too long for its VR.
+            Refusal: the source changed since it was read, a value is too long for its VR, or the patient got no
+                pseudonym.
         """
         facts, answers = draft._facts, draft.answers(pseudonyms)
         names = draft.names(answers)

@@ -41,6 +41,7 @@ __all__ = [
     "PixelRule",
     "Policy",
     "PrivateKeep",
+    "PseudonymSource",
     "Risk",
     "Stage",
 ]
@@ -71,6 +72,17 @@ class Dates(StrEnum):
         if self.moves:
             return _MODIFIED
         return _FULL if self is Dates.KEEP else None
+
+
+class PseudonymSource(StrEnum):
+    """Where pseudonyms, new UIDs and numbers of days come from.
+
+    ``keyed`` derives them from the original, so that no store is needed; ``random`` has nothing of the original in
+    them, as 45 CFR 164.514(c) asks for, and a store that keeps them the same.
+    """
+
+    KEYED = "keyed"
+    RANDOM = "random"
 
 
 _DATES_OF = {None: Dates.REMOVE, _MODIFIED: Dates.SHIFT, _FULL: Dates.KEEP}
@@ -108,6 +120,7 @@ class Policy(Clause):
     vocabulary: tuple[Word, ...] = ()
     accept: tuple[AcceptedRisk, ...] = ()
     pixels: tuple[PixelRule, ...] = ()
+    pseudonyms: PseudonymSource = PseudonymSource.KEYED
     minimum_cohort: int = Field(default=1, ge=1)
     clinical_trial: bool = False
 

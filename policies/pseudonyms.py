@@ -60,7 +60,10 @@ class Pseudonyms(Protocol):
     def resolve(self, subjects: Collection[Subject]) -> Mapping[Identifier, str]:
         """Return a pseudonym for every identifier of every subject, ``patient`` included, or raise.
 
+        A patient whom the case's closed list of subjects does not have is left out, with all that is his alone.
+
         The pseudonym of a :attr:`Kind.UID` is a UID; of a :attr:`Kind.DATE_OFFSET` a signed decimal number of
-        days; of every other kind a string of at most 16 characters, legal in the VR SH.
+        days; of every other kind a string of ASCII, of at most 16 characters and legal in the VR SH; one of
+        :attr:`Kind.PATIENT_ID` that a list brought may have 64, legal in LO and PN.
         """
         ...

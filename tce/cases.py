@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -42,6 +43,13 @@ Text64 = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\\\x00-\x1
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Subjects(StrEnum):
+    """Which patients a case takes."""
+
+    ANY = "any"
+    LISTED = "listed"
 
 
 class PolicyRef(_Part):
@@ -113,6 +121,10 @@ class Case(_Part):
         default=LONGEST,
         validate_default=True,
         description=f"characters of a pseudonym, prefix and check character included: {SHORTEST} to {LONGEST}",
+    )
+    subjects: Subjects = Field(
+        default=Subjects.ANY,
+        description="any: every patient; listed: only those of an imported list (tce mapping import)",
     )
     key_version: int = Field(
         default=1, ge=1, description="version of the site's keys that its pseudonyms of stage 1 are made with"

@@ -9,7 +9,8 @@ The tree::
     ├── CaseError          a case is unknown, faulty, or not in the state that was asked for
     │   ├── UnknownCase
     │   ├── CaseFault
-    │   └── EventsFault    a list of events says something impossible; every fault is named with its line
+    │   ├── EventsFault    a list of events says something impossible; every fault is named with its line
+    │   └── ListFault      a list of subjects cannot be read; every fault is named with its line
     ├── NotApproved        a policy or case without a valid approval of two people
     ├── UnknownPolicy      no policy of that name and version
     ├── ReleaseError       a release record that does not prove what it says
@@ -70,6 +71,10 @@ class CaseFault(CaseError):
 
 class EventsFault(CaseError):
     """A list of events has faults; ``what`` names every one with its line and no patient."""
+
+
+class ListFault(CaseError):
+    """A list of subjects or pseudonyms cannot be read; ``what`` names every fault with its line and no value."""
 
 
 class NotApproved(TceError):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from policies.engine import Engine
 from policies.forms import Forms
-from policies.model import Dates, Stage
+from policies.model import Dates, Policy, PseudonymSource, Stage
 from policies.movement import Events
 from policies.pseudonyms import Pseudonyms
-from tce import cases, events, folder, portable, recipients
+from tce import cases, events, folder, portable, pseudonym_stores, recipients
 from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import ReceiverSettings
 from tce.approvals_desk import Desk
@@ -34,13 +34,17 @@ from tce.shelf import Shelf
 from tce.spool import Durability, Spool
 from tce.workshop import OpenDraft, workshop
 from vault.approvals import sign_release
+from vault.client import Client
 from vault.coverage import Coverage, coverage
 from vault.custody import Custody
 from vault.envelopes import Envelope, envelope_of_case
+from vault.importing import Intake
 from vault.keys import create_way_back
 from vault.mapping import MappingStore
+from vault.naming import Naming
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
 from vault.roles import Service
+from vault.tables import Database
 
 MANAGER = "export-manager"
 RECEIVER = "receiver"
@@ -69,12 +73,14 @@ class StageOne:
 
     def _pseudonyms(self) -> Pseudonyms:
         site = Site(self.home)
+        policy = Shelf(site.policies_dir).exactly(self.case.stage1).policy
+        store = MappingStore(site.mapping_url)
         return IdentityPseudonyms(
             Logins(site).service(Service.PSEUDONYMIZER),
-            MappingStore(site.mapping_url),
+            store,
             case=self.case.id,
             custodians=site.settings.people.custodians,
-            form=self.case.form,
+            naming=pseudonym_stores.naming(site, self.case, policy, store.database),
             key_version=self.case.key_version,
         )
 
@@ -93,8 +99,9 @@ class StageTwo:
         return Engine(policy, trial=self.case.trial_attributes(), events=self.events), self._pseudonyms
 
     def _pseudonyms(self) -> Pseudonyms:
-        client = Logins(Site(self.home)).service(Service.MANAGER)
-        return CasePseudonyms(client, case=self.case.id, form=self.case.form)
+        site = Site(self.home)
+        policy = Shelf(site.policies_dir).exactly(self.case.stage2).policy
+        return _case_pseudonyms(site, self.case, policy, Logins(site).service(Service.MANAGER))
 
 
 def stage_one(site: Site, case_id: str, given: Path | None = None) -> folder.Bench:
@@ -105,15 +112,46 @@ def stage_one(site: Site, case_id: str, given: Path | None = None) -> folder.Ben
     """
     case = cases.load(site.cases_dir, case_id)
     desk = Desk(site)
-    desk.require_policy(Shelf(site.policies_dir).exactly(case.stage1))
+    shelved = Shelf(site.policies_dir).exactly(case.stage1)
+    desk.require_policy(shelved)
     desk.require_open(case)
     if case.encrypt_for:
         # Who may open the originals is for two to decide, like who may receive anything.
         desk.require_case(case)
     _require_its_key_version(site, case)
+    pseudonym_stores.prepare(site, case, shelved.policy)
     # An embedded server is started once here, rather than by every worker.
     create_way_back(Logins(site).service(Service.PSEUDONYMIZER), case.id)
     return StageOne(site.home, case, events.read(given).dates if given else {})
+
+
+def intake(site: Site, case_id: str, stage: Stage, actor: str) -> Intake:
+    """Return the way in for a list of pseudonyms; the case's store for it is made where there was none.
+
+    It acts as the service of the stage, which seals and opens nothing. Raises NotApproved as the stage itself does.
+    """
+    case = cases.load(site.cases_dir, case_id)
+    shelf, desk, logins = Shelf(site.policies_dir), Desk(site), Logins(site)
+    if stage is Stage.PSEUDONYMIZE:
+        desk.require_policy(shelf.exactly(case.stage1))
+        desk.require_open(case)
+        _require_its_key_version(site, case)
+        mapping, client = MappingStore(site.mapping_url), logins.service(Service.PSEUDONYMIZER)
+        create_way_back(client, case.id)
+        return IdentityPseudonyms(
+            client,
+            mapping,
+            case=case.id,
+            custodians=site.settings.people.custodians,
+            naming=Naming(case.form),
+            key_version=case.key_version,
+        ).intake(*pseudonym_stores.to_fill(site, case.id, stage, mapping.database, actor))
+    desk.require_policy(shelf.exactly(case.stage2))
+    desk.require_case(case)
+    pseudonyms = CasePseudonyms(logins.service(Service.MANAGER), case=case.id, naming=Naming(case.form))
+    return pseudonyms.intake(
+        *pseudonym_stores.to_fill(site, case.id, stage, Database(site.mapping_url), actor)
+    )
 
 
 def _require_its_key_version(site: Site, case: Case) -> None:
@@ -137,8 +175,10 @@ def stage_two(site: Site, case_id: str, given: Path | None = None) -> folder.Ben
     """
     case = cases.load(site.cases_dir, case_id)
     desk = Desk(site)
-    desk.require_policy(Shelf(site.policies_dir).exactly(case.stage2))
+    shelved = Shelf(site.policies_dir).exactly(case.stage2)
+    desk.require_policy(shelved)
     desk.require_case(case)
+    pseudonym_stores.prepare(site, case, shelved.policy)
     Logins(site).url()
     dates = events.read(given).dates if given else events.of_case(site.cases_dir, case_id)
     return StageTwo(site.home, case, dates)
@@ -146,11 +186,28 @@ def stage_two(site: Site, case_id: str, given: Path | None = None) -> folder.Ben
 
 def forms(site: Site, case_id: str, stage: Stage) -> Forms:
     """Return what the pseudonyms that a stage makes for a case look like. Raises UnknownCase or CaseFault."""
-    return _forms(cases.load(site.cases_dir, case_id), stage)
+    case = cases.load(site.cases_dir, case_id)
+    ref = case.stage1 if stage is Stage.PSEUDONYMIZE else case.stage2
+    return _forms(site, case, Shelf(site.policies_dir).exactly(ref).policy)
 
 
-def _forms(case: Case, stage: Stage) -> Forms:
-    return Forms(case.prefix, case.alphabet, case.length)
+def _forms(site: Site, case: Case, policy: Policy) -> Forms:
+    database = Database(site.mapping_url)
+    try:
+        store = pseudonym_stores.of_case(site, case.id, policy.stage, database)
+        imported = store.imported() if store is not None else frozenset()
+    finally:
+        database.close()
+    drawn = policy.pseudonyms is PseudonymSource.RANDOM
+    return Forms(case.prefix, case.alphabet, case.length, drawn=drawn, imported=imported)
+
+
+def _case_pseudonyms(site: Site, case: Case, policy: Policy, client: Client) -> CasePseudonyms:
+    database = Database(site.mapping_url)
+    naming = pseudonym_stores.naming(site, case, policy, database)
+    if naming.assignments is None:
+        database.close()
+    return CasePseudonyms(client, case=case.id, naming=naming)
 
 
 class ApprovedCases:
@@ -225,13 +282,15 @@ def rooms(site: Site) -> Rooms:
 
     def for_case(terms: CaseTerms) -> Workshop[OpenDraft]:
         case = cases.load(site.cases_dir, terms.id)
+        policy = shelf.exactly(case.stage2).policy
+        pseudonym_stores.prepare(site, case, policy)
         return workshop(
-            shelf.exactly(case.stage2).policy,
-            CasePseudonyms(session.client(), case=case.id, form=case.form),
+            policy,
+            _case_pseudonyms(site, case, policy, session.client()),
             trial=case.trial_attributes(),
             events=events.of_case(site.cases_dir, case.id),
             minimum_cohort=terms.minimum_cohort,
-            forms=_forms(case, Stage.ANONYMIZE),
+            forms=_forms(site, case, policy),
         )
 
     def sign(payload: bytes) -> str:

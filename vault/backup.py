@@ -31,14 +31,16 @@ from vault.tables import (
     VERSION,
     VERSION_TABLE,
     Database,
+    assigned_pseudonyms,
     field_keys,
     mappings,
+    pseudonym_stores,
     requests,
     shares,
     subject_keys,
 )
 
-_TABLES = (subject_keys, shares, field_keys, mappings, requests)
+_TABLES = (subject_keys, shares, field_keys, mappings, requests, pseudonym_stores, assigned_pseudonyms)
 _AT_ONCE = 2_000
 _DIGEST_TABLE = "backup_digest"
 

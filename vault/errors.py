@@ -7,8 +7,8 @@ carries an original identifier or a secret, so any of them may be printed and lo
     ├── ServerFault        NotStarted, Unreachable, Sealed, InitializationLost
     ├── Refused            LoginFailed (CodeRefused), Forbidden, NotFound (NoWayBack)
     ├── BadAnswer
-    ├── BadRequest         BadName, BadPlan, BadIdentifier, BadCertificate, BadEnvelope
-    ├── MappingFault       StoreUnavailable, Collision, Tampered, NotSealed
+    ├── BadRequest         BadName, BadPlan, BadIdentifier, BadList, BadCertificate, BadEnvelope
+    ├── MappingFault       StoreUnavailable, StoreMissing, Collision, Tampered, NotSealed
     ├── CustodyRefusal     UnknownPseudonym, SharedPseudonym, UnknownRequest, SamePerson, NotYours, NotApproved,
     │                      Expired
     └── ApprovalRefusal    SelfApproval, Untrusted, BadSignature, WrongDigest, ApprovalExpired, Withdrawn,
@@ -91,6 +91,10 @@ class BadIdentifier(BadRequest):
     """An identifier without a value or of an unknown kind, or an unusable prefix."""
 
 
+class BadList(BadRequest):
+    """A list of pseudonyms that contradicts itself, the rules of the VRs, or the case; every line is named."""
+
+
 class BadCertificate(BadRequest):
     """A certificate or key for or with which nothing may be closed or opened."""
 
@@ -105,6 +109,10 @@ class MappingFault(VaultRoomError):
 
 class StoreUnavailable(MappingFault):
     """The mapping database is locked, full, unreachable or of another version."""
+
+
+class StoreMissing(MappingFault):
+    """The store of the pseudonyms that no key gives is not there, so that the same patients would get new ones."""
 
 
 class Collision(MappingFault):

@@ -153,6 +153,18 @@ class MappingStore:
                     found.setdefault(pseudonym, set()).add(patient)
         return {pseudonym: frozenset(patients) for pseudonym, patients in found.items()}
 
+    def claims(self, case: str, pseudonyms: Collection[str]) -> dict[str, set[bytes]]:
+        """For each pseudonym that is known in the case, the fingerprints of the originals that it stands for."""
+        found: dict[str, set[bytes]] = {}
+        for part in _parts(sorted(set(pseudonyms))):
+            question = sa.select(mappings.c.pseudonym, mappings.c.fingerprint).where(
+                mappings.c.case_id == case, mappings.c.pseudonym.in_(part)
+            )
+            with self.database.reading() as connection:
+                for pseudonym, fingerprint in connection.execute(question):
+                    found.setdefault(pseudonym, set()).add(fingerprint)
+        return found
+
     def keys(self, case: str, patients: Collection[str]) -> list[SubjectKey]:
         """All keys of some patients, the oldest first."""
         found: list[SubjectKey] = []

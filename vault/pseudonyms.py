@@ -5,23 +5,29 @@ told.
 (the case's own key, no way back). Equal identifiers get equal pseudonyms wherever and whenever they occur.
 How a pseudonym is made of an HMAC is :mod:`vault.scheme`; design.md section 5.
 
+Which pseudonym stands for a digest is :mod:`vault.naming`: derived as a rule; drawn or imported where the case says so.
+A patient whom a closed list does not have gets none: he is left out of the answer, with all that is his alone.
+
 The identifiers come in as anything with the shape of a subject; nothing is imported for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from vault.assignments import Assignments
 from vault.client import Client
+from vault.importing import Intake
 from vault.keys import ATTRIBUTE_KEY, Kind, Mount
 from vault.mapping import MappingStore
+from vault.naming import Naming, Triple
 from vault.recent import Recent
-from vault.scheme import PADDING, Form, canonical, fingerprint, known_kind, pseudonym
+from vault.scheme import PADDING, canonical, fingerprint, known_kind
 from vault.sealing import Original, Sealer
 from vault.secrecy import Secret, safe_name
 
-Triple = tuple[str, str, str]
 I = TypeVar("I", bound=Triple)  # noqa: E741 (an identifier: kind, issuer, value)
 I_co = TypeVar("I_co", bound=Triple, covariant=True)
 
@@ -48,20 +54,21 @@ class SubjectLike(Protocol[I_co]):
 class CasePseudonyms:
     """Stage 2: pseudonyms under the key of one case. Keeps no mapping. Belongs to one process."""
 
-    def __init__(self, client: Client, *, case: str, form: Form = Form()) -> None:
+    def __init__(self, client: Client, *, case: str, naming: Naming = Naming()) -> None:
         """Raises BadName for an unusable case name."""
         self._client = client
         self._case = safe_name(case, "case")
-        self._form = form
+        self._naming = naming
         self._known: Recent[Triple, str] = Recent(_KNOWN_PSEUDONYMS)
 
     def resolve(self, subjects: Collection[SubjectLike[I]]) -> dict[I, str]:
-        """A pseudonym for every identifier of every subject, ``patient`` included.
+        """A pseudonym for every identifier of every subject, ``patient`` included; none for those not listed.
 
-        Raises BadIdentifier, NotFound when the case has no key, and what the client raises; then there is
-        none.
+        Raises BadIdentifier, MappingFault, NotFound when the case has no key, and what the client raises; then
+        there is none.
         """
-        wanted = dict.fromkeys(identifier for subject in subjects for identifier in _identifiers(subject))
+        allowed = _listed(subjects, self._naming, self._digests)
+        wanted = dict.fromkeys(identifier for subject in allowed for identifier in _identifiers(subject))
         answer: dict[I, str] = {}
         fresh: list[I] = []
         for identifier in wanted:
@@ -70,13 +77,25 @@ class CasePseudonyms:
                 fresh.append(identifier)
             else:
                 answer[identifier] = known
-        kinds = [known_kind(identifier[0]) for identifier in fresh]
-        texts = [canonical(*identifier) for identifier in fresh]
-        digests = self._client.hmac_batch(Mount.CASES, self._case, texts, version=1) if texts else []
-        for identifier, kind, digest in zip(fresh, kinds, digests, strict=True):
-            answer[identifier] = pseudonym(kind, digest, self._form)
+        if not fresh:
+            return answer
+        names = self._naming.names(self._digests(fresh))
+        for identifier in fresh:
+            answer[identifier] = names[identifier]
             self._known.keep(identifier, answer[identifier])
         return answer
+
+    def intake(self, assignments: Assignments, begin: Callable[[], object]) -> Intake:
+        """The way into a store of the case for pseudonyms that exist already; ``begin`` makes the store."""
+        return Intake(self._case, self._naming.form, assignments, begin, self._digests)
+
+    def _digests(self, identifiers: Collection[Triple]) -> dict[Triple, bytes]:
+        """The HMAC of each, under the key of the case."""
+        for identifier in identifiers:
+            known_kind(identifier[0])
+        texts = [canonical(*identifier) for identifier in identifiers]
+        digests = self._client.hmac_batch(Mount.CASES, self._case, texts, version=1)
+        return dict(zip(identifiers, digests, strict=True))
 
 
 class IdentityPseudonyms:
@@ -92,7 +111,7 @@ class IdentityPseudonyms:
         *,
         case: str,
         custodians: Collection[str],
-        form: Form = Form(),
+        naming: Naming = Naming(),
         key_version: int = 1,
     ) -> None:
         """``key_version`` pins the version of the site's keys for the case, however often they are rotated.
@@ -100,20 +119,23 @@ class IdentityPseudonyms:
         Raises BadName or BadPlan for an unusable case name or set of custodians.
         """
         self._client = client
-        self._form = form
+        self._naming = naming
         self._key_version = key_version
-        self._sealer = Sealer(client, store, safe_name(case, "case"), tuple(custodians), key_version)
+        self._store = store
+        self._case = safe_name(case, "case")
+        self._sealer = Sealer(client, store, self._case, tuple(custodians), key_version)
         # By patient and identifier: what two patients share is sealed for each of them.
         self._known: Recent[tuple[Triple, Triple], str] = Recent(_KNOWN_PSEUDONYMS)
         self._sealed: Recent[Triple, bool] = Recent(_KNOWN_PSEUDONYMS)
 
     def resolve(self, subjects: Collection[SubjectLike[I]]) -> dict[I, str]:
-        """A pseudonym for every identifier of every subject, ``patient`` included.
+        """A pseudonym for every identifier of every subject, ``patient`` included; none for those not listed.
 
         Raises BadIdentifier, MappingFault and what the client raises; then there is none, and nothing may
         leave.
         """
-        # 1. What is not known yet.
+        # 1. What is not known yet, of those who may get a pseudonym.
+        subjects = _listed(subjects, self._naming, self._digests)
         answer: dict[I, str] = {}
         fresh: dict[tuple[I, I], None] = {}
         for subject in subjects:
@@ -124,10 +146,10 @@ class IdentityPseudonyms:
                 else:
                     answer[identifier] = known
         attributes = self._unsealed_attributes(subjects)
-        # 2. Derive.
+        # 2. Derive, draw, or take what a list brought.
         wanted = {identifier for pair in fresh for identifier in pair}
         digests = self._digests(wanted, attributes)
-        names = {i: pseudonym(known_kind(i[0]), digests[i], self._form) for i in wanted}
+        names = self._naming.names({identifier: digests[identifier] for identifier in wanted})
         patients = {s.patient: names.get(s.patient) or answer[s.patient] for s in subjects}
         # 3. Seal; until this returns, nothing is told to anybody.
         originals = [
@@ -154,6 +176,23 @@ class IdentityPseudonyms:
             self._sealed.keep(attribute, True)
         return answer
 
+    def intake(self, assignments: Assignments, begin: Callable[[], object]) -> Intake:
+        """The way into a store of the case for pseudonyms that exist already; ``begin`` makes the store."""
+        way = Intake(self._case, self._naming.form, assignments, begin, self._digests)
+        return replace(way, mapping=self._store, seal=self._seal_alone)
+
+    def _seal_alone(self, named: Mapping[Triple, str]) -> None:
+        """Seal each identifier by itself, as a patient of its own; stage 1 seals it again with its patient."""
+        digests = self._digests(named)
+        self._sealer.seal(
+            [
+                Original(
+                    name, name, identifier[0], fingerprint(digests[identifier]), _content(*identifier[1:])
+                )
+                for identifier, name in named.items()
+            ]
+        )
+
     def _unsealed_attributes(self, subjects: Collection[SubjectLike[I]]) -> dict[Triple, I]:
         """The further values that were not sealed yet, with the patient of each.
 
@@ -168,7 +207,7 @@ class IdentityPseudonyms:
         return found
 
     def _digests(
-        self, identifiers: Collection[Triple], attributes: Collection[Triple]
+        self, identifiers: Collection[Triple], attributes: Collection[Triple] = ()
     ) -> dict[Triple, bytes]:
         """The HMAC of each, under the key of its kind."""
         by_key: dict[str, list[Triple]] = {}
@@ -183,6 +222,18 @@ class IdentityPseudonyms:
             for key, members in by_key.items()
             for member, digest in zip(members, answer[key], strict=True)
         }
+
+
+def _listed(
+    subjects: Collection[SubjectLike[I]],
+    naming: Naming,
+    digests: Callable[[Collection[Triple]], Mapping[Triple, bytes]],
+) -> Collection[SubjectLike[I]]:
+    """Those of the subjects that may get a pseudonym."""
+    if not naming.listed_only:
+        return subjects
+    unlisted = naming.unlisted(digests({subject.patient for subject in subjects}))
+    return [subject for subject in subjects if subject.patient not in unlisted]
 
 
 def content_of(sealed: Secret[bytes]) -> tuple[str, str]:

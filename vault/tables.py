@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vault.errors import StoreUnavailable
 
-VERSION = "0003"  # of the schema; migrations/versions holds the way there
+VERSION = "0004"  # of the schema; migrations/versions holds the way there
 VERSION_TABLE = "vault_schema_version"
 _BUSY_MILLISECONDS = 60_000
 _MIGRATION_LOCK = 0x7463_6531  # "tce1", the name of an advisory lock of PostgreSQL
@@ -78,6 +78,40 @@ mappings = sa.Table(
     sa.Column("created", sa.String(20), nullable=False),
     sa.Column("tag", sa.LargeBinary(16), nullable=True),  # none in rows from before rows had tags
     sa.Index("mappings_by_pseudonym", "case_id", "pseudonym", "fingerprint"),
+    sqlite_with_rowid=False,
+)
+
+# That a stage of a case has pseudonyms which no key gives, and a name by which a store that was lost is noticed.
+pseudonym_stores = sa.Table(
+    "pseudonym_stores",
+    metadata,
+    sa.Column("stage", sa.String(16), primary_key=True),
+    sa.Column("case_id", sa.String(64), primary_key=True),
+    sa.Column("id", sa.String(32), nullable=False),
+    sa.Column("created", sa.String(20), nullable=False),
+)
+
+# The pseudonyms themselves. Days are no identifier: any number of patients may have the same.
+assigned_pseudonyms = sa.Table(
+    "assigned_pseudonyms",
+    metadata,
+    sa.Column("stage", sa.String(16), primary_key=True),
+    sa.Column("case_id", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("fingerprint", sa.LargeBinary(16), primary_key=True),
+    sa.Column("pseudonym", sa.String(64), nullable=False),
+    sa.Column("origin", sa.String(8), nullable=False),
+    sa.Column("tag", sa.LargeBinary(16), nullable=False),
+    sa.Column("created", sa.String(20), nullable=False),
+    sa.Index(
+        "assigned_pseudonyms_once",
+        "stage",
+        "case_id",
+        "pseudonym",
+        unique=True,
+        sqlite_where=sa.text("kind <> 'days'"),
+        postgresql_where=sa.text("kind <> 'days'"),
+    ),
     sqlite_with_rowid=False,
 )
 

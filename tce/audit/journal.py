@@ -54,6 +54,9 @@ EVENTS: Mapping[str, EventRow] = {
     "mapping.checked": EventRow(
         Shape.ALERT, _CONFIGURED, "every row of the mapping was checked, without opening it"
     ),
+    "mapping.imported": EventRow(
+        Shape.ALERT, _CONFIGURED, "a list of subjects or pseudonyms was imported into a case"
+    ),
     "vault.rotated": EventRow(Shape.ALERT, _CONFIGURED, "keys of the Vault got a new version"),
     "vault.resealed": EventRow(Shape.ALERT, _CONFIGURED, "a custodian closed the own shares under a new key"),
     "vault.enrolled": EventRow(
@@ -72,6 +75,9 @@ EVENTS: Mapping[str, EventRow] = {
     "case.submitted": EventRow(Shape.ALERT, _CONFIGURED, "a case was submitted for approval"),
     "case.approved": EventRow(Shape.ALERT, _CONFIGURED, "a case was approved"),
     "case.events": EventRow(Shape.ALERT, _CONFIGURED, "a case was given the events of its patients"),
+    "case.store": EventRow(
+        Shape.ALERT, _CONFIGURED, "a case began a store of pseudonyms that are drawn or imported"
+    ),
     "case.closed": EventRow(Shape.ALERT, _CONFIGURED, "a case was closed"),
     "case.forget-ordered": EventRow(Shape.ALERT, _CONFIGURED, "an approver ordered that a case is forgotten"),
     "case.forget-taken-back": EventRow(Shape.ALERT, _CONFIGURED, "an approver took that order back"),

@@ -12,7 +12,7 @@ import typer
 from tce import cases, counts, events, key_versions, recipients
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
-from tce.cases import CaseReceiver, Trial
+from tce.cases import CaseReceiver, Subjects, Trial
 from tce.cli.actors import peer_of
 from tce.cli.forget import forget
 from tce.cli.session import JsonOption, session, verbs
@@ -81,6 +81,7 @@ def new(
     prefix: Annotated[str, typer.Option(help="Up to five characters before every pseudonym.")] = "",
     alphabet: Annotated[Alphabet, typer.Option(help="Characters of pseudonyms.")] = Alphabet.BASE32,
     length: Annotated[int, typer.Option(help="Characters of a pseudonym in all, 8 to 16.")] = LONGEST,
+    subjects: Annotated[Subjects, typer.Option(help="Which patients it takes.")] = Subjects.ANY,
     sponsor: Annotated[str, typer.Option(help="Clinical Trial Sponsor Name.")] = "",
     protocol: Annotated[str, typer.Option(help="Clinical Trial Protocol ID.")] = "",
     expires: Annotated[str, typer.Option(help="Last day, YYYY-MM-DD.")] = "",
@@ -110,6 +111,7 @@ def new(
         "prefix": prefix,
         "alphabet": alphabet,
         "length": length,
+        "subjects": subjects,
         "key_version": key_versions.for_new_cases(run.site),
         "trial": Trial(sponsor=sponsor, protocol_id=protocol),
         "expires": expires or None,

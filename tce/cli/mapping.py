@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
-from tce import counts
+from policies.model import Stage
+from tce import counts, subject_lists, wiring
 from tce.audit.journal import Journal
 from tce.cli.session import session, verbs
 from tce.errors import Refused
 from tce.logins import Logins
+from tce.subject_lists import Format
 from vault.backup import back_up
 from vault.backup import restore as bring_back
+from vault.errors import VaultRoomError
 from vault.mapping_check import Checked
 from vault.mapping_check import check as look_through
 from vault.roles import Service
@@ -104,6 +107,51 @@ def restore(
         )
     if copied.differ:
         run.say(f"{_rows(copied.differ)} that differed replaced")
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The list.")],
+    case: Annotated[str, typer.Option("--case", help="Case that the list is for.")],
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="csv: a list of your own; ctp: an export of CTP's IDMap, CSV or XML."),
+    ] = Format.CSV,
+    issuer: Annotated[
+        str,
+        typer.Option(
+            help="Issuer of Patient ID (0010,0021) of the list's patients, where it does not say it."
+        ),
+    ] = "",
+    stage: Annotated[
+        Stage, typer.Option(help="pseudonymize: of originals; anonymize: of the pseudonyms of stage 1.")
+    ] = Stage.PSEUDONYMIZE,
+) -> None:
+    """Import pseudonyms that exist already, of a running trial or from a list of subjects. Needs a coordinator.
+
+    CSV has the header patient_id,subject_id and, if wanted, issuer, date_offset, kind. The list is taken over as a
+    whole or not at all: a subject with two IDs, two subjects with one, and values that are not legal are named by
+    their lines. The same list again changes nothing. Import while nothing is pseudonymized for the case.
+
+    Examples: tce --as coordinator mapping import subjects.csv --case lung-1   |
+    tce --as coordinator mapping import OriginalPatientID.csv --case lung-1 --format ctp --issuer HOSPITAL
+    """
+    run = session(context)
+    person = run.acting("coordinator", "importing a list")
+    Logins(run.site).person(person)  # who says to be somebody shows it
+    given = subject_lists.read(file, format_, issuer=issuer)
+    detail = {"case": case, "stage": str(stage), "format": str(format_), "digest": given.digest}
+    journal = Journal(run.site, person)
+    try:
+        taken = wiring.intake(run.site, case, stage, person).take(given.entries)
+    except VaultRoomError as exc:
+        journal.refused("mapping.imported", exc, detail)
+        raise
+    journal.record("mapping.imported", detail={**detail, "new": str(taken.new), "known": str(taken.known)})
+    run.say(
+        f"{counts.counted(taken.new, 'pseudonym', 'pseudonyms')} imported into case {case}, {taken.known} known"
+    )
 
 
 def _rows(count: int) -> str:

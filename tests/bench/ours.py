@@ -22,6 +22,7 @@ from policies.pseudonyms import Pseudonyms  # noqa: E402
 from tce.folder import de_identify  # noqa: E402
 from vault.credentials import Credentials  # noqa: E402
 from vault.mapping import MappingStore  # noqa: E402
+from vault.naming import Naming  # noqa: E402
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms  # noqa: E402
 from vault.roles import Service  # noqa: E402
 from vault.scheme import Form  # noqa: E402
@@ -37,7 +38,7 @@ def stage_one(site: Path, url: str, mapping: str) -> tuple[Engine, Callable[[], 
     def pseudonyms() -> Pseudonyms:
         client = Credentials(site).service(url, Service.PSEUDONYMIZER)
         store = MappingStore(mapping)
-        return IdentityPseudonyms(client, store, case=CASE, custodians=CUSTODIANS, form=Form("BEN"))
+        return IdentityPseudonyms(client, store, case=CASE, custodians=CUSTODIANS, naming=Naming(Form("BEN")))
 
     return Engine(load_library("pseudonymization")), pseudonyms
 
@@ -46,7 +47,9 @@ def stage_two(site: Path, url: str) -> tuple[Engine, Callable[[], Pseudonyms]]:
     """The engine, and the way to pseudonyms: the case's own key."""
 
     def pseudonyms() -> Pseudonyms:
-        return CasePseudonyms(Credentials(site).service(url, Service.MANAGER), case=CASE, form=Form("B"))
+        return CasePseudonyms(
+            Credentials(site).service(url, Service.MANAGER), case=CASE, naming=Naming(Form("B"))
+        )
 
     return Engine(load_library("longitudinal-trial"), trial=TRIAL), pseudonyms
 

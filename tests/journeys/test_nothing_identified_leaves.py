@@ -23,6 +23,7 @@ from tce.samples import write_two_studies
 from tests.conftest import SiteVault
 from vault.keys import create_case_key, create_way_back
 from vault.mapping import MappingStore
+from vault.naming import Naming
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
 from vault.scheme import Form
 
@@ -52,7 +53,7 @@ def stage_one(site: SiteVault, mapping: Path) -> tuple[Engine, Callable[[], Pseu
             MappingStore(f"sqlite:///{mapping}"),
             case=CASE,
             custodians=site.custodians,
-            form=Form("HOS"),
+            naming=Naming(Form("HOS")),
         )
 
     return Engine(load_library("pseudonymization")), pseudonyms
@@ -60,7 +61,7 @@ def stage_one(site: SiteVault, mapping: Path) -> tuple[Engine, Callable[[], Pseu
 
 def stage_two(site: SiteVault, policy: str) -> tuple[Engine, Callable[[], Pseudonyms]]:
     def pseudonyms() -> Pseudonyms:
-        return CasePseudonyms(site.service("manager"), case=CASE, form=Form("TRI"))
+        return CasePseudonyms(site.service("manager"), case=CASE, naming=Naming(Form("TRI")))
 
     return Engine(load_library(policy), trial=TRIAL), pseudonyms
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from tests.conftest import SiteVault
 from vault.keys import create_way_back
 from vault.mapping import MappingStore
+from vault.naming import Naming
 from vault.pseudonyms import IdentityPseudonyms
 from vault.scheme import Form
 
@@ -57,7 +58,11 @@ def stage_one(embedded_site_vault: SiteVault, store: MappingStore, case: str) ->
     """Makes pseudonyms of stage 1 as a new process would, with the pseudonymizer's own token."""
 
     def make(**changes: object) -> IdentityPseudonyms:
-        settings = {"case": case, "custodians": embedded_site_vault.custodians, "form": Form("T-")} | changes
+        settings = {
+            "case": case,
+            "custodians": embedded_site_vault.custodians,
+            "naming": Naming(Form("T-")),
+        } | changes
         open_case(embedded_site_vault, str(settings["case"]))
         return IdentityPseudonyms(embedded_site_vault.service("pseudonymizer"), store, **settings)  # type: ignore[arg-type]
 

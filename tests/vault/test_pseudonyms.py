@@ -27,6 +27,7 @@ from vault.errors import (
 )
 from vault.keys import create_case_key
 from vault.mapping import MappingStore
+from vault.naming import Naming
 from vault.provision import provision_embedded
 from vault.pseudonyms import CasePseudonyms, IdentityPseudonyms
 from vault.roles import SitePlan
@@ -131,7 +132,7 @@ def test_no_original_is_in_the_database(stage_one: StageOne, tmp_path: Path) -> 
 
 def test_a_pseudonym_never_stands_for_two(stage_one: StageOne, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a pseudonym already belongs to another original the job stops, and says nothing of either."""
-    monkeypatch.setattr("vault.pseudonyms.pseudonym", lambda kind, digest, prefix: f"the one {kind}")
+    monkeypatch.setattr("vault.naming.pseudonym", lambda kind, digest, prefix: f"the one {kind}")
     stage_one().resolve([a_subject(1, images=1)])
     with pytest.raises(Collision) as fault:
         stage_one().resolve([a_subject(2, images=1)])
@@ -178,7 +179,7 @@ def resolve_in_a_process(home: Path, url: str, case: str, numbers: range, answer
         MappingStore(url),
         case=case,
         custodians=("carol", "dave"),
-        form=Form("T-"),
+        naming=Naming(Form("T-")),
     )
     found: dict[Identifier, str] = {}
     for number in numbers:
@@ -264,7 +265,7 @@ def test_a_case_has_pseudonyms_of_its_own(
     answers = [
         CasePseudonyms(manager, case=case).resolve([subject]),
         CasePseudonyms(manager, case=f"{case}-other").resolve([subject]),
-        stage_one(form=Form()).resolve([subject]),
+        stage_one(naming=Naming(Form())).resolve([subject]),
     ]
     assert CasePseudonyms(manager, case=case).resolve([subject]) == answers[0]
     for identifier in (subject.patient, *subject.identifiers - {offset(1)}):
