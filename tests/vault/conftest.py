@@ -22,6 +22,8 @@ from vault.naming import Naming
 from vault.pseudonyms import IdentityPseudonyms
 from vault.scheme import Form
 
+POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
+
 _numbers = itertools.count(1)
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
 StageOne = Callable[..., IdentityPseudonyms]

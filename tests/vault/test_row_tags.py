@@ -13,6 +13,7 @@ from tests.vault.conftest import StageOne, open_case
 from tests.vault.subjects import Identifier, a_subject, image
 from vault.errors import BadAnswer, Collision, Tampered
 from vault.mapping import MappingStore
+from vault.naming import Naming
 from vault.pseudonyms import IdentityPseudonyms
 from vault.row_tags import MappingRow, RowTags
 from vault.scheme import Form
@@ -118,7 +119,7 @@ def next_run(embedded_site_vault: SiteVault, mapping_url: str, case: str) -> Ite
     open_case(embedded_site_vault, case)
     client = embedded_site_vault.service("pseudonymizer")
     yield IdentityPseudonyms(
-        client, store, case=case, custodians=embedded_site_vault.custodians, form=Form("T-")
+        client, store, case=case, custodians=embedded_site_vault.custodians, naming=Naming(Form("T-"))
     )
     store.close()
 
