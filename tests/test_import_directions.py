@@ -21,6 +21,7 @@ MAY_IMPORT = {
 
 OWNERS_OF_TABLES = (
     "vault/tables.py",
+    "vault/assignments.py",
     "vault/mapping*.py",
     "vault/backup.py",
     "vault/custody*.py",

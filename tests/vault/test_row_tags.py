@@ -214,7 +214,7 @@ def test_a_new_original_for_a_pseudonym_is_a_collision(
     """Two originals that stage 1 itself gave one pseudonym are a collision, and not called tampering."""
     device = Identifier("device", "", "SN-4711")
     one, two = a_subject(1, images=0), a_subject(2, images=0)
-    monkeypatch.setattr("vault.pseudonyms.pseudonym", lambda kind, digest, prefix: f"{kind}-1")
+    monkeypatch.setattr("vault.naming.pseudonym", lambda kind, digest, prefix: f"{kind}-1")
     stage_one().resolve([one])
     with pytest.raises(Collision):
         stage_one().resolve([type(two)(two.patient, frozenset({device}))])
