@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SiteVault
-from tests.vault.conftest import StageOne
+from tests.vault.conftest import StageOne, open_case
 from tests.vault.subjects import Identifier, a_subject, image, offset, patient_id
 from vault.assignments import Assignments, Stage
 from vault.custody import Custody, Purpose
@@ -296,6 +296,7 @@ def test_of_two_contradicting_imports_at_once_one_is_refused(
     embedded_site_vault: SiteVault, mapping_url: str, case: str
 ) -> None:
     """Two processes that import contradicting lists at one moment do not both succeed, and the subject has one ID."""
+    open_case(embedded_site_vault, case)
     MappingStore(mapping_url).close()
     processes = multiprocessing.get_context("spawn")
     start, answers = processes.Barrier(2), processes.Queue()
