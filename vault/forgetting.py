@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 
+from vault.assignments import Assignments, Stage
 from vault.client import Client, Sealing
 from vault.custody import checked_ticket
 from vault.errors import Malformed, NotFound, NoWayBack, WrongDigest
@@ -137,8 +138,11 @@ def destroy(custodian: Client, mount: Mount, case: str) -> bool:
 
 
 def remove_rows(store: MappingStore, case: str, *, told: Callable[[int], None] = lambda removed: None) -> int:
-    """Remove what the mapping holds of a case, in parts that are each durable; return how many rows went."""
-    removed = 0
+    """Remove what the mapping holds of a case, in parts that are each durable; return how many rows went.
+
+    What was drawn or imported goes first, of both stages.
+    """
+    removed = sum(Assignments(store.database, stage=stage, case=case).forget() for stage in Stage)
     while part := store.remove_some(case, _AT_ONCE):
         removed += part
         told(part)

@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A site with approved policies of both stages, derived and drawn, and approved cases."""
     home = tmp_path_factory.mktemp("stores") / "site"
     people = "--coordinator carla --approver ann --auditor otto --custodian kim --custodian lee"
-    steps = [f"init --name test {people}"]
+    steps = [f"init --no-second-factor --name test {people}"]
     names = [f"{way}-{stage}" for way in (KEYED, DRAWN) for stage in ("one", "two")]
     like = {"one": "pseudonymization", "two": "longitudinal-trial"}
     steps += [f"policy new {name} --like {like[name.split('-')[1]]}" for name in names]

@@ -18,6 +18,7 @@ from tests.vault.subjects import Identifier, a_subject, image, offset, patient_i
 from vault.assignments import Assignments, Stage
 from vault.custody import Custody, Purpose
 from vault.errors import BadList, Collision, VaultRoomError
+from vault.forgetting import remove_rows
 from vault.importing import MOST_TOLD, Entry, Intake, Taken
 from vault.keys import create_case_key
 from vault.mapping import MappingStore
@@ -316,3 +317,21 @@ def test_of_two_contradicting_imports_at_once_one_is_refused(
     assert said[1] in ("S-1", "S-9")
     store = MappingStore(mapping_url)
     assert Assignments(store.database, stage=Stage.PSEUDONYMIZE, case=case).imported() == {said[1], "S-2"}
+
+
+def test_a_forgotten_case_has_no_assigned_pseudonyms(
+    intake: Intake,
+    later: Callable[..., IdentityPseudonyms],
+    assigned: Assignments,
+    store: MappingStore,
+    case: str,
+) -> None:
+    """When the rows of a case are removed, what was drawn and imported for it goes as well, and of both stages."""
+    intake.take(entries((patient_id(1), "S-1"), (offset(1), "-7")))
+    later(draws=True).resolve([a_subject(2)])
+    second = Assignments(store.database, stage=Stage.ANONYMIZE, case=case)
+    second.begin()
+    remove_rows(store, case)
+    assert (assigned.id, second.id) == ("", "")
+    assert assigned.imported() == frozenset()
+    assert content(store) == [row for row in content(store) if case not in row]
