@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vault.errors import Collision, NotSealed, Tampered
+from vault.keys import Kind
 from vault.recent import Recent
 from vault.row_tags import MappingRow, RowTags
 from vault.tables import Database, field_keys, granted_shares, mappings, shares, subject_keys
@@ -142,15 +143,23 @@ class MappingStore:
                 )
 
     def patients(self, case: str, pseudonyms: Collection[str]) -> dict[str, frozenset[str]]:
-        """For each pseudonym that is known in the case, the patients (by pseudonym) it belongs to."""
+        """For each pseudonym that is known in the case, the patients (by pseudonym) it belongs to.
+
+        What an import brought without its patient belongs to itself, until its patient is met.
+        """
         found: dict[str, set[str]] = {}
+        alone: set[str] = set()
         for part in _parts(sorted(set(pseudonyms))):
-            question = sa.select(mappings.c.pseudonym, mappings.c.patient).where(
+            question = sa.select(mappings.c.pseudonym, mappings.c.patient, mappings.c.kind).where(
                 mappings.c.case_id == case, mappings.c.pseudonym.in_(part)
             )
             with self.database.reading() as connection:
-                for pseudonym, patient in connection.execute(question):
+                for pseudonym, patient, kind in connection.execute(question):
                     found.setdefault(pseudonym, set()).add(patient)
+                    if pseudonym == patient and kind != Kind.PATIENT_ID:
+                        alone.add(pseudonym)
+        for pseudonym in alone:
+            found[pseudonym] = found[pseudonym] - {pseudonym} or {pseudonym}
         return {pseudonym: frozenset(patients) for pseudonym, patients in found.items()}
 
     def claims(self, case: str, pseudonyms: Collection[str]) -> dict[str, set[bytes]]:

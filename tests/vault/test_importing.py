@@ -111,6 +111,19 @@ def test_two_custodians_reveal_what_was_imported(
     }
 
 
+def test_an_imported_uid_leads_to_its_patient_once_he_is_met(
+    intake: Intake, later: Callable[..., IdentityPseudonyms], store: MappingStore, case: str
+) -> None:
+    """A UID that a list brought belongs to nobody at first, and then to the patient of its instance alone."""
+    intake.take(entries((image(1, 0), "1.2.3.7")))
+    assert store.patients(case, ["1.2.3.7"]) == {"1.2.3.7": frozenset({"1.2.3.7"})}
+    patient = later().resolve([a_subject(1)])[patient_id(1)]
+    assert store.patients(case, ["1.2.3.7", patient]) == {
+        "1.2.3.7": frozenset({patient}),
+        patient: frozenset({patient}),
+    }
+
+
 def test_no_original_is_in_the_database(intake: Intake, store: MappingStore, tmp_path: Path) -> None:
     """No byte of the database is an imported original, or a number of days in the clear."""
     intake.take(entries((patient_id(1), "SUBJ-0001"), (offset(1), "-31337"), (ACCESSION, "A-1")))
