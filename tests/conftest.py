@@ -18,6 +18,9 @@ from vault.provision import provision_embedded
 from vault.roles import Role, SitePlan
 from vault.server import EmbeddedServer
 
+# At the end of every run everything that it left behind is searched for secrets and originals.
+pytest_plugins = ["tests.leaks.plugin"]
+
 PEOPLE = {
     "alice": frozenset({Role.COORDINATOR}),
     "bob": frozenset({Role.APPROVER}),

@@ -19,6 +19,7 @@ import http
 import http.client
 import json
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -26,7 +27,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,9 @@ class EmbeddedServer:
         finally:
             os.close(log)
             self._server_lock.release()
+        # Keys are in its memory from now on, and must not get into a core file.
+        with suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
         _started.append(process)
         return self._found()
 

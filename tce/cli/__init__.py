@@ -7,13 +7,12 @@ of :data:`tce.errors.RULES` (0 done, 1 refused or failed, 2 usage, 3 held or set
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tce import __version__
+from tce import __version__, discretion
 from tce.cli import (
     actors,
     audit,
@@ -88,15 +87,17 @@ _INTERRUPTED = 130  # how the command line's library tells of Ctrl-C
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Run the command line and exit with its status. Without ``arguments`` this is a process of its own."""
     begun: list[Session] = []
     try:
+        if arguments is None:
+            discretion.begin()
+            arguments = sys.argv[1:]
         status = app(arguments, standalone_mode=False, obj=begun)
     except Exception as exc:
         for run in begun:
             run.tell_forbidden(exc)
-        sys.exit(_told(exc, verbose="--verbose" in arguments))
+        sys.exit(_told(exc, verbose="--verbose" in (arguments or ())))
     if status == _INTERRUPTED:
         sys.exit(_told(KeyboardInterrupt(), verbose=False))
     sys.exit(status if isinstance(status, int) else Exit.OK)
@@ -115,8 +116,8 @@ def _told(exc: BaseException, *, verbose: bool) -> int:
     told = to_person(exc)
     if verbose:
         # Frames only: the text of a library's exception may quote the data.
-        for frame in traceback.extract_tb(exc.__traceback__):
-            typer.echo(f"     {Path(frame.filename).name}:{frame.lineno} {frame.name}", err=True)
+        for frame in discretion.frames_of(exc.__traceback__):
+            typer.echo(f"     {frame}", err=True)
         typer.echo(f"     {type(exc).__name__}", err=True)
     typer.echo(f"tce: {told.what}", err=True)
     if told.next_step:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tce.discretion import environment_of_children
 from tce.errors import Refused
 
 _ENDED_WITHIN = 15.0
@@ -40,7 +41,9 @@ class Children:
         log = self._logs / f"{name}.log"
         command = [sys.executable, "-m", "tce", *arguments]
         with log.open("ab") as out:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment_of_children()
+            )
         (self._pids / f"{name}.pid").write_text(
             json.dumps({"pid": child.pid, "command": " ".join(command)}), "utf-8"
         )
