@@ -8,6 +8,7 @@ may say is decided in :mod:`policies.model`. The shipped policies lie in ``libra
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -46,6 +47,9 @@ _FORMS = {
 }
 
 Place = tuple[str | int, ...]
+
+# What the library quotes of the text; names of its own (<block end>) and single characters may stay.
+_QUOTED = re.compile(r"(['\"])(?!<[a-z ]+>\1).{2,}\1")
 
 
 def load(path: Path) -> Policy:
@@ -119,7 +123,7 @@ def _composed(text: str, source: str) -> yaml.Node:
     except yaml.MarkedYAMLError as malformed:
         marks = (malformed.problem_mark, malformed.context_mark)
         line = next((mark.line + 1 for mark in marks if mark is not None), 0)
-        fault = Fault(line, f"it is not YAML: {malformed.problem or 'malformed'}")
+        fault = Fault(line, f"it is not YAML: {_QUOTED.sub('…', malformed.problem or 'malformed')}")
         raise PolicyFault(source, [fault], next_step="mind indentation, colons and quotes") from None
     except (yaml.YAMLError, RecursionError):
         raise PolicyFault(source, [Fault(0, "it is not YAML text")], next_step=_NEXT) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from enum import StrEnum
@@ -39,6 +40,9 @@ CASE_FILE = "case.yaml"
 CaseId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Text64 = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\\\x00-\x1f]*$")]  # the VR LO
+
+# What the library quotes of the text; names of its own (<block end>) and single characters may stay.
+_QUOTED = re.compile(r"(['\"])(?!<[a-z ]+>\1).{2,}\1")
 
 
 class _Part(BaseModel):
@@ -186,7 +190,7 @@ def loads(text: str, source: str) -> Case:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(exc, "problem", None) or "not YAML"
+        problem = _QUOTED.sub("…", getattr(exc, "problem", None) or "not YAML")
         raise CaseFault(f"{source}: {where}{problem}", next_step=f"correct {source}") from None
     return checked(raw, source, lines)
 

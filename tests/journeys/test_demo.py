@@ -14,22 +14,30 @@ from typing import Any
 import pydicom
 import pytest
 
+from policies.originals import Trait, originals_of
 from tce import release
 from tce.audit.trail import Trail
 from tce.cases import load
 from tce.config import Site
 from tce.proof import prove
 from tests.builders import a_ct_study
+from tests.journeys.process_table import ProcessTable
+from tests.leaks.places import holds_token, secrets_under
+from tests.leaks.search import Needles
 from vault.server import EmbeddedServer
 from vault.trust import Trust
 
 pytestmark = pytest.mark.vault
 
 
+GIVEN = "a password that somebody gave in the environment"
+
+
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start the demo as a user does."""
     command = [sys.executable, "-m", "tce", "demo", str(folder), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    given = {**os.environ, "TCE_PASSWORD": GIVEN}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given)
 
 
 def still_running(folder: Path) -> list[str]:
@@ -46,8 +54,8 @@ def still_running(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder in which a first demo was killed in the middle, and a second one walked to the end."""
+def walk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, ProcessTable]:
+    """A folder in which a first demo was killed in the middle, and a second one walked to the end, watched."""
     folder = tmp_path_factory.mktemp("road") / "demo with a space"
     first = start(folder)
     # Killed when the key server of the first run is up and stage 1 or later is under way.
@@ -59,10 +67,18 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     assert EmbeddedServer(folder / "site" / "vault").status().running
+    EmbeddedServer(folder / "site" / "vault").stop()  # so that the key server is seen starting, too
     second = start(folder)
-    out, err = second.communicate(timeout=300)
+    with ProcessTable(second.pid).watching() as table:
+        out, err = second.communicate(timeout=300)
     assert second.returncode == 0, err
-    return folder, out
+    return folder, out, table
+
+
+@pytest.fixture(scope="module")
+def walked(walk: tuple[Path, str, ProcessTable]) -> tuple[Path, str]:
+    """The folder, and what the second demo printed."""
+    return walk[0], walk[1]
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +132,39 @@ def test_account_logs_and_trail_hold_no_original(walked: tuple[Path, str]) -> No
     texts = [out, (folder / "account.json").read_text(), Site(folder / "site").audit_trail.read_text()]
     texts += [path.read_text() for path in (folder / "logs").iterdir()]
     assert [part for part in parts for text in texts if part in text] == []
+
+
+def test_the_process_table_holds_no_secret(walk: tuple[Path, str, ProcessTable]) -> None:
+    """No command line and no environment of any process holds a key, a login, a token or an original."""
+    folder, _, table = walk
+    commands = b"\n".join(one for ones in table.commands.values() for one in ones)
+    for started in (b"manager\0run", b"receiver\0run", b"server\0-config="):
+        assert started in commands
+    assert len(table.commands) > 4
+    secrets = secrets_under(folder)
+    originals = originals_of(
+        (folder / "1-identified").rglob("*.dcm"), {Trait.PERSON, Trait.NUMBER, Trait.CONTACT}
+    )
+    needles = secrets | {value.encode(): "an original" for value in originals}
+    assert len(secrets) > 10 and len(originals) > 10
+    assert set(Needles(needles).found_in(table.seen())) == set()
+    assert not holds_token(table.seen())
+
+
+def test_no_child_gets_what_a_person_gave(walk: tuple[Path, str, ProcessTable]) -> None:
+    """A password in the environment stays with the process that it was given to; the key server gets no variable."""
+    table = walk[2]
+    having = {pid for pid, ones in table.environments.items() if any(GIVEN.encode() in one for one in ones)}
+    of_its_own = {
+        pid
+        for pid, ones in table.commands.items()
+        if any(b"\0run" in one or b"\0-config=" in one for one in ones)
+    }
+    assert len(of_its_own) >= 3
+    for pid in having & of_its_own:
+        # Between fork and exec a child still has its parent's memory; afterwards it has its own.
+        last = [one for one in table.environments[pid] if GIVEN.encode() not in one]
+        assert last, table.commands[pid]
 
 
 def test_ages_are_bands_and_the_trial_is_named(walked: tuple[Path, str]) -> None:
