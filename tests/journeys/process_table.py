@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_EVERY = 0.01  # seconds
+_EVERY = 0.05  # seconds
 
 
 @dataclass
