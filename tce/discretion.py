@@ -26,7 +26,7 @@ from types import TracebackType
 
 from tce.errors import Refused
 
-SECRET_VARIABLES = frozenset({"VAULT_TOKEN", "TCE_PASSWORD", "TCE_WRAPPED"})
+SECRET_VARIABLES = frozenset({"VAULT_TOKEN", "TCE_PASSWORD", "TCE_CODE", "TCE_LOGIN_SECRET", "TCE_WRAPPED"})
 """Variables of the environment that may hold a secret; no child process gets them."""
 
 _PR_SET_DUMPABLE = 4  # prctl(2)

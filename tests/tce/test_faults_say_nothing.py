@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("faults") / "site"
     case = "case new c --title C --purpose P --stage2 bands --receiver TCE_RECEIVER@127.0.0.1:9"
     steps = (
-        "init --coordinator carla --approver ann --custodian kim --custodian lee --auditor otto",
+        "init --no-second-factor --coordinator carla --approver ann --custodian kim --custodian lee",
         "--as carla policy submit pseudonymization",
         "--as ann policy approve pseudonymization",
         "policy new bands --like longitudinal-trial",
