@@ -25,6 +25,7 @@ from policies.codes import (
     is_version,
 )
 from policies.elements import TEXT_VRS
+from policies.extremes import EXTREMES, KeepUnlessCleaned
 from policies.legality import TIMEZONE, Check, check_of
 from policies.numbers import NUMERIC_VALUE, Demanded, is_demanded, is_measured
 from policies.operations import (
@@ -127,6 +128,8 @@ def _keep(place: Place) -> Entry:
         return Entry(tag, CHANGE, SHUTTERS[tag])
     if tag == REFERENCE:
         return Entry(tag, CHANGE, Renumber({}))
+    if tag in EXTREMES and rules.blackens:
+        return Entry(tag, CHANGE, KeepUnlessCleaned(vr))
     listed = rules.lists(tag)
     if tag in CODED and not listed:
         coded = _coded(place)

@@ -91,6 +91,7 @@ class Rules:
         self.bands = Bands(policy.ages.width, policy.ages.top) if policy.ages else None
         self.cleaner = Cleaner(policy.vocabulary)
         self.captured = _captured(policy)
+        self.blackens = bool(policy.pixels)
         self.notes_anatomy = Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in self.options
         self.private = _private_rules(policy)
 

@@ -258,6 +258,17 @@ def test_an_rle_image_is_written_uncompressed(tmp_path: Path, planar: int) -> No
     assert claims(out)[-1] == "113101"
 
 
+def test_extremes_are_told_of_the_pixels_that_are_there(tmp_path: Path) -> None:
+    """Smallest and Largest Image Pixel Value go where cells were blacked out, and stay where none was."""
+    ds = an_image(noise(SIDE, SIDE), SmallestImagePixelValue=7, LargestImagePixelValue=200)
+    out = through(ds, tmp_path, cleaning())
+    assert "SmallestImagePixelValue" not in out
+    assert "LargestImagePixelValue" not in out
+    (tmp_path / "out.dcm").unlink()
+    out = through(ds, tmp_path, cleaning(modality="MR"))
+    assert (out.SmallestImagePixelValue, out.LargestImagePixelValue) == (7, 200)
+
+
 def test_an_rle_frame_that_is_too_large_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few runs may claim any number of pixels; no more of them are decoded than memory is meant for."""
     monkeypatch.setattr("policies.pixels.treatment._LARGEST_FRAME", SIDE * SIDE - 1)
