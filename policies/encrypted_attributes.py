@@ -40,11 +40,11 @@ _NOT_IN_IT: Final = frozenset(
     {
         _CHARACTER_SET,
         ENCRYPTED_ATTRIBUTES,
-        0x04000561,  # Original Attributes Sequence
         0x4FFE0001,  # MAC Parameters Sequence
     }
 )
 _PIXELS: Final = 0x7FE00000
+_PIXEL_DATA: Final = 0x7FE00010
 _HEADER_LIMIT: Final = 1 << 28
 
 
@@ -77,16 +77,46 @@ def with_encrypted_attributes(
     Raises:
         Refusal: ``malformed`` when what would have to be read is larger than 256 MiB.
     """
-    originals = _changed(source, offset, facts, _remaining(parts, source, facts))
+    result = _Result(parts, source, facts)
+    originals = _changed(source, offset, facts, result.elements)
     if not originals:
         return parts
     modified = encode(_MODIFIED_ATTRIBUTES, b"SQ", encode_item(originals), explicit=True)
     syntax = EXPLICIT_LITTLE_ENDIAN.encode()
     item = encode(_CONTENT_SYNTAX, b"UI", syntax, explicit=facts.explicit)
     item += encode(_CONTENT, b"OB", envelope.close(modified), explicit=facts.explicit)
-    return _placed(
-        parts, encode(ENCRYPTED_ATTRIBUTES, b"SQ", encode_item(item), explicit=facts.explicit), facts
-    )
+    whole = encode(ENCRYPTED_ATTRIBUTES, b"SQ", encode_item(item), explicit=facts.explicit)
+    place, at = result.place
+    part = parts[place] if place < len(parts) else b""
+    if isinstance(part, bytes):
+        return [*parts[:place], part[:at] + whole + part[at:], *parts[place + 1 :]]
+    return [*parts[:place], whole, *parts[place:]]
+
+
+class _Result:
+    """The elements of a result by tag, None for one that is copied as it was; and where the sequence has its place."""
+
+    def __init__(self, parts: list[Part], source: Source, facts: Facts) -> None:
+        self.elements: dict[int, bytes | None] = {}
+        self.place = (len(parts), 0)
+        """Which part, and how many bytes into it: elements stand in the order of their tags (PS3.5 7.1)."""
+        for place, part in enumerate(parts):
+            at = 0
+            for tag, whole in _of_part(part, source, facts):
+                if tag > ENCRYPTED_ATTRIBUTES and self.place[0] == len(parts):
+                    self.place = (place, at)
+                self.elements[tag] = whole
+                at += 0 if whole is None else len(whole)
+
+
+def _of_part(part: Part, source: Source, facts: Facts) -> Iterator[tuple[int, bytes | None]]:
+    if isinstance(part, bytes):
+        yield from ((element.tag, element.whole) for element in _elements(part, explicit=facts.explicit))
+    elif isinstance(part, Copy):
+        group, element, _ = item_head(source.read(part.offset, 8), 0)
+        yield group << 16 | element, None
+    else:
+        yield _PIXEL_DATA, None  # made anew; nothing else is
 
 
 def _changed(source: Source, offset: int, facts: Facts, remaining: dict[int, bytes | None]) -> bytes:
@@ -99,7 +129,7 @@ def _changed(source: Source, offset: int, facts: Facts, remaining: dict[int, byt
     changed = [
         element.whole
         for element in elements
-        if _may_go_in(element) and remaining.get(element.tag, b"") not in (None, element.whole)
+        if remaining.get(element.tag, b"") not in (None, element.whole) and _may_go_in(element)
     ]
     if any(b"\x1b" in whole or not whole.isascii() for whole in changed):
         # What is in it is read by the item alone.
@@ -108,43 +138,12 @@ def _changed(source: Source, offset: int, facts: Facts, remaining: dict[int, byt
     return together if facts.explicit else mend(together, Style(explicit=False))
 
 
-def _remaining(parts: list[Part], source: Source, facts: Facts) -> dict[int, bytes | None]:
-    """Return the elements of the result by tag; None for one that is copied, which is as it was."""
-    remaining: dict[int, bytes | None] = {}
-    for part in parts:
-        if isinstance(part, bytes):
-            remaining.update((one.tag, one.whole) for one in _elements(part, explicit=facts.explicit))
-        elif isinstance(part, Copy):
-            group, element, _ = item_head(source.read(part.offset, 8), 0)
-            remaining[group << 16 | element] = None
-    return remaining
-
-
 def _may_go_in(element: _Element) -> bool:
     tag = element.tag
     if tag >> 16 & 1 or tag & 0xFFFF == 0 or tag in _NOT_IN_IT or not 0x00080000 <= tag < _PIXELS:
         return False
     vr = element.vr if element.vr not in (b"", b"UN") else vr_of(tag).encode()[:2]
     return bool(vr) and vr not in BULK_VRS and tag >> 24 != 0x60
-
-
-def _placed(parts: list[Part], element: bytes, facts: Facts) -> list[Part]:
-    """Return the parts with one more element, in the order of tags (PS3.5 7.1)."""
-    for place, part in enumerate(parts):
-        if not isinstance(part, bytes):
-            if (
-                isinstance(part, Copy)
-                and facts.pixels is not None
-                and part.offset >= facts.pixels.copy.offset
-            ):
-                return [*parts[:place], element, *parts[place:]]
-            continue
-        at = 0
-        for one in _elements(part, explicit=facts.explicit):
-            if one.tag > ENCRYPTED_ATTRIBUTES:
-                return [*parts[:place], part[:at], element, part[at:], *parts[place + 1 :]]
-            at += len(one.whole)
-    return [*parts, element]
 
 
 def _elements(buf: bytes, *, explicit: bool) -> Iterator[_Element]:

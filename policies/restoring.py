@@ -17,26 +17,32 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pydicom
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
 
 from policies.elements import (
     EXPLICIT_LITTLE_ENDIAN,
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
     IMPLICIT_LITTLE_ENDIAN,
+    Style,
+    deflate,
+    file_head,
+    style_of,
 )
 from policies.errors import Refusal
+from policies.operations import dummy
 from policies.unheard import unheard
 
 PATIENT_NAME: Final = 0x00100010
 PATIENT_ID: Final = 0x00100020
 STUDY_ID: Final = 0x00200010
+_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _TEMPORAL: Final = 0x00280303
 _EQUIPMENT: Final = 0x0018A001
 _ENCRYPTED: Final = 0x04000500
@@ -71,11 +77,15 @@ def read(path: Path) -> FileDataset:
     """Return an instance as a data set.
 
     Raises:
-        Refusal: ``not-dicom``, or ``malformed``.
+        Refusal: ``not-dicom``, ``directory`` or ``malformed``.
         OSError: it cannot be opened.
     """
     with _understood():
-        return pydicom.dcmread(path)
+        ds = pydicom.dcmread(path)
+        directory = ds.get("SOPClassUID", ds.file_meta.get("MediaStorageSOPClassUID")) == _DIRECTORY
+    if directory:
+        raise Refusal("directory", "A DICOMDIR is no instance.", next_step="Give the instances beside it.")
+    return ds
 
 
 @contextlib.contextmanager
@@ -254,31 +264,33 @@ def no_reference() -> Refusal:
     )
 
 
-def encoded(ds: FileDataset) -> tuple[bytes, int]:
-    """Return an instance as the bytes of a file, and how many of them stand before its pixels."""
+class Encoded(NamedTuple):
+    """An instance as the bytes of a file, and those of its data set that stand before the pixels."""
+
+    file: bytes
+    header: bytes
+
+
+def encoded(ds: FileDataset) -> Encoded:
+    """Return an instance as a new file; its preamble is empty and no Application Entity is named.
+
+    Raises:
+        Refusal: ``malformed``, or ``unsupported-transfer-syntax``.
+    """
     with _understood():
-        return _encoded(ds)
+        syntax = str(ds.file_meta.TransferSyntaxUID)
+        style = style_of(syntax)
+        data_set = _written(ds, style)
+        header = _written(ds[:_PIXELS], style)
+        head = file_head(str(ds.SOPClassUID), str(ds.SOPInstanceUID), syntax)
+        return Encoded(head + (deflate(data_set) if style.deflated else data_set), header)
 
 
-def _encoded(ds: FileDataset) -> tuple[bytes, int]:
-    ds.preamble = b"\0" * 128
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ds.file_meta.TransferSyntaxUID
-    meta.ImplementationClassUID = pydicom.uid.UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    ds.file_meta = meta
-    whole, header = BytesIO(), BytesIO()
-    ds.save_as(whole, enforce_file_format=True)
-    pixels = list(ds[_PIXELS:])
-    for element in pixels:
-        del ds[element.tag]
-    if not pixels:
-        return whole.getvalue(), len(whole.getvalue())
-    ds.save_as(header, enforce_file_format=True)
-    for element in pixels:
-        ds[element.tag] = element
-    return whole.getvalue(), len(header.getvalue())
+def _written(ds: Dataset, style: Style) -> bytes:
+    file = DicomBytesIO()
+    file.is_implicit_VR, file.is_little_endian = not style.explicit, not style.big_endian
+    write_dataset(file, ds)
+    return bytes(file.getvalue())
 
 
 def _identified(ds: Dataset) -> None:
@@ -329,8 +341,9 @@ def _replace(element: DataElement, identity: Identity) -> None:
     texts = _texts(element)
     whole = identity.originals
     if element.VR == "PN":
-        # In the place of his name stands the pseudonym of his identifier.
-        whole = {**whole, identity.pseudonym: identity.attributes.get("PatientName", "")}
+        # In the place of his name stands the pseudonym of his identifier. Patient's Name may be empty, others not.
+        unnamed = "" if element.tag == PATIENT_NAME else dummy(element.tag, b"PN").decode()
+        whole = {**whole, identity.pseudonym: identity.attributes.get("PatientName", unnamed)}
     new = [whole[text] if text in whole else _WORD.sub(original, text) for text in texts]
     if new != texts:
         element.value = new if len(new) > 1 else new[0]

@@ -64,7 +64,7 @@ def open_encrypted(sources: Sequence[Path], out: Path, opener: Opener) -> Restor
             with _naming(number):
                 ds = restoring.read(path)
                 attributes += restoring.open_encrypted(ds, opened)
-                content, _ = restoring.encoded(ds)
+                content = restoring.encoded(ds).file
             patients.add(restoring.patient_id(ds))
             _write(scratch / target, content)
     return Restored(len(placed), len(patients), attributes)
@@ -203,9 +203,9 @@ def _identity(coverage: Coverage, revealed: Revealed, patient: str) -> Identity:
 def _put_back(path: Path, identity: Identity) -> bytes:
     ds = restoring.read(path)
     restoring.put_back(ds, identity)
-    content, header = restoring.encoded(ds)
-    restoring.require_no_pseudonym(content[:header], identity)
-    return content
+    written = restoring.encoded(ds)
+    restoring.require_no_pseudonym(written.header, identity)
+    return written.file
 
 
 def _refused(number: int, reason: str, what: str, next_step: str) -> Refused:

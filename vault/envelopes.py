@@ -17,10 +17,11 @@ from __future__ import annotations
 import base64
 import hmac
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -99,35 +100,33 @@ class Recipient:
         """``sha256:`` and the SHA-256 of the certificate, by which a case names it."""
         return "sha256:" + sha256(self.certificate.public_bytes(Encoding.DER)).hexdigest()
 
-    def key_transport(self, key: bytes, padding: bytes) -> bytes:
-        """The content's key for this recipient: KeyTransRecipientInfo, RSA with PKCS #1 v1.5 (RFC 3370 4.2.1).
-
-        ``padding`` are octets other than zero, one for each that the key leaves free.
-        """
-        numbers = self._public.public_numbers()
-        block = b"\0\2" + padding + b"\0" + key
-        closed = pow(int.from_bytes(block, "big"), numbers.e, numbers.n).to_bytes(self._octets, "big")
-        return ber.write(
-            ber.SEQUENCE,
-            ber.integer(0),
-            _issuer_and_serial(self.certificate),
-            ber.write(ber.SEQUENCE, ber.write(ber.OID, _RSA), ber.write(ber.NULL)),
-            ber.write(ber.OCTETS, closed),
-        )
-
-    def free_octets(self, key: bytes) -> int:
-        """How many octets of padding :meth:`key_transport` takes."""
-        return self._octets - 3 - len(key)
-
-    @property
-    def _octets(self) -> int:
-        return (self._public.key_size + 7) // 8
-
-    @property
-    def _public(self) -> RSAPublicKey:
+    def transport(self) -> _Transport:
+        """How keys get to this recipient."""
         public = self.certificate.public_key()
         assert isinstance(public, RSAPublicKey), "looked at when it was read"
-        return public
+        numbers = public.public_numbers()
+        rsa = ber.write(ber.SEQUENCE, ber.write(ber.OID, _RSA), ber.write(ber.NULL))
+        head = ber.integer(0) + _issuer_and_serial(self.certificate) + rsa
+        return _Transport(head, numbers.n, numbers.e, (public.key_size + 7) // 8)
+
+
+class _Transport(NamedTuple):
+    """Key transport with RSA, PKCS #1 v1.5 (RFC 3370 4.2.1): what is the same for every key."""
+
+    head: bytes
+    modulus: int
+    exponent: int
+    octets: int
+
+    def info(self, key: bytes, root: bytes, label: bytes) -> bytes:
+        """The KeyTransRecipientInfo of a key; its padding, which has no zeros, is derived from ``root``."""
+        padding, needed, block = b"", self.octets - 3 - len(key), 0
+        while len(padding) < needed:
+            padding += _derived(root, label + b" %d" % block).replace(b"\0", b"")
+            block += 1
+        message = int.from_bytes(b"\0\2" + padding[:needed] + b"\0" + key, "big")
+        closed = pow(message, self.exponent, self.modulus).to_bytes(self.octets, "big")
+        return ber.write(ber.SEQUENCE, self.head, ber.write(ber.OCTETS, closed))
 
 
 class Envelope:
@@ -142,25 +141,21 @@ class Envelope:
             raise BadCertificate(
                 f"there are more than {MOST_RECIPIENTS} recipients", next_step="name fewer certificates"
             )
-        self._recipients = [by_digest[digest] for digest in sorted(by_digest)]
+        digests = sorted(by_digest)
+        self._transports = [by_digest[digest].transport() for digest in digests]
+        self._label = b"\0".join([b"envelope", *(digest.encode() for digest in digests), b""])
         self._seed = seed or Secret(os.urandom(32))
 
     def __len__(self) -> int:
-        return len(self._recipients)
+        return len(self._transports)
 
     def close(self, content: bytes) -> bytes:
         """The content as EnvelopedData in DER."""
-        mac = hmac.new(self._seed.reveal(), b"envelope\0", sha256)
-        for recipient in self._recipients:
-            mac.update(recipient.digest.encode() + b"\0")
-        mac.update(content)
-        root = mac.digest()
+        root = _derived(self._seed.reveal(), self._label + content)
         key, vector = _derived(root, b"key"), _derived(root, b"vector")[:_BLOCK]
-        transports = []
-        for place, recipient in enumerate(self._recipients):
-            stream = _not_zero(root, b"padding %d" % place)
-            padding = bytes(next(stream) for _ in range(recipient.free_octets(key)))
-            transports.append(recipient.key_transport(key, padding))
+        transports = [
+            one.info(key, root, b"padding %d" % place) for place, one in enumerate(self._transports)
+        ]
         padder, encryptor = PKCS7(8 * _BLOCK).padder(), _cipher(_AES_256, key, vector).encryptor()
         padded = padder.update(content) + padder.finalize()
         closed = encryptor.update(padded) + encryptor.finalize()
@@ -303,14 +298,6 @@ def _cipher(name: bytes, key: bytes, vector: bytes) -> Cipher[modes.CBC]:
 
 def _derived(root: bytes, label: bytes) -> bytes:
     return hmac.digest(root, label, "sha256")
-
-
-def _not_zero(root: bytes, label: bytes) -> Iterator[int]:
-    """Octets from 1 to 255, as many as are asked for."""
-    block = 0
-    while True:
-        yield from (octet for octet in _derived(root, label + b" %d" % block) if octet)
-        block += 1
 
 
 def _two(value: ber.Value) -> list[ber.Value]:

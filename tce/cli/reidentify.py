@@ -12,12 +12,13 @@ from tce import counts, wiring
 from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.counts import counted
-from tce.errors import Refused
+from tce.errors import Refused, TceError
 from tce.logins import ask_at_terminal
 from tce.reidentifying import is_instance, open_encrypted, reveal_instances
 from tce.revealed import into_file, rows_of
 from vault.custody import LONGEST_WINDOW, Custody, Purpose, Revealed
 from vault.envelopes import Opener
+from vault.errors import BadRequest
 
 app = verbs("Re-identification: two custodians, a purpose, a window, a record.")
 
@@ -202,6 +203,21 @@ def open_(
     Example: tce reidentify open pseudonymized --certificate me.pem --key me-key.pem --out identified
     """
     run = session(context)
+    journal = Journal(run.site, run.person) if run.has_site else None
+    try:
+        detail = _opened(run, sources, certificate, key, out)
+    except (TceError, BadRequest) as refusal:
+        if journal:
+            journal.refused("encrypted.opened", refusal)
+        raise
+    if journal:
+        journal.record("encrypted.opened", detail=detail)
+
+
+def _opened(
+    run: Session, sources: list[Path], certificate: Path, key: Path, out: Path | None
+) -> dict[str, str]:
+    """Open and show or write what was encrypted; return how much it was."""
     opener = Opener(
         certificate.read_bytes(), key.read_bytes(), lambda: ask_at_terminal("passphrase of the private key: ")
     )
@@ -210,16 +226,13 @@ def open_(
         if table is None or not table.is_file() or is_instance(table):
             raise typer.BadParameter("instances need --out; of tables give one at a time")
         typer.echo(opener.open(table.read_bytes()).reveal(), nl=False)
-        detail = {"tables": "1"}
-    else:
-        restored = open_encrypted(sources, out, opener)
-        run.say(
-            f"{counts.instances(restored.instances)} of {counts.patients(restored.patients)} led back, "
-            f"{counted(restored.attributes, 'attribute', 'attributes')} restored, in {out}"
-        )
-        detail = {"instances": str(restored.instances), "patients": str(restored.patients)}
-    if run.has_site:
-        Journal(run.site, run.person).record("encrypted.opened", detail=detail)
+        return {"tables": "1"}
+    restored = open_encrypted(sources, out, opener)
+    run.say(
+        f"{counts.instances(restored.instances)} of {counts.patients(restored.patients)} led back, "
+        f"{counted(restored.attributes, 'attribute', 'attributes')} restored, in {out}"
+    )
+    return {"instances": str(restored.instances), "patients": str(restored.patients)}
 
 
 @app.command("list")

@@ -113,8 +113,7 @@ def test_the_originals_come_back(syntax: str, tmp_path: Path) -> None:
     assert back.PatientIdentityRemoved == "NO"
     assert "DeidentificationMethod" not in back and "DeidentificationMethodCodeSequence" not in back
     assert "EncryptedAttributesSequence" not in back
-    content, _ = restoring.encoded(back)
-    (tmp_path / "back.dcm").write_bytes(content)
+    (tmp_path / "back.dcm").write_bytes(restoring.encoded(back).file)
     assert (
         pydicom.dcmread(tmp_path / "back.dcm").file_meta.MediaStorageSOPInstanceUID == original.SOPInstanceUID
     )
@@ -317,7 +316,7 @@ def test_it_is_legal(tmp_path: Path) -> None:
     """The result, and what is opened of it, have no error of the IOD that the source did not have."""
     source = source_of(a_ct_image(), tmp_path / "source.dcm")
     result = pseudonymized(source, tmp_path / "result.dcm", an_envelope())
-    (tmp_path / "back.dcm").write_bytes(restoring.encoded(restored(result))[0])
+    (tmp_path / "back.dcm").write_bytes(restoring.encoded(restored(result)).file)
     before = iod_errors(source)
     for path in (result, tmp_path / "back.dcm"):
         assert not iod_errors(path) - before
