@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from policies.cells import PIXEL_DATA, wrong_cells
+from policies.cells import PIXEL_DATA, rules_of, wrong_cells
 from policies.conformity import is_legal, legal_vrs
 from policies.expected import PATIENT_AGE, UID_VALUE, WHOLE_BLOCK, Expectations
 from policies.layout import Element, Instance, Level, Step
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from policies.model import Policy
 
 _STUDY_DATE, _STUDY_TIME, _STUDY_ID, _BIRTH_DATE = 0x00080020, 0x00080030, 0x00200010, 0x00100030
+_EXTREMES = frozenset({0x00280106, 0x00280107, 0x00280108, 0x00280109})
+"""The smallest and the largest pixel value: of cells that were blacked out they say something else."""
 _PATIENT = {0x00100010, 0x00100020}
 # Written by the de-identifier also where the source had none, and judged by their form.
 _MAY_BE_ADDED = _PATIENT | {_STUDY_DATE, _STUDY_TIME, _STUDY_ID, PATIENT_AGE, 0x00280301, 0x00280302}
@@ -115,6 +117,7 @@ class _Comparison:
         self._source = source
         self._policy = policy
         self._expected = expectations
+        self._unsaid = _EXTREMES if rules_of(policy, source) else frozenset()
         self._moves = policy.dates not in ("keep", "remove")
         self._moved: list[tuple[Steps, int]] = []
         self.found = Compared()
@@ -134,6 +137,8 @@ class _Comparison:
             elif not says_nothing(element):
                 self.found.add("changed", at, "the source has a sequence there")
         self._lost(new, old, steps, path)
+        for tag in self._unsaid & new.keys() if not path else ():
+            self.found.add("pixels", ((tag, 0),), "it tells of cells that were blacked out")
 
     def _items(self, new: Element, old: Element, steps: Steps, path: tuple[int, ...]) -> None:
         if old.items is None:
@@ -294,6 +299,7 @@ class _Comparison:
         for tag, before in old.items():
             if (
                 tag in new
+                or (not path and tag in self._unsaid)
                 or before.private
                 or before.vr not in _NUMBERS & legal_vrs(tag)
                 or not before.length

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from policies.engine import Engine
 from policies.errors import Held
 from policies.model import Policy
+from policies.verify import check_instance
 from tests.policies.pixels.builders import (
     JPEG,
     RLE,
@@ -264,6 +265,11 @@ def test_extremes_are_told_of_the_pixels_that_are_there(tmp_path: Path) -> None:
     out = through(ds, tmp_path, cleaning())
     assert "SmallestImagePixelValue" not in out
     assert "LargestImagePixelValue" not in out
+    assert check_instance(tmp_path / "out.dcm", cleaning(), source=tmp_path / "in.dcm") == []
+    out.add_new(0x00280106, "US", 7)
+    out.save_as(tmp_path / "told.dcm")
+    found = check_instance(tmp_path / "told.dcm", cleaning(), source=tmp_path / "in.dcm")
+    assert [(finding.code, finding.where) for finding in found] == [("pixels", "(0028,0106)")]
     (tmp_path / "out.dcm").unlink()
     out = through(ds, tmp_path, cleaning(modality="MR"))
     assert (out.SmallestImagePixelValue, out.LargestImagePixelValue) == (7, 200)
