@@ -79,7 +79,7 @@ class Changes:
 def lines_that_differ(found: str, wanted: str) -> str:
     """The lines that go (-) and come (+) when one text takes the place of another."""
     delta = difflib.unified_diff(found.splitlines(), wanted.splitlines(), lineterm="", n=0)
-    return "\n".join(line for line in delta if not line.startswith(("---", "+++", "@@")))
+    return "\n".join(line for line in delta if not line.startswith(("--- ", "+++ ", "@@ ")))
 
 
 def _same(found: object, wanted: object) -> bool:

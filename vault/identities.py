@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vault import second_factor
-from vault.changes import Changes
+from vault.changes import Changes, lines_that_differ
 from vault.credentials import Credentials
 from vault.errors import BadAnswer, BadPlan
 from vault.methods import OIDC_ROLE, TOKEN, Method, Type
@@ -88,8 +88,10 @@ class Identities:
     def _entity(self, name: str) -> dict[str, Any]:
         path, policies = f"identity/entity/name/{name}", self.plan.policies(name)
         entity = self.changes.read(path)
-        if sorted(entity.get("policies") or []) != policies:
-            self.changes.write("rights of a person", path, {"policies": policies, "metadata": _OURS})
+        found = sorted(entity.get("policies") or [])
+        if found != policies:
+            shown = lines_that_differ("\n".join(found), "\n".join(policies)) if entity else ""
+            self.changes.write("rights of a person", path, {"policies": policies, "metadata": _OURS}, shown)
             entity = self.changes.read(path)
         return entity
 
