@@ -21,11 +21,11 @@ from tce.config import Site
 from tce.errors import ConfigFault, NotAllowed
 from tce.people import PeopleSettings
 from vault import methods, single_sign_on
-from vault.client import Client, Proof
+from vault.client import Client
 from vault.credentials import Credentials
 from vault.enrolment import enrol
 from vault.errors import LoginFailed, Unreachable, VaultRoomError
-from vault.methods import OIDC_ROLE, Method, Type
+from vault.methods import OIDC_ROLE, Method, Proof, Type
 from vault.roles import Role, Service, SitePlan
 from vault.secrecy import Secret
 from vault.server import EmbeddedServer

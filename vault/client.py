@@ -34,6 +34,7 @@ from vault.errors import (
     NotFound,
     Unreachable,
 )
+from vault.methods import Proof
 from vault.patience import Patience
 from vault.secrecy import Secret, safe_name
 
@@ -68,21 +69,6 @@ class Sealing(NamedTuple):
 
     ciphertext: str
     context: bytes
-
-
-class Proof(NamedTuple):
-    """The request that proves who logs in. Its ``query`` and ``body`` are secret, its ``path`` is not."""
-
-    path: str
-    body: _Body = None
-    query: _Query = None
-
-    @property
-    def method(self) -> str:
-        return "get" if self.body is None else "post"
-
-    def __repr__(self) -> str:
-        return f"Proof({self.path!r})"
 
 
 class Client:
@@ -274,8 +260,15 @@ class Client:
     # The holder of the token
 
     def whoami(self) -> str:
-        """The name of the person, as the templates of the Vault policies see it."""
-        entity = str(self._data("get", "auth/token/lookup-self").get("entity_id", ""))
+        """The name of the person, as the templates of the Vault policies see it.
+
+        A token that was brought along tells here how long it lasts, and is renewed in time from then on.
+        """
+        token = self._data("get", "auth/token/lookup-self")
+        if self._login is None and token.get("renewable") is True:
+            self._renewable = True
+            self._lasts(float(token.get("ttl", 0)))
+        entity = str(token.get("entity_id", ""))
         if not entity:
             raise Forbidden(
                 "the token belongs to no person known to Vault", next_step="log in as a person of this site"
@@ -361,8 +354,11 @@ class Client:
 
     def _use(self, token: Token) -> None:
         self._adapter.token = token.value.reveal()
-        if token.lifetime > 0:
-            self._renew_after = time.monotonic() + token.lifetime * _RENEW_AT
+        self._lasts(token.lifetime)
+
+    def _lasts(self, seconds: float) -> None:
+        if seconds > 0:
+            self._renew_after = time.monotonic() + seconds * _RENEW_AT
 
     def _token_ended(self) -> bool:
         """Whether the server no longer knows the token, rather than forbids what was asked."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vault.client import Client, Proof
+from vault.client import Client
 from vault.errors import LoginFailed
-from vault.methods import USERPASS
+from vault.methods import USERPASS, Proof
 from vault.second_factor import codes_of
 from vault.secrecy import Secret, safe_name, write_private
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from vault.secrecy import Secret
 
@@ -18,6 +19,22 @@ TOKEN = {"token_ttl": 3600, "token_max_ttl": 8 * 3600}
 """How long a person's login lasts, and for how long it can be renewed, in seconds."""
 
 OIDC_ROLE = "tce"
+
+
+class Proof(NamedTuple):
+    """The request that proves who logs in. Its ``query`` and ``body`` are secret, its ``path`` is not."""
+
+    path: str
+    body: Mapping[str, object] | None = None
+    query: Mapping[str, str] | None = None
+
+    @property
+    def method(self) -> str:
+        """The verb of HTTP that carries it."""
+        return "get" if self.body is None else "post"
+
+    def __repr__(self) -> str:
+        return f"Proof({self.path!r})"
 
 
 class Type(StrEnum):

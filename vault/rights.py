@@ -11,9 +11,10 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from vault import second_factor
 from vault.client import Client
-from vault.keys import CASE_MOUNTS, RELEASE_KEY, Kind, Mount
-from vault.roles import EVERYONE, SERVICE_POLICIES, Role, Service, SitePlan, policy_text
+from vault.keys import ATTRIBUTE_KEY, CASE_MOUNTS, RELEASE_KEY, Kind, Mount
+from vault.roles import EVERYONE, ROLE_KEYS, SERVICE_POLICIES, Role, Service, SitePlan, policy_text
 
 _BLOCK = re.compile(r'path\s+"(?P<path>[^"]+)"\s*\{(?P<body>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}')
 _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[(?P<list>[^\]]*)\]")
@@ -53,6 +54,27 @@ def rights_of_service(client: Client, service: Service, plan: SitePlan) -> Right
 def rights_of_person(client: Client, name: str, plan: SitePlan) -> Rights:
     """Return what a person of the plan may do; ``client`` holds the person's token."""
     return _compared(client, name, (EVERYONE, *plan.people[name]), name, plan)
+
+
+def loose_keys(client: Client, plan: SitePlan) -> list[str]:
+    """Return which of the site's own keys could leave the server or be deleted, in words; ``client`` may read them.
+
+    No role of the project can bring that about, and what was once exportable stays so: such a key is to be replaced.
+    """
+    keys = [(Mount.IDENTIFIERS, key) for key in (*Kind, ATTRIBUTE_KEY)] + [(Mount.RELEASE, RELEASE_KEY)]
+    keys += [(mount, name) for role, mount in ROLE_KEYS.items() for name in plan.holders(role)]
+    found = []
+    for mount, key in keys:
+        state = client.read(f"{mount}/keys/{key}") or {}
+        found += [f"the key {mount}/{key} {words}" for flag, words in _LOOSE.items() if state.get(flag)]
+    return found
+
+
+_LOOSE = {
+    "exportable": "can be read out",
+    "allow_plaintext_backup": "can be copied in the clear",
+    "deletion_allowed": "can be deleted",
+}
 
 
 def _compared(client: Client, who: str, policies: Iterable[str], name: str, plan: SitePlan) -> Rights:
@@ -99,6 +121,14 @@ def _deeds(plan: SitePlan) -> list[Deed]:
         Deed("sign releases", f"{Mount.RELEASE}/sign/{RELEASE_KEY}", update),
         Deed("change rights", "sys/policies/acl/tce-manager", update),
         Deed("give people rights", "identity/entity", update),
+        Deed("give rights by a group", "identity/group", update),
+        Deed("make a way into a person", "identity/entity-alias", update),
+        Deed("make one of two persons", "identity/entity/merge", update),
+        Deed("set another's password", f"auth/userpass/users/{plan.holders(Role.CUSTODIAN)[0]}", update),
+        Deed("change where logins are checked", f"auth/{plan.login.mount}/config", update),
+        Deed("make a second factor", f"{second_factor.METHODS}/admin-generate", update),
+        Deed("replace a second factor", f"{second_factor.METHODS}/admin-destroy", update),
+        Deed("end the demand for second factors", second_factor.ENFORCEMENT, delete),
         Deed("make tokens for others", "auth/token/create-orphan", update),
         Deed("see where the server's trail is", "sys/audit", read),
         Deed("turn the server's trail off", "sys/audit/trail", delete),

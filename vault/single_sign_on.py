@@ -21,8 +21,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from vault import second_factor
-from vault.client import Client, Proof
+from vault.client import Client
 from vault.errors import BadAnswer, Forbidden, LoginFailed, NotFound
+from vault.methods import Proof
 from vault.secrecy import Secret
 
 WAIT_SECONDS = 300.0

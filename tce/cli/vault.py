@@ -22,7 +22,7 @@ from vault.enrolment import enrol_person
 from vault.errors import VaultRoomError
 from vault.mapping import MappingStore
 from vault.provision import provision, provision_embedded, write_policies
-from vault.rights import rights_of_person, rights_of_service
+from vault.rights import loose_keys, rights_of_person, rights_of_service
 from vault.roles import Role, Service
 from vault.rotation import close_anew, rotate_custodians, rotate_identifiers
 from vault.second_factor import address_of
@@ -58,8 +58,9 @@ def stop(context: typer.Context) -> None:
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
     """Say whether the server answers, and what each role may do there, as the server itself tells it.
 
-    Looks at the services whose logins this site keeps, and at the person given with --as. Exit status 1 when the server
-    does not run, or when a role may do more or less than the project gives it.
+    Looks at the services whose logins this site keeps, at the person given with --as, and, by the operator's login,
+    at the site's keys. Exit status 1 when the server does not run, when a role may do more or less than the project
+    gives it, or when a key could leave the server.
 
     Examples: tce vault status   |   tce --as custodian-a vault status
     """
@@ -68,13 +69,14 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
     server = logins.server.status() if logins.embedded else None
     if server is not None and not server.running:
         if as_json:
-            typer.echo(json.dumps({"server": asdict(server), "rights": []}, indent=1))
+            typer.echo(json.dumps({"server": asdict(server), "rights": [], "loose_keys": []}, indent=1))
         raise Refused("Vault is not running", next_step="start it: tce vault start")
     rights = [
         rights_of_service(logins.service(service), service, plan)
         for service in Service
         if logins.keeps(service)
     ]
+    loose = loose_keys(logins.service(Service.OPERATOR), plan) if logins.keeps(Service.OPERATOR) else []
     if run.person:
         if run.person not in plan.people:
             raise NotAllowed(
@@ -83,7 +85,8 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
         rights.append(rights_of_person(logins.person(run.person), run.person, plan))
     if as_json:
         known = asdict(server) if server else {"running": True, "url": logins.url()}
-        typer.echo(json.dumps({"server": known, "rights": [asdict(one) for one in rights]}, indent=1))
+        told = {"server": known, "rights": [asdict(one) for one in rights], "loose_keys": loose}
+        typer.echo(json.dumps(told, indent=1))
     else:
         if server is not None:
             sealed = "sealed" if server.sealed else "unsealed"
@@ -96,7 +99,9 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
                 run.say(f"WARNING {one.who} may {words}, which its role is not meant to")
             for words in one.too_little:
                 run.say(f"WARNING {one.who} may not {words}, which its role needs")
-    if not all(one.as_meant for one in rights):
+        for words in loose:
+            run.say(f"WARNING {words}, which no key of a site may")
+    if loose or not all(one.as_meant for one in rights):
         raise Refused(
             "the rights at the Vault are not those of the project",
             next_step="compare with tce vault provision --dry-run, and with what your administrators added",

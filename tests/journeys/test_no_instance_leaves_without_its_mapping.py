@@ -32,7 +32,7 @@ from tests.journeys.dying_process import MOMENTS, PAUSE
 from vault.client import Client
 from vault.mapping import MappingStore
 from vault.mapping_check import check
-from vault.provision import Service
+from vault.roles import Service
 from vault.row_tags import server_tags
 from vault.server import EmbeddedServer
 

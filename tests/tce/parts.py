@@ -235,7 +235,8 @@ def a_receiver(
 def a_site_of(vault: SiteVault, home: Path) -> Site:
     """A site in ``home`` whose key server and people are the session's; settings, policies and trail are its own."""
     people: dict[str, tuple[str, ...]] = {f"{role}s": vault.plan.holders(role) for role in Role}
-    save(Settings(people=PeopleSettings.model_validate(people)), home / "tce.toml")
+    settings = PeopleSettings.model_validate({**people, "second_factor": ()})
+    save(Settings(people=settings), home / "tce.toml")
     (home / "vault").symlink_to(vault.home)
     return Site(home)
 

@@ -15,14 +15,23 @@ from vault.roles import policy_text
 from vault.trust import Trust
 
 
+def people_of_the_session() -> PeopleSettings:
+    """Those of the session's key server, who need no second factor."""
+    return PeopleSettings(
+        coordinators=("alice",),
+        approvers=("bob",),
+        custodians=("carol", "dave", "erin"),
+        auditors=("grace",),
+        second_factor=(),
+    )
+
+
 @pytest.mark.vault
 def test_provisioning_needs_no_login_but_the_provisioner_s(
     embedded_site_vault: SiteVault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first run ends well and leaves the public keys, before any other service has a login here."""
-    people = PeopleSettings(
-        coordinators=("alice",), approvers=("bob",), custodians=("carol", "dave", "erin"), auditors=("grace",)
-    )
+    people = people_of_the_session()
     server = VaultSettings(mode="server", address=embedded_site_vault.url)
     save(Settings(people=people, vault=server), tmp_path / "tce.toml")
     roles = tmp_path / "vault" / "roles"
@@ -35,9 +44,7 @@ def test_provisioning_needs_no_login_but_the_provisioner_s(
 
 
 def a_site_at(vault: SiteVault, home: Path, *services: str) -> None:
-    people = PeopleSettings(
-        coordinators=("alice",), approvers=("bob",), custodians=("carol", "dave", "erin"), auditors=("grace",)
-    )
+    people = people_of_the_session()
     save(Settings(people=people, vault=VaultSettings(mode="server")), home / "tce.toml")
     roles = home / "vault" / "roles"
     roles.mkdir(parents=True)

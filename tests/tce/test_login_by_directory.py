@@ -15,12 +15,12 @@ from tce.logins import Logins, plan_of
 from tce.people import LdapSettings, PeopleSettings
 from tests.conftest import SiteVault
 from tests.directory import PEOPLE_DN, READER_DN, READER_PASSWORD, a_directory, slapd
-from vault.client import Client, Proof
+from vault.client import Client
 from vault.credentials import Credentials
 from vault.enrolment import enrol_person
 from vault.errors import BadPlan, LoginFailed
 from vault.keys import Mount
-from vault.methods import USERPASS, Method, Type
+from vault.methods import USERPASS, Method, Proof, Type
 from vault.provision import provision, provision_embedded
 from vault.rights import rights_of_person
 from vault.roles import Role, Service, SitePlan

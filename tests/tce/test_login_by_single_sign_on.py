@@ -14,12 +14,12 @@ from tce.errors import NotAllowed
 from tce.logins import Logins, plan_of
 from tce.people import OidcSettings, PeopleSettings
 from tests.provider import CLIENT_ID, CLIENT_SECRET, Provider, a_provider
-from vault.client import Client, Proof
+from vault.client import Client
 from vault.credentials import Credentials
 from vault.enrolment import enrol_person
 from vault.errors import BadPlan, Forbidden, LoginFailed
 from vault.keys import Mount
-from vault.methods import USERPASS, Type
+from vault.methods import USERPASS, Proof, Type
 from vault.provision import provision_embedded
 from vault.rights import rights_of_person
 from vault.roles import SitePlan

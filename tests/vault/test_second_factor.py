@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.conftest import PEOPLE, SiteVault
-from vault.client import Client, Proof
+from vault.client import Client
 from vault.enrolment import enrol_person
 from vault.errors import BadRequest, CodeRefused, Forbidden, LoginFailed, NotFound
-from vault.methods import USERPASS
+from vault.methods import USERPASS, Proof
 from vault.provision import provision_embedded
 from vault.roles import Role, SitePlan
 from vault.second_factor import ENFORCEMENT, PERIOD_SECONDS, address_of, code_at, codes_of
