@@ -109,7 +109,7 @@ class Logins:
         if login is None:
             raise LoginFailed(
                 f"this site keeps no login of the service {service}",
-                next_step="make it: tce vault provision"
+                next_step="make it: tce vault provision; or put it back, if it is kept elsewhere"
                 if self.embedded
                 else f"enrol it with a wrapped secret: tce vault enrol {service} --role-id ID",
             )

@@ -90,7 +90,8 @@ class Credentials:
         if approle is None:
             raise LoginFailed(
                 f"no login of the service {name} is kept in the site",
-                next_step="run `tce vault provision` first",
+                next_step=f"put {self._role_file(name).name} back, if it is kept elsewhere; "
+                "`tce vault provision` makes those of the other services",
             )
         return Client.login_approle(url, approle.role_id, approle.secret_id)
 

@@ -40,6 +40,11 @@ class Identities:
 
     def _method(self, method: Method) -> None:
         if f"{method.mount}/" not in self.changes.read("sys/auth"):
+            if method.type is not Type.USERPASS and not method.settings:
+                raise BadPlan(
+                    f"the key server has no way to log in at auth/{method.mount}",
+                    next_step=f"have it set up there, or write the settings of people.{method.type} in tce.toml",
+                )
             try:
                 self.changes.write("way to log in", f"sys/auth/{method.mount}", {"type": method.type})
             except BadAnswer:

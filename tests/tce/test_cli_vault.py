@@ -43,6 +43,26 @@ def test_provisioning_needs_no_login_but_the_provisioner_s(
     assert Trust.load(tmp_path / "trust.json")
 
 
+@pytest.mark.vault
+def test_an_administrator_provisions_by_a_token(
+    embedded_site_vault: SiteVault,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At a Vault of the site's own no login that may give rights has to lie in the site, and none is left there."""
+    monkeypatch.setenv("VAULT_ADDR", embedded_site_vault.url)
+    a_site_at(embedded_site_vault, tmp_path)
+    assert run("--home", str(tmp_path), "vault", "provision") == 1
+    assert "tce vault enrol provisioner" in capsys.readouterr().err
+    token = embedded_site_vault.service("provisioner").token().reveal()
+    monkeypatch.setenv("VAULT_TOKEN", token)
+    assert run("--home", str(tmp_path), "vault", "provision") == 0
+    assert Trust.load(tmp_path / "trust.json")
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or token.encode() not in file.read_bytes()
+
+
 def a_site_at(vault: SiteVault, home: Path, *services: str) -> None:
     people = people_of_the_session()
     save(Settings(people=people, vault=VaultSettings(mode="server")), home / "tce.toml")

@@ -20,7 +20,7 @@ from vault.credentials import Credentials
 from vault.enrolment import enrol_person
 from vault.errors import BadPlan, LoginFailed
 from vault.keys import Mount
-from vault.methods import USERPASS, Method, Proof, Type
+from vault.methods import USERPASS, Method, Proof, Type, ldap
 from vault.provision import provision, provision_embedded
 from vault.rights import rights_of_person
 from vault.roles import Role, Service, SitePlan
@@ -195,10 +195,13 @@ def test_passwords_stay_between_person_and_directory(site: Site) -> None:
 
 def test_a_server_without_ldap_is_told_before_anything_changes(embedded_site_vault: SiteVault) -> None:
     """The OpenBao of an embedded site has no LDAP: the plan is refused by name, and nobody loses a login."""
-    plan = SitePlan(embedded_site_vault.plan.people, login=Method(Type.LDAP, "ldap"))
+    people, provisioner = embedded_site_vault.plan.people, embedded_site_vault.service(Service.PROVISIONER)
+    ours = ldap(mount="ldap", url="ldaps://directory.example", user_dn=PEOPLE_DN, user_attribute="uid")
     with pytest.raises(BadPlan, match="logins by ldap") as refused:
-        provision(embedded_site_vault.service(Service.PROVISIONER), plan)
+        provision(provisioner, SitePlan(people, login=ours))
     assert "OpenBao" in refused.value.next_step
+    with pytest.raises(BadPlan, match="no way to log in at auth/theirs"):
+        provision(provisioner, SitePlan(people, login=Method(Type.LDAP, "theirs")))
     assert embedded_site_vault.person("carol").whoami() == "carol"
 
 
