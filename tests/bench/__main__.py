@@ -4,6 +4,7 @@
     engine  CPU of the engine alone, an instance
     nested  enhanced multi-frame headers with very many nested elements: linear or not, MB a second
     network C-STORE in and out, beside DCMTK and Orthanc: instances a second
+    mapping new and known identifiers a second, Vault included, in a fresh mapping and in one of a million rows
     memory  one instance of 2 GiB, and 10,000 small ones: resident MB
 
 Without a name all run. Everything lies on one tmpfs where there is one, so that a disk's mood does not count.
@@ -24,13 +25,14 @@ from pathlib import Path
 
 from tests.bench.contenders import contenders
 from tests.bench.engine import engine_table, nested_table
+from tests.bench.mapping import mapping_table
 from tests.bench.memory import GIB, memory_table
 from tests.bench.network import network_tables
 from tests.bench.peers import install
 from tests.bench.race import page_table, race, table
 from tests.bench.work_sets import make_work_sets
 
-_MEASURES = ("race", "engine", "nested", "network", "memory")
+_MEASURES = ("race", "engine", "nested", "network", "mapping", "memory")
 _NESTED = [10_000, 50_000, 200_000]
 
 
@@ -62,9 +64,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--mr", type=int, default=2000, help="small MR instances")
     parser.add_argument("--large", type=int, default=10, help="multi-frame instances (38 MB each)")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--only", default="", help="contenders whose name holds this text (and cp)")
+    parser.add_argument(
+        "--only", default="", help="contenders, or stores of the mapping, whose name holds this text (and cp)"
+    )
     parser.add_argument("--peers", action="store_true", help="install the peers written in Python first")
     parser.add_argument("--instances", type=int, default=10_000, help="instances of the measure of memory")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the measure of the mapping")
+    parser.add_argument("--identifiers", type=int, default=40_000, help="rows that it is timed with")
     parser.add_argument("--gib", type=float, default=2.0, help="size of its large instance")
     parser.add_argument(
         "--work", type=Path, help="where to work (default: /dev/shm, else the temporary folder)"
@@ -105,12 +111,27 @@ def _network(root: Path, options: argparse.Namespace) -> None:
     shutil.rmtree(root / "network")
 
 
+def _mapping(root: Path, options: argparse.Namespace) -> None:
+    repetitions = min(options.repetitions, 3)
+    figures = mapping_table(
+        root, rows=options.rows, identifiers=options.identifiers, repetitions=repetitions, only=options.only
+    )
+    print(figures, flush=True)
+
+
 def _memory(root: Path, options: argparse.Namespace) -> None:
     octets = min(int(options.gib * GIB), (1 << 32) - (1 << 20))
     print(memory_table(root, octets=octets, instances=options.instances), flush=True)
 
 
-_RUN = {"race": _race, "engine": _engine, "nested": _nested, "network": _network, "memory": _memory}
+_RUN = {
+    "race": _race,
+    "engine": _engine,
+    "nested": _nested,
+    "network": _network,
+    "mapping": _mapping,
+    "memory": _memory,
+}
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from vault.server import EmbeddedServer
 
 
 @contextmanager
-def contenders(root: Path) -> Iterator[list[Contender]]:
-    """Everybody, with a Vault running for ours as long as the context lasts."""
+def a_site(root: Path) -> Iterator[tuple[Path, str]]:
+    """A provisioned key server with the keys of the case, running as long as the context lasts: home and address."""
     site = root / "site" / "vault"
     server = EmbeddedServer(site)
     try:
@@ -32,14 +32,21 @@ def contenders(root: Path) -> Iterator[list[Contender]]:
         url = server.address().url
         create_case_key(Credentials(site).person(url, "bob"), CASE)
         create_way_back(Credentials(site).service(url, Service.PSEUDONYMIZER), CASE)
+        yield site, url
+    finally:
+        server.stop()
+
+
+@contextmanager
+def contenders(root: Path) -> Iterator[list[Contender]]:
+    """Everybody, with a Vault running for ours as long as the context lasts."""
+    with a_site(root) as (site, url):
         yield [
             Contender("`cp -r`", _copy),
             Contender("stage 2", _ours("2", site, url, root)),
             Contender("stage 1, fresh mapping", _ours("1", site, url, root)),
             *peers(root),
         ]
-    finally:
-        server.stop()
 
 
 def _copy(source: Path, out: Path) -> Lap:

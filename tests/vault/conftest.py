@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from tests.conftest import SiteVault
+from tests.postgres import a_server, lacks
 from vault.keys import create_way_back
 from vault.mapping import MappingStore
 from vault.naming import Naming
@@ -25,7 +21,7 @@ from vault.scheme import Form
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
 
 _numbers = itertools.count(1)
-POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
+
 StageOne = Callable[..., IdentityPseudonyms]
 
 
@@ -74,24 +70,10 @@ def stage_one(embedded_site_vault: SiteVault, store: MappingStore, case: str) ->
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """A PostgreSQL server of one's own; skipped where there is none or no driver."""
-    if POSTGRES is None or find_spec("psycopg") is None:
-        pytest.skip("needs PostgreSQL's server (apt-get install postgresql) and psycopg")
-    if os.geteuid() == 0 and shutil.which("runuser") is None:
-        pytest.skip("PostgreSQL does not run as root")
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres")
-    data, options = folder / "data", f"-k {folder} -c listen_addresses=''"
-    subprocess.run([*user, POSTGRES / "initdb", "-D", data, "-A", "trust", "-U", "tce"], check=True, cwd="/")
-    start = [*user, POSTGRES / "pg_ctl", "-D", data, "-w", "-o", options, "-l", folder / "log", "start"]
-    subprocess.run(start, check=True, cwd="/")
-    try:
-        yield f"postgresql+psycopg://tce@/postgres?host={folder}"
-    finally:
-        stop = [*user, POSTGRES / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
-        subprocess.run(stop, check=True, cwd="/")
-        shutil.rmtree(folder, ignore_errors=True)
+    if lacking := lacks():
+        pytest.skip(lacking)
+    with a_server() as address:
+        yield address
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,23 @@ def test_a_pseudonym_never_stands_for_two(stage_one: StageOne, monkeypatch: pyte
     told = fault.value.what + fault.value.next_step
     assert "the one" not in told
     assert image(2, 0).value not in told
+
+
+def test_nothing_is_told_while_another_has_the_database(
+    stage_one: StageOne, store: MappingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mapping that stays locked gives no pseudonym and no row; when it is free the same call gives both."""
+    monkeypatch.setattr("vault.tables._BUSY_MILLISECONDS", 200)
+    store.close()  # connections that are made anew wait as long as that
+    one = stage_one()
+    with closing(sqlite3.connect(tmp_path / "mapping.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="cannot be used"):
+            one.resolve([a_subject(1)])
+        assert other.execute("SELECT count(*) FROM mappings").fetchone() == (0,)
+        other.execute("ROLLBACK")
+        assert set(one.resolve([a_subject(1)])) == {*a_subject(1).identifiers, patient_id(1)}
+        assert other.execute("SELECT count(*) FROM mappings").fetchone() == (7,)
 
 
 def test_nothing_is_told_when_it_cannot_be_sealed(

@@ -169,13 +169,13 @@ def test_a_stranger_at_the_old_port_is_not_spoken_to(home: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
 def test_nothing_of_the_starter_goes_along(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server's environment is empty, its input is nothing, and it is the leader of its own session."""
+    """The server's environment holds nothing of ours, its input is nothing, and it is the leader of its own session."""
     server = EmbeddedServer(home)
     server.stop()
     monkeypatch.setenv("VAULT_TOKEN", "a-secret-of-the-starter")
     server.start()
     process = Path("/proc") / str(pid_of(home))
-    assert process.joinpath("environ").read_bytes() == b""
+    assert process.joinpath("environ").read_bytes() == b"GOGC=400\0"
     assert os.readlink(process / "fd" / "0") == "/dev/null"
     assert os.getsid(pid_of(home)) == pid_of(home)
 
