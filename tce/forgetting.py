@@ -110,11 +110,13 @@ class Forgetting:
     def carry_out(self, person: str, told: Told = lambda step: None) -> ForgottenRecord:
         """Carry the order out as a custodian, or finish what a killed run began; return the signed record.
 
-        Raises CaseError without an order, Forbidden for who is no custodian or while no approver has allowed it, and
-        Refused when something that must fail afterwards did not.
+        Raises CaseError without an order, Forbidden for who is no custodian or while no approver has allowed it,
+        Refused when something that must fail afterwards did not, and what verifying a record raises.
         """
         if self.record_path.exists():
-            return forgotten.read(self.record_path)[0]
+            record, signature = forgotten.read(self.record_path)
+            forgotten.require_signed(record, signature, Trust.load(self._site.trust_path))
+            return record
         # 1. Ordered, closed, and everybody logged in who is needed to the end.
         order = self.order()
         self._require_closed()

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 
 from vault.errors import BadRequest
 from vault.secrecy import Secret
-from vault.shares import SECRET_BYTES, SHARE_BYTES, Share, split
+from vault.shares import ORDINATE_BYTES, SECRET_BYTES, Share, ordinates
 
 _LABEL = b"tce1-field"
 _SEED_BYTES = 32
-_PART_BYTES = SHARE_BYTES - 1  # without the place, which follows from where the part stands
+_PART_BYTES = ORDINATE_BYTES  # the place follows from where the part stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ def new_field(seeds: Sequence[Seed], key_id: str, field: str) -> tuple[Secret[by
     """A new secret for a field, and the parts of all custodians, which may lie open. Once for each key and field."""
     secret = Secret(secrets.token_bytes(SECRET_BYTES))
     parts = b"".join(
-        _hidden(share.ordinate.reveal(), seed, key_id, field)
-        for share, seed in zip(split(secret, len(seeds)), seeds, strict=True)
+        _hidden(ordinate, seed, key_id, field)
+        for ordinate, seed in zip(ordinates(secret, len(seeds)), seeds, strict=True)
     )
     return secret, parts
 
@@ -71,7 +71,7 @@ def share_of(seed: Seed, key_id: str, field: str, parts: bytes) -> Share:
         raise BadRequest(
             "the parts of a field's key are damaged", next_step="restore the mapping from its backup"
         )
-    return Share(seed.place, Secret(_hidden(part, seed, key_id, field)))
+    return Share(seed.place, Secret(_hidden(int.from_bytes(part, "big"), seed, key_id, field)))
 
 
 def way_back_input(key_id: str) -> bytes:
@@ -85,9 +85,8 @@ def sealing_key(secret: Secret[bytes], way_back: Secret[bytes], key_id: str, fie
     return Secret(hmac.digest(way_back.reveal(), secret.reveal() + _LABEL + place, "sha256"))
 
 
-def _hidden(ordinate: bytes, seed: Seed, key_id: str, field: str) -> bytes:
+def _hidden(ordinate: int, seed: Seed, key_id: str, field: str) -> bytes:
     """Hide an ordinate, or show a hidden one: each is used for one key and field only."""
     place = f"-part\0{key_id}\0{field}".encode()
     pad = hmac.digest(seed.secret.reveal(), _LABEL + place, "sha512")[:_PART_BYTES]
-    mixed = int.from_bytes(ordinate, "big") ^ int.from_bytes(pad, "big")
-    return mixed.to_bytes(_PART_BYTES, "big")
+    return (ordinate ^ int.from_bytes(pad, "big")).to_bytes(_PART_BYTES, "big")

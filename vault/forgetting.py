@@ -18,7 +18,7 @@ from enum import StrEnum
 from vault.assignments import Assignments, Stage
 from vault.client import Client, Sealing
 from vault.custody import checked_ticket
-from vault.errors import Malformed, NotFound, NoWayBack, WrongDigest
+from vault.errors import Forbidden, Malformed, NotFound, NoWayBack, WrongDigest
 from vault.keys import CASE_MOUNTS, Mount, ways_back
 from vault.mapping import MappingStore
 from vault.moments import timestamp
@@ -134,6 +134,11 @@ def destroy(custodian: Client, mount: Mount, case: str) -> bool:
         custodian.delete(f"{mount}/keys/{safe_name(case, 'case')}")
     except NotFound:
         return False
+    except Forbidden:
+        raise Forbidden(
+            f"the key server does not let {mount}/{case} be destroyed by you, or not yet",
+            next_step="an approver orders it, a custodian carries it out: tce case forget --help",
+        ) from None
     return True
 
 

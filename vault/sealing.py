@@ -53,13 +53,14 @@ class _PatientKey:
     id: str
     seeds: Sequence[Seed]
     way_back: Secret[bytes]
-    ciphers: dict[str, AESGCM] = field(default_factory=dict)
+    fields: dict[str, Secret[bytes]] = field(
+        default_factory=dict
+    )  # keys: a cipher takes twenty times the memory
 
-    def new_field(self, name: str) -> tuple[AESGCM, FieldKey]:
-        """The cipher of a field that has none yet, and what must be stored of its key before it is used."""
+    def new_field(self, name: str) -> tuple[Secret[bytes], FieldKey]:
+        """The key of a field that has none yet, and what must be stored of it before it is used."""
         secret, parts = new_field(self.seeds, self.id, name)
-        cipher = AESGCM(sealing_key(secret, self.way_back, self.id, name).reveal())
-        return cipher, FieldKey(self.id, name, parts)
+        return sealing_key(secret, self.way_back, self.id, name), FieldKey(self.id, name, parts)
 
 
 def share_context(key_id: str, custodian: str) -> bytes:
@@ -117,28 +118,30 @@ class Sealer:
         # 2. The keys of its patients, and of the fields of each.
         now = timestamp()
         keys, made = self._keys_for({patient for patient, _ in fresh}, now)
-        ciphers: dict[tuple[str, str], AESGCM] = {}
+        opened: dict[tuple[str, str], Secret[bytes]] = {}
         fields: list[FieldKey] = []
         for patient, kind in dict.fromkeys((one.patient, one.kind) for one in fresh.values()):
-            cipher = keys[patient].ciphers.get(kind)
-            if cipher is None:
-                cipher, stored = keys[patient].new_field(kind)
+            key = keys[patient].fields.get(kind)
+            if key is None:
+                key, stored = keys[patient].new_field(kind)
                 fields.append(stored)
-            ciphers[patient, kind] = cipher
+            opened[patient, kind] = key
         # 3. Keys and rows, all or none.
-        self._store.insert(made, self._rows(fresh.values(), keys, ciphers, now), self._tags, fields)
+        self._store.insert(made, self._rows(fresh.values(), keys, opened, now), self._tags, fields)
         # 4. Only now: a key that was not stored must not be used.
-        for (patient, kind), cipher in ciphers.items():
-            keys[patient].ciphers[kind] = cipher
-            self._keys.keep(patient, keys[patient])
+        for (patient, kind), key in opened.items():
+            keys[patient].fields[kind] = key
+        for patient, known in keys.items():
+            self._keys.keep(patient, known)
 
     def _rows(
         self,
         originals: Collection[Original],
         keys: Mapping[str, _PatientKey],
-        ciphers: Mapping[tuple[str, str], AESGCM],
+        opened: Mapping[tuple[str, str], Secret[bytes]],
         now: str,
     ) -> list[MappingRow]:
+        ciphers = {field: AESGCM(key.reveal()) for field, key in opened.items()}
         nonces = secrets.token_bytes(_NONCE_BYTES * len(originals))
         rows = []
         for at, original in enumerate(originals):

@@ -16,8 +16,8 @@ from vault.secrecy import Secret
 
 SECRET_BYTES = 32
 _PRIME = 2**256 + 297  # the smallest prime above every secret of 32 bytes
-_ORDINATE_BYTES = 33
-SHARE_BYTES = 1 + _ORDINATE_BYTES
+ORDINATE_BYTES = 33
+SHARE_BYTES = 1 + ORDINATE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,19 @@ class Share:
 
 def split(secret: Secret[bytes], count: int) -> list[Share]:
     """Make ``count`` shares of a secret of 32 bytes, at the places 1 to ``count``."""
+    return [
+        Share(place, Secret(ordinate.to_bytes(ORDINATE_BYTES, "big")))
+        for place, ordinate in enumerate(ordinates(secret, count), start=1)
+    ]
+
+
+def ordinates(secret: Secret[bytes], count: int) -> list[int]:
+    """The ordinates of ``count`` shares of a secret, as numbers. They are as secret as the shares."""
     if len(secret.reveal()) != SECRET_BYTES or not 2 <= count <= 255:
         raise BadRequest("a secret of 32 bytes is shared by 2 to 255 people", next_step="name the custodians")
     start = int.from_bytes(secret.reveal(), "big")
     slope = secrets.randbelow(_PRIME)
-    return [
-        Share(place, Secret(((start + slope * place) % _PRIME).to_bytes(_ORDINATE_BYTES, "big")))
-        for place in range(1, count + 1)
-    ]
+    return [(start + slope * place) % _PRIME for place in range(1, count + 1)]
 
 
 def combine(one: Share, other: Share) -> Secret[bytes]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -326,6 +329,38 @@ def test_a_killed_run_is_finished_by_the_next(
     standing = place.work().standing()
     assert (set(standing.keys.values()), standing.patients_left) == ({"none"}, False)
     assert Desk(place.site).case_standing(place.case).words == "forgotten"
+
+
+@pytest.mark.parametrize("moment", ["case.forget-begun", "case.key-destroyed", "case.mapping-removed"])
+def test_a_process_that_is_killed_is_finished_by_the_next(place: Place, moment: str) -> None:
+    """The real command, killed as soon as the trail tells of a step, leaves what the same command finishes."""
+    place.ordered()
+    command = ["--home", str(place.site.home), "--as", "carol", "case", "forget", place.case.id]
+    command += ["--confirm", place.case.id]
+    with subprocess.Popen([sys.executable, "-m", "tce", *command], stdout=subprocess.DEVNULL) as process:
+        while moment not in place.site.audit_trail.read_text() and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+    finished = subprocess.run(
+        [sys.executable, "-m", "tce", *command], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert prove_forgotten(place.record, place.trust).holds
+    assert not any(place.has_key(mount) for mount in CASE_MOUNTS)
+    assert not place.work().standing().patients_left
+
+
+def test_a_record_put_there_by_hand_is_none(place: Place) -> None:
+    """A record that the site did not sign does not count as done, and nothing is destroyed on its word."""
+    work = place.ordered()
+    record = dict.fromkeys(("case", "case_digest", "carried_out_by", "made", "software"), "")
+    faked = record | {"order": {}, "attempts": [], "releases": [], "audit_head": {}}
+    faked["format"] = forgotten.FORMAT
+    work.record_path.write_text(json.dumps({"forgotten": faked, "signature": "vault:v1:AAAA"}))
+    with pytest.raises(BadSignature):
+        work.carry_out("carol")
+    assert all(place.has_key(mount) for mount in CASE_MOUNTS)
+    assert set(work.standing().keys.values()) == {"there"}
 
 
 def test_its_releases_are_irreversible(place: Place, tce: Tce) -> None:
