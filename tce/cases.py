@@ -70,6 +70,7 @@ class CaseReceiver(_Part):
     ae_title: AETitle
     host: Host
     port: Port
+    tls: bool = Field(default=False, description="true: over TLS only")
 
 
 class EncryptFor(_Part):

@@ -96,6 +96,9 @@ class ActorSettings(_Table):
     host: Host = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0: every network")
     port: Port = Field(description="port to listen on")
     allowed: tuple[AETitle, ...] = Field(description="AE titles that may call; nobody else is answered")
+    tls: bool = Field(
+        default=False, description="true: answer over TLS only, with the certificates of network.tls"
+    )
     durability: Literal["power", "process"] = Field(
         default="power",
         description="what an instance survives once its sender was told Success: the loss of power, or only"
@@ -132,12 +135,59 @@ class ReceiverSettings(ActorSettings):
     )
 
 
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class TlsSettings(_Table):
+    """Certificates for DICOM over TLS (PS3.15 B.12): PEM files, by their path from this folder or absolute."""
+
+    certificate: str = Field(default="", description="this site's certificate with its chain; empty: no TLS")
+    key: str = Field(default="", description="its key, without passphrase, readable by the owner only")
+    ca: str = Field(default="", description="certificates of those who sign the peers' certificates")
+    peers: Mapping[AETitle, tuple[Fingerprint, ...]] = Field(
+        default_factory=dict,
+        description="AE titles with the fingerprints of their certificates (sha256:…); who calls needs one",
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> TlsSettings:
+        given = [bool(one) for one in (self.certificate, self.key, self.ca)]
+        if any(given) and not all(given):
+            raise ValueError("certificate: certificate, key and ca belong together; give all three or none")
+        return self
+
+
 class NetworkSettings(_Table):
     """AE titles and ports of the three actors."""
 
+    plaintext: bool = Field(
+        default=False,
+        description="true: associations with other machines may go without TLS; within this machine they always may",
+    )
+    tls: TlsSettings = TlsSettings()
     selector: SelectorSettings = SelectorSettings()
     manager: ManagerSettings = ManagerSettings()
     receiver: ReceiverSettings = ReceiverSettings()
+
+    @model_validator(mode="after")
+    def _secured(self) -> NetworkSettings:
+        for name, actor in (("manager", self.manager), ("receiver", self.receiver)):
+            if actor.tls and not self.tls.certificate:
+                raise ValueError(f"{name}.tls: there are no certificates; fill in network.tls")
+            if actor.tls and (strangers := set(actor.allowed) - set(self.tls.peers)):
+                raise ValueError(
+                    f"{name}.allowed: {', '.join(sorted(strangers))} has no certificate in network.tls.peers"
+                )
+            if not (actor.tls or self.plaintext or is_here(actor.host)):
+                raise ValueError(
+                    f"{name}.host: other machines could call without TLS; set tls = true, or network.plaintext = true"
+                )
+        return self
+
+
+def is_here(host: str) -> bool:
+    """Say whether an address is this machine's own and reached by nobody else."""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 class ExportSettings(_Table):
@@ -252,7 +302,7 @@ def _toml(value: object) -> str:
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, Mapping):
         return (
-            "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+            "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
             if value
             else "{}"
         )

@@ -18,6 +18,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from policies.errors import Refusal
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from tce.errors import TceError
+from tce.network.tls import Certificates
 
 # Instances that are open at one time, and resolved by one request.
 BATCH = 200
@@ -42,11 +43,12 @@ class Hold(TceError):
 
 
 class Peer(NamedTuple):
-    """Another application entity and where it listens."""
+    """Another application entity and where it listens; with certificates it is called over TLS only."""
 
     ae_title: str
     host: str
     port: int
+    certificates: Certificates | None = None
 
 
 # --- The states. UIDs of received instances stay out of every repr: they lead back to the zone before.

@@ -23,11 +23,12 @@ from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
 from tce.audit.messages import Participant, Study
 from tce.cases import Case
-from tce.config import ActorSettings, Site
+from tce.config import ActorSettings, Site, is_here
 from tce.errors import CaseError, NotApproved, Refused, TceError
 from tce.exports import Exports
 from tce.logins import Logins, ServiceSession
 from tce.network.store_reader import Limits
+from tce.network.tls import Certificates
 from tce.releasing import SignedReleases
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Rooms, Workshop
 from tce.shelf import Shelf
@@ -223,6 +224,9 @@ class ApprovedCases:
             desk = Desk(self._site)
             desk.require_case(case)
             desk.require_policy(Shelf(self._site.policies_dir).exactly(case.stage2))
+            called = tuple(
+                peer(self._site, one.ae_title, one.host, one.port, tls=one.tls) for one in case.receivers
+            )
         except NotApproved as exc:
             raise Hold([Reason("not-approved", exc.what)]) from None
         except TceError as exc:
@@ -231,7 +235,7 @@ class ApprovedCases:
             id=case.id,
             policy=PolicyTerms(case.stage2.name, case.stage2.version, case.stage2.digest),
             selectors=frozenset(case.selectors),
-            receivers=tuple(Peer(one.ae_title, one.host, one.port) for one in case.receivers),
+            receivers=called,
             minimum_cohort=case.minimum_cohort,
         )
 
@@ -319,6 +323,7 @@ def manager_settings(site: Site) -> ManagerSettings:
         stale_seconds=waits.stale_hours * 3600,
         durability=Durability(network.durability),
         limits=_limits(network),
+        certificates=_certificates(site) if network.tls else None,
     )
 
 
@@ -338,7 +343,33 @@ def receiver_settings(site: Site, out: Path) -> ReceiverSettings:
         stale_seconds=waits.stale_hours * 3600,
         durability=Durability(network.durability),
         limits=_limits(network),
+        certificates=_certificates(site) if network.tls else None,
     )
+
+
+def peer(site: Site, ae_title: str, host: str, port: int, *, tls: bool | None = None) -> Peer:
+    """Return a peer as this site calls it: over TLS where that is asked for, or by default where it has certificates.
+
+    Raises:
+        Refused: TLS without certificates, or an association with another machine without TLS that no setting allows.
+    """
+    network = site.settings.network
+    if tls if tls is not None else bool(network.tls.certificate):
+        return Peer(ae_title, host, port, _certificates(site))
+    if not (network.plaintext or is_here(host)):
+        raise Refused(
+            f"{ae_title} is on another machine and would be called without TLS",
+            next_step="have it called over TLS, or set network.plaintext = true in tce.toml",
+        )
+    return Peer(ae_title, host, port)
+
+
+def _certificates(site: Site) -> Certificates:
+    tls = site.settings.network.tls
+    if not tls.certificate:
+        raise Refused("this site has no certificates for TLS", next_step="fill in network.tls in tce.toml")
+    home = site.home
+    return Certificates(home / tls.certificate, home / tls.key, home / tls.ca, tls.peers)
 
 
 def _limits(actor: ActorSettings) -> Limits:

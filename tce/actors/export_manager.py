@@ -15,8 +15,10 @@ from pathlib import Path
 from tce.arrivals import ArrivalDesk
 from tce.exports import Exports
 from tce.ledger import Change
+from tce.network.doorway import Contact, Incident
 from tce.network.storage_scp import StorageListener
 from tce.network.store_reader import Limits
+from tce.network.tls import Certificates
 from tce.road import Auditor, Rooms
 from tce.spool import Durability, Spool
 from tce.states import State
@@ -38,6 +40,7 @@ class ManagerSettings:
     stale_seconds: float = 86400.0
     durability: Durability = Durability.POWER
     limits: Limits = Limits()  # noqa: RUF009 - frozen
+    certificates: Certificates | None = None
 
 
 def run(
@@ -64,7 +67,14 @@ def run(
         exports.recover()
         # 2. Take in (RAD-50, RAD-51, RAD-52) beside the work (RAD-53).
         listener = StorageListener(
-            settings.ae_title, settings.host, settings.port, settings.allowed, desk.open, settings.limits
+            settings.ae_title,
+            settings.host,
+            settings.port,
+            settings.allowed,
+            desk.open,
+            settings.limits,
+            certificates=settings.certificates,
+            tell=audit_contacts(rooms.auditor),
         )
         with desk.following(), listener:
             started(listener.port)
@@ -89,3 +99,26 @@ def audit_states(auditor: Auditor) -> Callable[[Change], None]:
         auditor.record("export state", success=not wrong, detail=detail)
 
     return observe
+
+
+def audit_contacts(auditor: Auditor) -> Callable[[Contact], None]:
+    """Return an observer that records who called, who was turned away, and what each brought."""
+
+    def observe(contact: Contact) -> None:
+        event = _CONTACTS.get(contact.incident, "association.refused")
+        detail = {"address": contact.address, "incident": contact.incident.value}
+        detail |= {name: said for name in ("calling_ae", "called_ae") if (said := getattr(contact, name))}
+        if event == "association.ended":
+            detail["instances"] = str(contact.instances)
+        good = contact.incident in (Incident.ACCEPTED, Incident.ENDED)
+        auditor.record(event, success=good, detail=detail)
+
+    return observe
+
+
+_CONTACTS = {
+    Incident.ACCEPTED: "association.accepted",
+    Incident.ENDED: "association.ended",
+    Incident.ABORTED: "association.ended",
+    Incident.PLAINTEXT: "association.plaintext",
+}

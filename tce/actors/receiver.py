@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tce.actors.export_manager import audit_states
+from tce.actors.export_manager import audit_contacts, audit_states
 from tce.arrivals import ArrivalDesk
 from tce.documents.manifest import DocumentKind
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.storage_scp import StorageListener
 from tce.network.store_reader import Limits
+from tce.network.tls import Certificates
 from tce.road import Auditor, Hold, MediumWriter, Reason, manifest_mark
 from tce.spool import Durability, Spool
 
@@ -41,6 +42,7 @@ class ReceiverSettings:
     stale_seconds: float = 86400.0
     durability: Durability = Durability.POWER
     limits: Limits = Limits()  # noqa: RUF009 - frozen
+    certificates: Certificates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,14 @@ def run(
         desk.adopt()
         exports.recover()
         listener = StorageListener(
-            settings.ae_title, settings.host, settings.port, settings.allowed, desk.open, settings.limits
+            settings.ae_title,
+            settings.host,
+            settings.port,
+            settings.allowed,
+            desk.open,
+            settings.limits,
+            certificates=settings.certificates,
+            tell=audit_contacts(auditor),
         )
         with desk.following(), listener:
             started(listener.port)

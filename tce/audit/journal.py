@@ -100,6 +100,16 @@ EVENTS: Mapping[str, EventRow] = {
         Shape.ALERT, _RESTRICTED, "files were pseudonymized under the site's keys"
     ),
     "folder.anonymized": EventRow(Shape.ALERT, _RESTRICTED, "files were anonymized under a case's key"),
+    "association.accepted": EventRow(Shape.NONE, _RESTRICTED, "a peer was let in"),
+    "association.ended": EventRow(Shape.NONE, _RESTRICTED, "an association ended, or was aborted"),
+    "association.refused": EventRow(
+        Shape.ALERT,
+        messages.NODE_AUTHENTICATION,
+        "a peer was turned away: AE title, certificate, or too many",
+    ),
+    "association.plaintext": EventRow(
+        Shape.ALERT, messages.NODE_AUTHENTICATION, "a peer called without TLS where TLS is asked for"
+    ),
     "export state": EventRow(Shape.NONE, _RESTRICTED, "an export changed its state"),
     "export.held": EventRow(Shape.ALERT, _RESTRICTED, "a person stopped an export"),
     "export.released": EventRow(Shape.ALERT, _RESTRICTED, "a person let a held export go on"),

@@ -23,7 +23,6 @@ from tce.counts import counted
 from tce.documents.codes import Category, DelayReason, ExportTitle, Level
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.errors import Held, Refused
-from tce.road import Peer
 
 manager = verbs("The Export Manager: takes selections in, anonymizes, delivers.")
 receivers = verbs("The Receiver: takes exports in, writes portable media.")
@@ -74,6 +73,12 @@ def select(
     policy: Annotated[
         bool, typer.Option(help="Ask for the case's policy by name, version and digest.")
     ] = True,
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--plaintext", help="Call it over TLS. Default: TLS where this site has certificates."
+        ),
+    ] = None,
 ) -> None:
     """Select instances for export: send them, a manifest and additional information (RAD-50, RAD-51, RAD-52).
 
@@ -82,7 +87,7 @@ def select(
     Example: tce select incoming --case lung-1 --to TCE_MANAGER@127.0.0.1:11112 --title trial
     """
     run = session(context)
-    peer = peer_of(to)
+    peer = wiring.peer(run.site, *address_of(to), tls=tls)
     with run.progress() as progress:
         task = progress.add_task("sending", total=None)
         account = export_selector.select(
@@ -108,14 +113,14 @@ def select(
         )
 
 
-def peer_of(text: str) -> Peer:
+def address_of(text: str) -> tuple[str, str, int]:
     """Read ``AET@HOST:PORT``. Raises Refused."""
     found = _PEER.fullmatch(text)
     if found is None or not 0 < int(found["port"]) < 65536:
         raise Refused(
             "this is no application entity", next_step="write AET@HOST:PORT, e.g. PACS@10.0.0.5:104"
         )
-    return Peer(found["ae"], found["host"], int(found["port"]))
+    return found["ae"], found["host"], int(found["port"])
 
 
 def request_for(run: Session, case_id: str, *, with_policy: bool) -> PolicyRequest:

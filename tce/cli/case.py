@@ -13,7 +13,7 @@ from tce import cases, counts, events, key_versions, recipients
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
 from tce.cases import CaseReceiver, Subjects, Trial
-from tce.cli.actors import peer_of
+from tce.cli.actors import address_of
 from tce.cli.forget import forget
 from tce.cli.session import JsonOption, session, verbs
 from tce.errors import CaseError, Refused
@@ -89,6 +89,13 @@ def new(
         list[Path] | None,
         typer.Option(help="Certificate (PEM) for which stage 1 encrypts what it takes out; may be repeated."),
     ] = None,
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--plaintext",
+            help="Call the receivers over TLS. Default: TLS where this site has certificates.",
+        ),
+    ] = None,
 ) -> None:
     """Write a new case as a draft: edit it, then submit it.
 
@@ -100,6 +107,7 @@ def new(
     if case in cases.ids(run.site.cases_dir):
         raise CaseError(f"there is a case {case} already", next_step=f"see: tce case show {case}")
     certificates = recipients.named(encrypt_for or [])
+    secured = bool(run.site.settings.network.tls.certificate) if tls is None else tls
     draft = {
         "id": case,
         "title": title,
@@ -107,7 +115,7 @@ def new(
         "stage1": shelf.find(stage1).ref,
         "stage2": shelf.find(stage2).ref,
         "selectors": selector or [run.site.settings.network.selector.ae_title],
-        "receivers": [CaseReceiver(**peer_of(one)._asdict()) for one in receiver],
+        "receivers": [_receiver(one, tls=secured) for one in receiver],
         "prefix": prefix,
         "alphabet": alphabet,
         "length": length,
@@ -121,6 +129,11 @@ def new(
     path = cases.save(run.site.cases_dir, cases.checked(draft, "the new case"))
     recipients.put(run.site.cases_dir, case, certificates)
     run.say(f"case {case} in {path}\nedit it, then: tce --as COORDINATOR case submit {case}")
+
+
+def _receiver(text: str, *, tls: bool) -> CaseReceiver:
+    ae_title, host, port = address_of(text)
+    return CaseReceiver(ae_title=ae_title, host=host, port=port, tls=tls)
 
 
 @app.command("events")

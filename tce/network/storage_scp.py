@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
 import time
 from collections.abc import Callable, Collection
 from types import TracebackType
@@ -20,7 +21,9 @@ from pynetdicom.presentation import build_context
 from tce.errors import PortInUse
 from tce.network import quiet
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION
+from tce.network.doorway import Contact, Doorway, Incident, Tell
 from tce.network.store_reader import MAXIMUM_PDU, Arrival, Limits, Sink, StoreReader
+from tce.network.tls import Certificates
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 quiet.silence()
@@ -43,12 +46,17 @@ class StorageListener:
         allowed: Collection[str],
         open_sink: Callable[[Arrival], Sink],
         limits: Limits | None = None,
+        *,
+        certificates: Certificates | None = None,
+        tell: Tell = lambda contact: None,
     ) -> None:
         self.ae_title = ae_title
         self.host = host
         self.port = port
         self._open_sink = open_sink
         self._limits = limits or Limits()
+        self._certificates = certificates
+        self._tell = tell
         self._ae = AE(ae_title=ae_title)
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = sorted(allowed)
@@ -68,10 +76,24 @@ class StorageListener:
         if self._nobody:
             # An empty list would let pynetdicom answer everybody.
             raise ValueError("nobody is allowed to call this listener")
-        handlers = [(evt.EVT_CONN_OPEN, self._opened)]
+        context = self._certificates.for_listening() if self._certificates else None
+        handlers = [
+            (evt.EVT_CONN_OPEN, self._opened),
+            (evt.EVT_REQUESTED, self._requested),
+            (evt.EVT_ACCEPTED, lambda event: self._told(Incident.ACCEPTED, event)),
+            (evt.EVT_REJECTED, lambda event: self._told(Incident.REJECTED, event)),
+            (evt.EVT_RELEASED, lambda event: self._told(Incident.ENDED, event)),
+            (evt.EVT_ABORTED, lambda event: self._told(Incident.ABORTED, event)),
+        ]
         try:
-            self._server = self._ae.start_server(
-                (self.host, self.port), block=False, evt_handlers=handlers, contexts=self._contexts
+            self._server = self._ae.make_server(
+                (self.host, self.port),
+                contexts=self._contexts,
+                evt_handlers=handlers,
+                server_class=Doorway,
+                most=self._limits.associations,
+                context=context,
+                tell=self._tell,
             )
         except OSError as exc:
             if exc.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
@@ -80,6 +102,8 @@ class StorageListener:
                 f"{self.ae_title} cannot listen on {self.host}:{self.port}: {exc.strerror}",
                 next_step="stop the other program, or set another port in tce.toml",
             ) from None
+        self._ae._servers.append(self._server)
+        threading.Thread(target=self._server.serve_forever, name=self.ae_title, daemon=True).start()
         self.port = self._server.server_address[1]
 
     def stop(self) -> None:
@@ -108,7 +132,39 @@ class StorageListener:
 
     def _opened(self, event: Any) -> None:
         send_at_once(event)
-        StoreReader(event.assoc, self._open_sink, self._limits).attach()
+        reader = StoreReader(event.assoc, self._open_sink, self._limits)
+        reader.attach()
+        event.assoc.store_reader = reader
+
+    def _requested(self, event: Any) -> None:
+        """Reject who shows another certificate than the AE title has (PS3.8 table 9-21: calling AE not recognized)."""
+        if self._certificates is None:
+            return
+        assoc = event.assoc
+        calling = str(assoc.requestor.primitive.calling_ae_title).strip()
+        if not self._certificates.has(calling, assoc.dul.socket.socket):
+            self._told(Incident.WRONG_CERTIFICATE, event)
+            assoc.acse.send_reject(0x01, 0x01, 0x03)
+            assoc.is_rejected = True
+            assoc.kill()
+
+    def _told(self, incident: Incident, event: Any) -> None:
+        requestor = event.assoc.requestor
+        request = requestor.primitive
+        self._tell(
+            Contact(
+                incident,
+                str(requestor.address_info.address),
+                _ae_title(request.calling_ae_title) if request else "",
+                _ae_title(request.called_ae_title) if request else "",
+                event.assoc.store_reader.taken,
+            )
+        )
+
+
+def _ae_title(text: object) -> str:
+    """Return an AE title as it may be written down: a stranger's may hold anything."""
+    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in str(text).strip()[:16])
 
 
 def send_at_once(event: Any) -> None:

@@ -29,6 +29,7 @@ from tce.network.contexts import UNCOMPRESSED
 from tce.network.storage_scp import send_at_once
 from tce.network.store_reader import MAXIMUM_PDU
 from tce.network.store_writer import Encoded, PeerGone, StoreWriter
+from tce.network.tls import Certificates
 from tce.road import Peer
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -184,16 +185,23 @@ def _associate(to: Peer, calling: str, contexts: Sequence[tuple[str, str]]) -> A
     ae.connection_timeout = 15
     ae.dimse_timeout = 120
     ae.network_timeout = 300
+    where = f"{to.ae_title} at {to.host}:{to.port}"
     assoc = ae.associate(
         to.host,
         to.port,
         [build_context(sop_class, [syntax]) for sop_class, syntax in contexts],
         ae_title=to.ae_title,
+        tls_args=(to.certificates.for_calling(to.ae_title), to.host) if to.certificates else None,
         evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), (evt.EVT_CONN_CLOSE, _stop_waiting)],
     )
     if assoc.is_established:
+        if to.certificates and not _is_who_it_says(assoc, to, to.certificates):
+            assoc.abort()
+            raise PeerUnavailable(
+                f"{where} shows a certificate that is not its own",
+                next_step="ask its administrator for its fingerprint, and compare it with network.tls.peers",
+            )
         return assoc
-    where = f"{to.ae_title} at {to.host}:{to.port}"
     if assoc.is_rejected:
         raise PeerUnavailable(
             f"{where} does not accept associations from {calling}",
@@ -204,7 +212,16 @@ def _associate(to: Peer, calling: str, contexts: Sequence[tuple[str, str]]) -> A
             f"{where} takes none of the SOP Classes that are to be sent",
             next_step="ask its administrator what it accepts",
         )
-    raise PeerUnavailable(f"{where} does not answer", next_step="start it, or correct host and port")
+    secured = ", or its certificates and yours do not fit" if to.certificates else ""
+    raise PeerUnavailable(
+        f"{where} does not answer{secured}", next_step="start it, or correct host, port and TLS"
+    )
+
+
+def _is_who_it_says(assoc: Any, to: Peer, certificates: Certificates) -> bool:
+    # Without a fingerprint in the settings, the certificate named the host, or there would be no connection.
+    known = to.ae_title in certificates.peers
+    return not known or certificates.has(to.ae_title, assoc.dul.socket.socket)
 
 
 def _stop_waiting(event: Any) -> None:

@@ -109,6 +109,8 @@ class StoreReader:
         self._sink: Sink | None = None
         self._status: Status | None = None
         self._received = 0
+        self.taken = 0
+        """How many instances were answered with Success."""
         self._foreign = False
         """Whether the message that is coming in is pynetdicom's."""
 
@@ -264,6 +266,7 @@ class StoreReader:
                 sink.discard()
                 status = Status.OUT_OF_RESOURCES
         answer = Status.OUT_OF_RESOURCES if status is None else status
+        self.taken += answer is Status.SUCCESS
         connection.sendall(store_response(self._context, request, int(answer)))
 
 

@@ -15,7 +15,7 @@ import pydicom
 import pytest
 
 from tce.cli import app, main
-from tce.cli.actors import Delay, Title, information, peer_of
+from tce.cli.actors import Delay, Title, address_of, information
 from tce.config import Site
 from tce.demo.children import free_ports
 from tce.documents.codes import DelayReason, ExportTitle
@@ -401,7 +401,7 @@ def test_the_words_for_titles_and_delays_are_complete() -> None:
 def test_what_is_no_application_entity_is_refused(text: str) -> None:
     """A peer is written AET@HOST:PORT."""
     with pytest.raises(Refused, match="application entity"):
-        peer_of(text)
+        address_of(text)
 
 
 def test_additional_information_is_read_from_yaml(tmp_path: Path) -> None:

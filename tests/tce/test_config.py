@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,38 @@ def test_one_person_has_one_role() -> None:
     people = PeopleSettings()
     assert people.role_of("custodian-b") == "custodian"
     assert people.role_of("nobody") is None
+
+
+_TLS = '[network.tls]\ncertificate = "c.pem"\nkey = "k.pem"\nca = "ca.pem"\n'
+_PRINT = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[network.manager]\nhost = '0.0.0.0'", "manager.host: other machines could call without TLS"),
+        ("[network.manager]\ntls = true", "manager.tls: there are no certificates"),
+        (_TLS + "[network.manager]\ntls = true", "TCE_SELECTOR has no certificate in network.tls.peers"),
+        ("[network.tls]\ncertificate = 'c.pem'", "certificate, key and ca belong together"),
+        (_TLS + "peers = { TCE_SELECTOR = ['abc'] }", "is not legal"),
+    ],
+)
+def test_plaintext_beyond_this_machine_has_to_be_wanted(text: str, said: str) -> None:
+    """An actor that others could reach without TLS, or with TLS and no certificates, does not start."""
+    with pytest.raises(ConfigFault, match=re.escape(said)):
+        loads(text, "tce.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[network]\nplaintext = true\n[network.manager]\nhost = '0.0.0.0'",
+        "[network.manager]\nhost = '127.0.0.1'",
+        f'{_TLS}peers = {{ "TCE_SELECTOR" = ["{_PRINT}"] }}\n[network.manager]\nhost = "0.0.0.0"\ntls = true',
+    ],
+    ids=["wanted", "here", "tls"],
+)
+def test_what_is_secured_or_wanted_is_read_back_the_same(text: str) -> None:
+    """Settings for TLS survive being written and read."""
+    settings = loads(text, "tce.toml")
+    assert loads(dumps(settings), "tce.toml") == settings
