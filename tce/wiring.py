@@ -413,9 +413,10 @@ class Grant:
     def covers(self, words: Collection[str]) -> Coverage:
         """Return what the request covers of some words.
 
-        Raises Refused where the case's stage 1 moves dates, which nobody can move back.
+        Raises what revealing would raise, and Refused where the case's stage 1 moves dates, which nobody can move
+        back.
         """
-        [request] = [one for one in self.custody.requests() if one.id == self.request_id]
+        request = self.custody.usable(self.request_id)
         case = cases.load(self.site.cases_dir, request.case_id)
         if Shelf(self.site.policies_dir).exactly(case.stage1).policy.dates is not Dates.KEEP:
             raise Refused(

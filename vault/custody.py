@@ -201,6 +201,20 @@ class Custody:
         self._ledger.decide(request.id, State.DENIED, self.person, lambda: self._tell("denied", request))
         return self._ledger.get(request.id)
 
+    def usable(self, request_id: str) -> Request:
+        """A request that its requester can reveal now; nothing is opened, and it is not used up.
+
+        Raises UnknownRequest, NotYours, NotApproved or Expired, each on the record.
+        """
+        request = self._asked(request_id)
+        if request.requester != self.person:
+            self._refuse(
+                request, NotYours("only the requester reveals", next_step="make a request of your own")
+            )
+        self._check_window(request)
+        self._check_state(request, State.APPROVED)
+        return request
+
     def reveal(self, request_id: str, *, form: str = "screen") -> Revealed:
         """Open what was granted, once. The grant is used up, on the record, before anything is returned.
 
@@ -209,13 +223,7 @@ class Custody:
         Raises NotYours, NotApproved, Expired, Tampered, or NoWayBack for a case that was forgotten.
         """
         # 1. The requester, with an approval, in the window.
-        request = self._asked(request_id)
-        if request.requester != self.person:
-            self._refuse(
-                request, NotYours("only the requester reveals", next_step="make a request of your own")
-            )
-        self._check_window(request)
-        self._check_state(request, State.APPROVED)
+        request = self.usable(request_id)
         # 2. Two shares of each secret give it; with the case's way back it is the key.
         granted = self._ledger.granted(request.id)
         every = self._locks(request)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tce import cases
-from tce.cases import Case, CaseReceiver, PolicyRef, Trial
+from tce.cases import Case, CaseReceiver, EncryptFor, PolicyRef, Trial
 from tce.errors import CaseFault, UnknownCase
 
 DIGEST = "sha256:" + "0" * 64
@@ -45,12 +45,20 @@ def test_a_written_case_is_read_back_the_same(tmp_path: Path) -> None:
         {"trial": Trial(site_id="3")},
         {"alphabet": "letters"},
         {"length": 12},
+        {"encrypt_for": (EncryptFor(certificate="dpo.pem", digest=DIGEST),)},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_the_digest_covers_every_field(change: dict[str, object]) -> None:
     """A case that was changed after its approval is another case."""
     assert a_case(**change).digest != a_case().digest
+
+
+@pytest.mark.parametrize("name", ["../dpo.pem", "/etc/dpo.pem", "", "a/b.pem"])
+def test_a_certificate_lies_beside_the_case(name: str) -> None:
+    """A case names a file of its own folder, and no other place of the machine."""
+    with pytest.raises(ValidationError):
+        EncryptFor(certificate=name, digest=DIGEST)
 
 
 def test_the_digest_does_not_depend_on_the_layout_of_the_file() -> None:

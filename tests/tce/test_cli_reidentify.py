@@ -318,8 +318,13 @@ def test_a_grant_is_used_once_for_instances_too(
     finding = a_finding(hospital_sr, tmp_path / "in")
     request = granted([hospital_sr.patients["CT"]])
     assert reveal(tce, request, "--instances", finding, "--out", tmp_path / "out").status == 0
+    assert '"form":"instances"' in Site(hospital_sr.home).audit_trail.read_text()
     assert reveal(tce, request).status == 1
-    assert reveal(tce, request, "--instances", finding, "--out", tmp_path / "out2").status == 1
+    again = ("--instances", finding, "--out", tmp_path / "out2")
+    assert "the request is used, not approved" in reveal(tce, request, *again).err
+    assert "no request of that id" in reveal(tce, "0" * 16, *again).err
+    mine = granted([hospital_sr.patients["CT"]])
+    assert "only the requester" in tce("--as", "lee", "reidentify", "reveal", mine, *again).err
     assert not (tmp_path / "out2").exists()
 
 

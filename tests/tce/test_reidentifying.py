@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 
+from policies import loader
+from tce import cases, wiring
+from tce.cases import Case, CaseReceiver
+from tce.config import Settings, Site, save
 from tce.errors import Refused
 from tce.reidentifying import _owner, _require_single_values
+from tce.shelf import Shelf
 from vault.coverage import Coverage
 from vault.custody_ledger import Request, State
 
@@ -108,3 +116,34 @@ def test_two_values_of_one_attribute_are_refused_where_they_would_be_written() -
         _require_single_values(named, {ANNA})
     _require_single_values(named, {BERT})
     _require_single_values(a_coverage(a_request(ANNA, fields=(*FIELDS, "PatientBirthDate"))), {ANNA})
+
+
+@dataclass(frozen=True)
+class Usable:
+    """Custody in which every request may be used."""
+
+    request: Request
+
+    def usable(self, request_id: str) -> Request:
+        return self.request
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_where_stage_1_moves_dates_no_instance_is_led_back(moves: bool, tmp_path: Path) -> None:
+    """Also new instances, which do not say themselves that they speak of moved dates, are refused then."""
+    save(Settings(), tmp_path / "tce.toml")
+    site = Site(tmp_path)
+    site.policies_dir.mkdir()
+    text = loader.library_text("pseudonymization")
+    if moves:
+        text = text.replace("dates: keep", "dates: shift").replace("full-dates", "modified-dates")
+    stage1 = Shelf(site.policies_dir).put(text).ref
+    receivers = (CaseReceiver(ae_title="R", host="127.0.0.1", port=104),)
+    given = {"id": "lung-1", "title": "T", "purpose": "P", "selectors": ("S",), "receivers": receivers}
+    cases.save(site.cases_dir, Case.model_validate({**given, "stage1": stage1, "stage2": stage1}))
+    grant = wiring.Grant(site, Usable(a_request(ANNA)), "1")  # type: ignore[arg-type]
+    if moves:
+        with pytest.raises(Refused, match="changes dates"):
+            grant.covers({ANNA})
+    else:
+        assert grant.covers({ANNA}).patients == {}
