@@ -1,8 +1,9 @@
 """The store of pseudonyms that no key gives, for a stage of a case of a site: begun once, and noticed when it is lost.
 
-A stage whose policy draws its pseudonyms begins a store at its first run; an import begins one too. The name that the
-store gets stands in the case's folder from then on. If the database has no store of that name, the same patients would
-get other pseudonyms, so nothing runs until it is restored. A stage without a store derives every pseudonym.
+A stage whose policy draws its pseudonyms begins a store at its first run, and so does stage 2 of a case with short
+ones; an import begins one too. The name that the store gets stands in the case's folder from then on. If the database
+has no store of that name, the same patients would get other pseudonyms, so nothing runs until it is restored. A stage
+without a store derives every pseudonym.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from vault.errors import StoreMissing
 from vault.mapping import MappingStore
 from vault.naming import Naming
 from vault.tables import Database
+
+CLAIMED_BELOW_BITS = 50  # with these, two of a hundred thousand get one pseudonym in one of 200,000 cases
 
 
 def marker(site: Site, case_id: str, stage: Stage) -> Path:
@@ -68,8 +71,8 @@ def prepare(site: Site, case: Case, policy: Policy) -> None:
     try:
         store = of_case(site, case.id, policy.stage, mapping.database)
         draws = policy.pseudonyms is PseudonymSource.RANDOM
-        if draws and store is None:
-            if policy.stage is Stage.PSEUDONYMIZE and mapping.key_versions(case.id):
+        if store is None and (draws or _claims(case, policy)):
+            if draws and policy.stage is Stage.PSEUDONYMIZE and mapping.key_versions(case.id):
                 raise _other_way(case, "derived from a key", "keyed")
             _, begin = to_fill(site, case.id, policy.stage, mapping.database)
             begin()
@@ -88,12 +91,18 @@ def naming(site: Site, case: Case, policy: Policy, database: Database) -> Naming
     if closed and policy.stage is Stage.ANONYMIZE:
         # Stage 1 let nobody else pass; a list of its own is for a site that does not trust that.
         closed = store is not None and Origin.IMPORTED in store.origins()
-    if store is None and (draws or closed):
+    if store is None and (draws or closed or _claims(case, policy)):
         raise CaseError(
             f"case {case.id} has {'a closed list of subjects, and no list' if closed else 'no store of pseudonyms'}",
             next_step="import the list: tce mapping import" if closed else "begin again",
         )
-    return Naming(case.form, store, draws=draws, listed_only=closed)
+    return Naming(case.form, store, draws=draws, listed_only=closed, claims=_claims(case, policy))
+
+
+def _claims(case: Case, policy: Policy) -> bool:
+    """Whether derived pseudonyms are kept too: stage 1 has its mapping to find two originals that claim one."""
+    keyed = policy.pseudonyms is PseudonymSource.KEYED
+    return policy.stage is Stage.ANONYMIZE and keyed and case.form.bits < CLAIMED_BELOW_BITS
 
 
 def _other_way(case: Case, how: str, word: str) -> CaseError:

@@ -46,6 +46,7 @@ class Origin(StrEnum):
 
     DRAWN = "drawn"
     IMPORTED = "imported"
+    DERIVED = "derived"  # kept only so that two originals cannot claim it
 
 
 class Original(NamedTuple):

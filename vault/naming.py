@@ -2,7 +2,7 @@
 
     the store has it          what was drawn, or what a list brought
     else, draws               drawn now, and kept before it is told
-    else                      derived from the digest (:mod:`vault.scheme`)
+    else                      derived from the digest (:mod:`vault.scheme`); kept too, where the case claims
 
 A case whose list of subjects is closed has no pseudonyms for other patients. One pseudonym for two originals is an
 error, wherever the two come from; only a draw that happens to be taken is made again, as nobody was told of it.
@@ -21,25 +21,28 @@ from vault.scheme import Form, drawn, known_kind, pseudonym
 Triple = tuple[str, str, str]
 
 _MOST_DRAWS = 8
+_NEVER_SHORT = (Kind.UID, Kind.DATE_OFFSET)
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
     """The way of one case and stage. Without ``assignments`` every pseudonym is derived.
 
-    ``draws`` says that what the store does not have is drawn, ``listed_only`` that the list of subjects is closed.
-    Raises BadPlan where either has no store.
+    ``draws`` says that what the store does not have is drawn, ``listed_only`` that the list of subjects is closed, and
+    ``claims`` that what is derived is kept as well: in stage 2 nothing else tells when two originals get one short
+    pseudonym. Raises BadPlan where any of them has no store.
     """
 
     form: Form = field(default_factory=Form)
     assignments: Assignments | None = None
     draws: bool = False
     listed_only: bool = False
+    claims: bool = False
 
     def __post_init__(self) -> None:
-        if self.assignments is None and (self.draws or self.listed_only):
+        if self.assignments is None and (self.draws or self.listed_only or self.claims):
             raise BadPlan(
-                "pseudonyms that are drawn, or that a closed list brings, need a store",
+                "pseudonyms that are drawn, claimed, or brought by a closed list need a store",
                 next_step="open the store of the case first",
             )
 
@@ -79,6 +82,10 @@ class Naming:
         taken = store.holders([name for one, name in names.items() if one.kind is not Kind.DATE_OFFSET])
         if any(taken.get(name, one.place) != one.place for one, name in names.items()):
             raise _collision()
+        if self.claims:
+            claimed = {one: name for one, name in names.items() if one.kind not in _NEVER_SHORT}
+            if claimed and store.give(claimed, Origin.DERIVED).keys() != claimed.keys():
+                raise _collision()
         return names
 
     def _drawn(self, store: Assignments, originals: Collection[Original]) -> dict[Original, str]:

@@ -203,7 +203,7 @@ def test_a_faulty_list_changes_nothing(home: Path, identified: Path, tmp_path: P
     said = tce("--as", "carla", "mapping", "import", given, "--case", "digits")
     assert said.status == 1
     assert "line 3" in said.err
-    assert not list(home.glob("cases/digits/pseudonyms.*"))
+    assert not list(home.glob("cases/digits/pseudonyms.pseudonymize"))
     last = [one for one in Trail(Site(home).audit_trail).records() if one.event == "mapping.imported"][-1]
     assert last.detail["refusal"] == "BadList"
 

@@ -151,6 +151,23 @@ def test_a_derived_pseudonym_that_a_list_gave_to_another_is_an_error(opened: Ope
     assert claimed not in str(fault.value)
 
 
+def test_two_short_derived_pseudonyms_are_an_error_across_processes(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is sealed, a case with short pseudonyms claims them: a second original of one stops the job."""
+    monkeypatch.setattr(
+        naming, "pseudonym", lambda kind, digest, form: "-1" if kind == "days" else f"{kind}-1"
+    )
+    first, later = (Naming(assignments=opened(stage=Stage.ANONYMIZE), claims=True) for _ in range(2))
+    assert first.names(digests_of(a_patient(1))) == {a_patient(1): "patient-1"}
+    assert later.names(digests_of(a_patient(1))) == {a_patient(1): "patient-1"}
+    assert later.names(digests_of(an_image(1), days_of(1))).keys() == {an_image(1), days_of(1)}
+    with pytest.raises(Collision):
+        later.names(digests_of(a_patient(2)))
+    assert later.assignments is not None
+    assert later.assignments.imported() == frozenset()
+
+
 def test_days_may_be_the_same_for_many(opened: Opener) -> None:
     """Two patients whose dates move alike are no collision."""
     offered = {original(days_of(number)): "-100" for number in (1, 2)}
@@ -245,7 +262,7 @@ def test_a_closed_list_knows_whom_it_has(opened: Opener) -> None:
 
 def test_drawing_and_closed_lists_need_a_store() -> None:
     """A case that draws, or has a closed list, never falls back to derived pseudonyms."""
-    for settings in ({"draws": True}, {"listed_only": True}):
+    for settings in ({"draws": True}, {"listed_only": True}, {"claims": True}):
         with pytest.raises(BadPlan):
             Naming(Form("", Alphabet.LETTERS, 12), **settings)
 
