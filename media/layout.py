@@ -21,6 +21,13 @@ _DEEPEST = 8
 _LINK = "{http://www.w3.org/1999/xhtml}a"
 
 
+def is_page(name: tuple[str, ...]) -> bool:
+    """Whether a file of this name is one of the texts and pages that make a folder of instances a PDI medium."""
+    return name in ((README,), (INDEX,)) or (
+        len(name) == 2 and name[0] == WEB_FOLDER and name[1].endswith(".HTM")
+    )
+
+
 def layout_faults(files: MediumFiles) -> Iterator[str]:
     """Yield what is wrong with the layout, one sentence a fault."""
     if files.irregular:

@@ -27,7 +27,7 @@ _HEADER_END = 0x00204000  # the headers of Patient and General Study module end 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
-class SetAside(NamedTuple):
+class NotSelected(NamedTuple):
     """A file that was not selected: which, why as a code, and why in words."""
 
     path: Path
@@ -48,16 +48,16 @@ class Candidate:
         return dcmread(self.path, stop_before_pixels=True)[:_HEADER_END]
 
 
-def examine(sources: Iterable[Path]) -> tuple[list[Candidate], list[SetAside]]:
+def examine(sources: Iterable[Path]) -> tuple[list[Candidate], list[NotSelected]]:
     """Look at every file below the sources, in an order that is the same everywhere.
 
     The same instance found twice is one candidate. Raises TceError for a source that does not exist.
     """
     candidates: dict[str, Candidate] = {}
-    set_aside: list[SetAside] = []
+    set_aside: list[NotSelected] = []
     for path in files_under(sources):
         found = _look_at(path)
-        if isinstance(found, SetAside):
+        if isinstance(found, NotSelected):
             set_aside.append(found)
         elif found is not None:
             candidates.setdefault(found.reference.sop_instance_uid, found)
@@ -72,31 +72,38 @@ def by_patient(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
     return list(patients.values())
 
 
-def _look_at(path: Path) -> Candidate | SetAside | None:
+def _look_at(path: Path) -> Candidate | NotSelected | None:
     """Return a candidate, a file set aside, or None for a DICOMDIR."""
     try:
         with path.open("rb") as file:
             ds = dcmread(file, stop_before_pixels=True)
             truncated = _is_truncated(ds, file)
+        is_directory = ds.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY
+        uids = [_text(ds, kw) for kw in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+        sop_class_uid = _text(ds, "SOPClassUID")
+        patient = _text(ds, "PatientID"), _text(ds, "IssuerOfPatientID")
     except InvalidDicomError:
-        return SetAside(path, "not-dicom", "it is not a DICOM file")
+        return NotSelected(path, "not-dicom", "it is not a DICOM file")
     except Exception:  # what a broken file does to a parser is not foreseeable
-        return SetAside(path, "malformed", "it cannot be read to the end of its header")
-    if ds.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
+        return NotSelected(path, "malformed", "it cannot be read to the end of its header")
+    if is_directory:
         return None
-    uids = [str(ds.get(kw, "")) for kw in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
     if truncated:
-        return SetAside(path, "truncated", "it ends in the middle of an element")
+        return NotSelected(path, "truncated", "it ends in the middle of an element")
     if not uids[2]:
-        return SetAside(path, "no-sop-instance-uid", "it has no SOP Instance UID")
+        return NotSelected(path, "no-sop-instance-uid", "it has no SOP Instance UID")
     if not all(uids):
-        return SetAside(path, "malformed", "it has no Study or Series Instance UID")
-    sop_class_uid = str(ds.get("SOPClassUID", ""))
+        return NotSelected(path, "malformed", "it has no Study or Series Instance UID")
     if sop_class_uid not in STORAGE_SOP_CLASSES:
         reason = "private-sop-class" if UID(sop_class_uid).is_private else "unknown-sop-class"
-        return SetAside(path, reason, "its SOP Class is not one of the standard's Storage SOP Classes")
-    patient = str(ds.get("PatientID", "")), str(ds.get("IssuerOfPatientID", ""))
+        return NotSelected(path, reason, "its SOP Class is not one of the standard's Storage SOP Classes")
     return Candidate(path, Reference(uids[0], uids[1], sop_class_uid, uids[2]), patient)
+
+
+def _text(ds: Dataset, keyword: str) -> str:
+    """Return a value that is one text, empty where it is none or several."""
+    value = ds.get(keyword)
+    return str(value) if isinstance(value, str) else ""
 
 
 def _is_truncated(ds: FileDataset, file: BinaryIO) -> bool:

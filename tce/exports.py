@@ -151,6 +151,11 @@ class Exports:
         """End a lease for good, until a person asks for another try."""
         self._change(export.id, Verb.FAIL, reasons)
 
+    def is_for(self, export: Export, case_id: str) -> None:
+        """Note which case an export is for, as soon as that is known."""
+        with self._transaction() as tx:
+            tx.set(export.number, case_id=case_id)
+
     def seal(
         self,
         export: Export,

@@ -16,7 +16,7 @@ from typing import Any
 from tce import counts, forgotten, release
 from tce.errors import ReleaseError
 from tce.forgotten import ForgottenRecord
-from tce.release import ReleaseRecord
+from tce.release import Match, ReleaseRecord
 from vault.approvals import Approval, verify, verify_release
 from vault.errors import ApprovalRefusal
 from vault.trust import Trust
@@ -41,6 +41,8 @@ class Proof:
     case: str
     instances: int
     answers: tuple[Answer, ...]
+    others: tuple[Path, ...] = ()
+    """Files of the folder of which the release does not speak."""
 
     @property
     def holds(self) -> bool:
@@ -72,9 +74,12 @@ def prove(
     ]
     if forgotten_record is not None:
         answers.append(_irreversible(record, forgotten_record, trust))
+    others: tuple[Path, ...] = ()
     if folder is not None:
-        answers.append(_files(record, folder))
-    return Proof(record.release, record.case, len(record.instances), tuple(answers))
+        match = release.compare(record, folder)
+        answers.append(_files(record, match))
+        others = match.others
+    return Proof(record.release, record.case, len(record.instances), tuple(answers), others)
 
 
 def prove_forgotten(path: Path, trust: Trust) -> Proof:
@@ -139,16 +144,17 @@ def _whole(record: ReleaseRecord) -> Answer:
     )
 
 
-def _files(record: ReleaseRecord, folder: Path) -> Answer:
-    match = release.compare(record, folder)
+def _files(record: ReleaseRecord, match: Match) -> Answer:
     what = f"{match.found} of {len(record.instances)} instances found with their bytes"
     if match.altered:
         what += f", {match.altered} altered"
     if match.missing:
         what += f", {match.missing} missing"
     if match.others:
-        what += f"; {counts.files(match.others)} that this release does not speak of"
-    return Answer("files", not match.altered and not match.missing, what)
+        what += f", {counts.files(len(match.others))} of which this release does not speak"
+    if match.of_medium:
+        what += f"; {counts.files(match.of_medium)} of the medium itself, not judged"
+    return Answer("files", not (match.altered or match.missing or match.others), what)
 
 
 def require(proof: Proof) -> None:

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from media.files import is_part_10
+from media.layout import is_page
 from media.profiles import Handling, Profile, handling_of, place
 from tce.errors import ReleaseError
 
@@ -105,19 +107,24 @@ def read(path: Path) -> tuple[ReleaseRecord, str]:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """How the files of a folder compare with a record."""
+    """How the files of a folder compare with a record.
+
+    ``of_medium`` counts what makes the folder a medium: DICOMDIR, README.TXT and pages. ``others`` are files of which
+    the record does not speak.
+    """
 
     found: int
     altered: int
     missing: int
-    others: int
+    of_medium: int
+    others: tuple[Path, ...]
 
 
 def compare(record: ReleaseRecord, folder: Path) -> Match:
     """Look for every released instance among the files of a folder, by its bytes.
 
-    A file that carries the identity of a released instance with other content counts as altered. Files of other
-    origin (a DICOMDIR, pages, other releases) are counted, not judged. Raises ReleaseError without a folder.
+    A file that carries the identity of a released instance with other content counts as altered. Links count as other
+    files. Raises ReleaseError without a folder.
     """
     if not folder.is_dir():
         raise ReleaseError(f"there is no folder {folder}", next_step="name the folder that holds the release")
@@ -130,21 +137,34 @@ def compare(record: ReleaseRecord, folder: Path) -> Match:
     uids = {instance.sop_instance_uid.encode() for instance in record.instances}
     found: set[str] = set()
     altered: set[bytes] = set()
-    others = 0
+    of_medium = 0
+    others: list[Path] = []
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not path.is_file():
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            others.append(path)
+            continue
+        if path.is_dir():
             continue
         uid = by_digest.get(data_set_digest(path))
         if uid is not None:
             found.add(uid)
             continue
         bears = _identity(path, uids)
-        if bears is None:
-            others += 1
-        else:
+        if bears is not None:
             altered.add(bears)
+        elif _is_of_medium(path, folder):
+            of_medium += 1
+        else:
+            others.append(path)
     replaced = {uid.decode() for uid in altered} - found
-    return Match(len(found), len(replaced), len(uids) - len(found) - len(replaced), others)
+    missing = len(uids) - len(found) - len(replaced)
+    return Match(len(found), len(replaced), missing, of_medium, tuple(others))
+
+
+def _is_of_medium(path: Path, folder: Path) -> bool:
+    """Whether a file makes a folder a medium: by its name, and since pages are no instances by its content."""
+    name = path.relative_to(folder).parts
+    return name == ("DICOMDIR",) or (is_page(name) and not is_part_10(path))
 
 
 def digests_of(path: Path) -> tuple[str, str]:

@@ -99,7 +99,7 @@ deliveries = sa.Table(
 
 def open_database(url: str) -> sa.Engine:
     """Open a database by URL and bring its tables up to date; several processes may do so at once."""
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _durable_sqlite)
         sa.event.listen(engine, "begin", _begin_immediate)

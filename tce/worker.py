@@ -144,7 +144,15 @@ class Worker:
             for member in members
             if member.kind is DocumentKind.MANIFEST
         }
-        terms = self._rooms.cases.terms(_case_of(requests, descriptions))
+        case_id = _case_of(requests, descriptions)
+        try:
+            terms = self._rooms.cases.terms(case_id)
+        except Hold as hold:
+            # A case without approval is one that the site knows; of any other it must not seem so.
+            if any(reason.code == "not-approved" for reason in hold.reasons):
+                self._exports.is_for(export, case_id)
+            raise
+        self._exports.is_for(export, case_id)
         wrong = [reason for request in requests for reason in _unlike(request, terms)]
         documents = [member for member in members if member.kind is not DocumentKind.INSTANCE]
         if any(member.calling_ae not in terms.selectors for member in documents):

@@ -17,7 +17,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from tce import counts
-from tce.candidates import Candidate, SetAside, by_patient, examine
+from tce.candidates import Candidate, NotSelected, by_patient, examine
 from tce.counts import counted
 from tce.documents import manifest as manifests
 from tce.documents import teaching_file_info
@@ -38,7 +38,7 @@ class SelectAccount:
     studies: int
     instances: int
     manifests: int
-    set_aside: tuple[SetAside, ...]
+    set_aside: tuple[NotSelected, ...]
 
 
 def select(
@@ -89,7 +89,7 @@ def select(
 
 def _send_instances(
     candidates: Sequence[Candidate], to: Peer, calling: str, progress: Callable[[int, int], None]
-) -> tuple[list[Candidate], list[SetAside]]:
+) -> tuple[list[Candidate], list[NotSelected]]:
     """Send instances; return those that were accepted and those that were not."""
     done = 0
 
@@ -109,7 +109,7 @@ def _send_instances(
             f"{to.ae_title} took none of {counts.instances(len(candidates))}",
             next_step=f"the first reason: {account.failed[0].why}",
         )
-    refused = [SetAside(candidates[one.place].path, "not-accepted", one.why) for one in account.failed]
+    refused = [NotSelected(candidates[one.place].path, "not-accepted", one.why) for one in account.failed]
     return [candidates[place] for place in account.sent], refused
 
 

@@ -108,7 +108,7 @@ def _told(exc: BaseException, *, verbose: bool) -> int:
     usage = getattr(exc, "format_message", None)
     if usage is not None:  # the command line's own: an unknown option, a missing argument
         typer.echo(f"tce: {usage()}", err=True)
-        typer.echo("     see: tce --help", err=True)
+        typer.echo(f"     see: {_command_of(exc)} --help", err=True)
         return Exit.USAGE
     if type(exc).__name__ == "Abort":
         typer.echo("tce: stopped", err=True)
@@ -123,3 +123,13 @@ def _told(exc: BaseException, *, verbose: bool) -> int:
     if told.next_step:
         typer.echo(f"     {told.next_step}", err=True)
     return rule_of(exc).exit
+
+
+def _command_of(usage_error: BaseException) -> str:
+    """Return the command whose words were wrong, as a person writes it."""
+    names: list[str] = []
+    context = getattr(usage_error, "ctx", None)
+    while context is not None and context.parent is not None:
+        names.insert(0, str(context.info_name))
+        context = context.parent
+    return " ".join(["tce", *names])

@@ -44,7 +44,8 @@ def verify(
 
     Needs neither Vault nor network. Of a case that was forgotten it says as well that the release is irreversible; the
     record of a forgotten case (forgotten.json) can be proved by itself in place of a release. Exit status 1 when
-    anything does not hold.
+    anything does not hold, also for a file in DIR of which the release does not speak; what makes DIR a medium
+    (DICOMDIR, README.TXT, pages) is counted only.
 
     Examples: tce verify releases/3f9a0c11d2e4 /media/cdrom   |   tce verify release.json --trust trust.json
     """
@@ -56,7 +57,7 @@ def verify(
         record = forgotten or _kept(run.home, release)
         proof = prove(release, keys, folder, forgotten_record=record)
     if as_json:
-        typer.echo(json.dumps({**asdict(proof), "holds": proof.holds}, indent=1))
+        typer.echo(json.dumps({**asdict(proof), "holds": proof.holds}, indent=1, default=str))
     else:
         if proof.release:
             run.say(f"release {proof.release} of case {proof.case}, {counts.instances(proof.instances)}")
@@ -64,6 +65,8 @@ def verify(
             run.say(f"forgotten case {proof.case}")
         for answer in proof.answers:
             run.say(f"{'ok  ' if answer.holds else 'FAIL'} {answer.question}: {answer.what}")
+        for path in proof.others:
+            run.say(f"     {path}")
     require(proof)
     if not as_json:
         held = "the record holds; no files were compared" if proof.release else "the record holds"

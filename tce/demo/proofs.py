@@ -16,7 +16,7 @@ import pydicom
 from policies.dates import DUMMY_DATE
 from policies.originals import originals_of
 from policies.residue import Residue
-from tce import wiring
+from tce import release, wiring
 from tce.audit.trail import Trail
 from tce.config import Site
 from tce.errors import Refused
@@ -102,9 +102,18 @@ def records(site: Site, received: Path) -> Facts:
     if not found:
         raise Refused("no release record was written")
     for record in found:
-        require(prove(record, trust, received))
+        require(prove(record, trust, medium_of(record, received)))
     head = trail.verify()
     return {"releases_verified": len(found), "audit_records": head.records, "audit_trail": "whole"}
+
+
+def medium_of(record: Path, received: Path) -> Path:
+    """Return which of the Receiver's media holds a release. Raises Refused when none does."""
+    written, _ = release.read(record)
+    for medium in sorted(path for path in received.iterdir() if path.is_dir()):
+        if release.compare(written, medium).found:
+            return medium
+    raise Refused(f"no medium holds the release {written.release}")
 
 
 def no_residue(identified: Sequence[Path], received: Path) -> Facts:

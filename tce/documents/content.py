@@ -6,13 +6,17 @@ modules that a document takes over from the study it belongs to. No rule of the 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import IS, DSfloat
 
 from tce.documents.codes import Code
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -71,11 +75,12 @@ def new_document(
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _TYPE_2:
-        setattr(ds, keyword, _plain(header, keyword))
+        setattr(ds, keyword, text_of(header, keyword))
     for keyword in _IF_PRESENT:
         # What is not legal in the instance (letters in a weight) must not stop a whole selection; it is left out.
-        with contextlib.suppress(ValueError, KeyError):
-            setattr(ds, keyword, header[keyword].value)
+        element = _writable(header, keyword)
+        if element is not None:
+            ds.add(element)
     ds.SOPClassUID = UID(sop_class_uid)
     ds.SOPInstanceUID = UID(new_uid())
     ds.Modality = modality
@@ -197,7 +202,28 @@ def _sop(reference: Reference) -> Dataset:
     return item
 
 
-def _plain(header: Dataset, keyword: str) -> str:
-    """Return a value as text: a person name keeps the bytes of its old character set otherwise."""
-    value = header.get(keyword)
-    return "" if value is None else str(value)
+def text_of(header: Dataset, keyword: str) -> str:
+    """Return a value as text, empty where there is none that is one legal text.
+
+    As text, because a person name keeps the bytes of its old character set otherwise.
+    """
+    element = _writable(header, keyword)
+    return "" if element is None or element.VM != 1 else str(element.value)
+
+
+def _writable(header: Dataset, keyword: str) -> DataElement | None:
+    """Return an attribute as it can be written with the VR of the standard; None where the instance has none such."""
+    try:
+        value = header[keyword].value
+        alone = Dataset()
+        alone.SpecificCharacterSet = "ISO_IR 192"
+        setattr(alone, keyword, value)
+        tried = DicomBytesIO()
+        tried.is_little_endian, tried.is_implicit_VR = True, False
+        write_dataset(tried, alone)
+        element = alone[keyword]
+    except Exception:  # what a broken element does to the toolkit is not foreseeable
+        return None
+    return (
+        element if element.VR in ("SQ", "PN") or isinstance(value, (str, DSfloat, IS, MultiValue)) else None
+    )

@@ -38,6 +38,7 @@ from tce.documents.content import (
     person,
     referenced,
     text,
+    text_of,
 )
 from tce.errors import Refused
 from tce.road import Hold, Reason
@@ -106,10 +107,11 @@ def build(
         raise Refused("the selection is empty", next_step="name files or folders with DICOM instances")
     if missing := [uid for uid in study_uids if uid not in headers]:
         raise Refused(f"{len(missing)} studies of the selection have no header to build a manifest from")
-    if (
-        len({(headers[uid].get("PatientID"), headers[uid].get("IssuerOfPatientID")) for uid in study_uids})
-        > 1
-    ):
+    patients = {
+        tuple(text_of(headers[uid], keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
+        for uid in study_uids
+    }
+    if len(patients) > 1:
         raise Refused("the selection spans several patients", next_step="select for each patient on its own")
     documents = []
     for study_uid in study_uids:

@@ -106,7 +106,7 @@ def test_a_held_export_is_released(
     while not (received / "1" / "DICOMDIR").exists():
         assert time.monotonic() < give_up
         time.sleep(0.1)
-    user("verify", Path(shown["release"]).parent, received)
+    user("verify", Path(shown["release"]).parent, received / "1")
     # What was delivered can be neither cancelled nor sent again.
     for verb in ("cancel", "retry", "release", "hold"):
         assert "delivered" in user(f"exports {verb} {export}", status=1)

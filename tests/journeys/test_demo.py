@@ -19,6 +19,7 @@ from tce import release
 from tce.audit.trail import Trail
 from tce.cases import load
 from tce.config import Site
+from tce.demo.proofs import medium_of
 from tce.proof import prove
 from tests.builders import a_ct_study
 from tests.journeys.process_table import ProcessTable
@@ -208,7 +209,8 @@ def test_records_can_be_verified_afterwards(walked: tuple[Path, str]) -> None:
     records = list(site.releases_dir.glob("*/release.json"))
     assert len(records) == 2
     for path in records:
-        assert prove(path, Trust.load(site.trust_path), folder / "5-received").holds
+        medium = medium_of(path, folder / "5-received")
+        assert prove(path, Trust.load(site.trust_path), medium).holds
         record, _ = release.read(path)
         assert record.case_digest == load(site.cases_dir, record.case).digest
     assert Trail(site.audit_trail).verify().records > 40

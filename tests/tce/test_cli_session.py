@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 import typer
 from rich.console import Console
 
-from tce.cli import app
+from tce.cli import app, main
 from tce.cli.session import Session
 
 
@@ -32,3 +33,25 @@ def test_progress_says_nothing_where_there_is_no_terminal(tmp_path: Path) -> Non
     with run.progress() as progress:
         progress.update(progress.add_task("sending", total=2), completed=2)
     assert written.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["exports", "show"], "tce exports show"),
+        (["exports", "shw"], "tce exports"),
+        (["audit", "list", "--lst", "3"], "tce audit list"),
+        (["audit", "list", "--last", "many"], "tce audit list"),
+        (["verify"], "tce verify"),
+        (["nothing"], "tce"),
+        (["--nothing"], "tce"),
+    ],
+)
+def test_wrong_usage_points_to_the_help_of_the_command(
+    capsys: pytest.CaptureFixture[str], words: list[str], command: str
+) -> None:
+    """Status 2, what is wrong, and the one help text that answers it."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"     see: {command} --help"

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
+from tce.documents import content
 from tce.documents.codes import DelayReason, ExportTitle, Scheme
 from tce.documents.content import Reference, flattened
 from tce.documents.manifest import DocumentKind, Manifest, build, parse, recognise, value_type
 from tce.errors import Refused
 from tce.road import Hold
-from tests.builders import a_ct_image
+from tests.builders import a_code, a_ct_image
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -85,6 +89,45 @@ def test_an_illegal_attribute_of_an_instance_stops_no_selection() -> None:
     (ds,) = build(Manifest(ExportTitle.TEACHING, REFERENCES), {"1.1": illegal}, now=NOW)
     assert "PatientWeight" not in reread(ds)
     assert ds.PatientID == "P1"
+
+
+ILLEGAL = (b"heavy ", b"\xff\xfe\xfd\xfc", b"1\\2\\x ", b"\0\0", b"a" * 90, b"\xfe\xff\x00\xe0" + b"\xff" * 4)
+
+
+@pytest.fixture(scope="module")
+def legal() -> bytes:
+    """An instance without pixels, as it is written."""
+    written = BytesIO()
+    ds = headers()["1.1"]
+    del ds.PixelData
+    ds.save_as(written, enforce_file_format=True)
+    return written.getvalue()
+
+
+def test_what_is_legal_is_taken_over(legal: bytes) -> None:
+    """Patient and General Study module come along, names in their own letters, sequences too."""
+    header = dcmread(BytesIO(legal))
+    header.PatientName, header.PatientWeight, header.PatientAge = "Yamada^Tarou=山田^太郎", "62.5", "062Y"
+    header.SpecificCharacterSet = "ISO_IR 192"
+    header.ProcedureCodeSequence = [a_code("1", "L", "CT")]
+    (ds,) = build(Manifest(ExportTitle.TEACHING, REFERENCES), {"1.1": header}, now=NOW)
+    again = reread(ds)
+    for keyword in (*content._TYPE_2, *content._IF_PRESENT):
+        if keyword in header and keyword != "StudyInstanceUID":
+            assert again[keyword].value == header[keyword].value, keyword
+
+
+@pytest.mark.parametrize("keyword", [*content._TYPE_2, *content._IF_PRESENT])
+def test_no_illegal_attribute_stops_a_selection(keyword: str, legal: bytes) -> None:
+    """Whatever the VR and the bytes of an attribute that a document takes over: it is written without it."""
+    for vr in (dictionary_VR(keyword), "UN", "SQ", "FD"):
+        for value in ILLEGAL:
+            header = dcmread(BytesIO(legal))
+            header[keyword] = RawDataElement(Tag(keyword), vr, len(value), value, 0, False, True)
+            (ds,) = build(Manifest(ExportTitle.TEACHING, REFERENCES), {"1.1": header}, now=NOW)
+            again = reread(ds)
+            again.walk(lambda _, element: str(element.value))
+            assert again.Modality == "KO", (vr, value)
 
 
 def test_evidence_is_the_content_tree() -> None:

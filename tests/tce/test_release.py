@@ -210,6 +210,58 @@ def test_a_missing_file_is_found(record: ReleaseRecord, files: dict[str, Path], 
     assert "1 missing" in proof.answers[-1].what
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("another.dcm", None),
+        ("DICOM/IM000009", None),
+        ("INDEX.HTM", None),
+        ("IHE_PDI/ST000001.HTM", None),
+        ("IHE_PDI/notes.txt", b"text"),
+        ("letter.txt", b"text"),
+        ("sub/DICOMDIR", b"text"),
+    ],
+)
+def test_a_file_too_many_is_found(
+    record: ReleaseRecord, files: dict[str, Path], tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    """An instance or any other file of which the release does not speak is named, wherever it hides."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    folder = next(iter(files.values())).parent
+    extra = folder / name
+    extra.parent.mkdir(exist_ok=True)
+    if content is None:
+        a_ct_study(patient=3, slices=1)[0].instance.save_as(extra, enforce_file_format=True)
+    else:
+        extra.write_bytes(content)
+    proof = prove(path, TRUST, folder)
+    assert failing(proof) == {"files"}
+    assert proof.others == (extra,)
+    assert "1 file of which this release does not speak" in proof.answers[-1].what
+
+
+def test_a_link_is_a_file_too_many(record: ReleaseRecord, files: dict[str, Path], tmp_path: Path) -> None:
+    """What a link leads to may change after the proof."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    first = next(iter(files.values()))
+    (first.parent / "link").symlink_to(first)
+    assert failing(prove(path, TRUST, first.parent)) == {"files"}
+
+
+def test_what_makes_a_medium_is_no_file_too_many(
+    record: ReleaseRecord, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """DICOMDIR, README.TXT and pages belong to no release; they are counted."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    folder = next(iter(files.values())).parent
+    (folder / "IHE_PDI").mkdir()
+    for name in ("DICOMDIR", "README.TXT", "INDEX.HTM", "IHE_PDI/INDEX.HTM", "IHE_PDI/ST000001.HTM"):
+        (folder / name).write_text("text")
+    proof = prove(path, TRUST, folder)
+    assert failing(proof) == set()
+    assert "5 files of the medium itself" in proof.answers[-1].what
+
+
 def test_new_file_meta_information_changes_nothing(files: dict[str, Path]) -> None:
     """A Receiver writes File Meta Information of its own; the data set is recognized all the same."""
     path = next(iter(files.values()))

@@ -183,10 +183,29 @@ def test_a_case_that_is_not_approved_is_held(bench: Bench, ct: list[Path]) -> No
 
 
 def test_a_sender_that_may_not_select_for_the_case_is_held(bench: Bench, ct: list[Path]) -> None:
-    """Being allowed to send is not being allowed to select."""
+    """Being allowed to send is not being allowed to select; the listing says for which case it was meant."""
     bench.hand_in(*ct)
     bench.hand_in(*documents(ct, bench.home / "docs", request=a_request()), calling="OTHER")
-    assert held(bench.work()) == ["selector"]
+    export = bench.work()
+    assert held(export) == ["selector"]
+    assert export.case_id == CASE
+
+
+@pytest.mark.parametrize(("code", "shown"), [("not-approved", "waiting"), ("case", "")])
+def test_a_held_export_shows_the_case_that_the_site_knows(
+    bench: Bench, ct: list[Path], code: str, shown: str
+) -> None:
+    """A case without approval is named; a word that is no case of the site may be anything, and is not."""
+
+    class Refusing:
+        def terms(self, case_id: str) -> CaseTerms:
+            raise Hold([Reason(code, "no")])
+
+    bench.worker._rooms = replace(bench.worker._rooms, cases=Refusing())
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request(case="waiting")))
+    export = bench.work()
+    assert held(export) == [code]
+    assert export.case_id == shown
 
 
 def test_instances_may_come_from_another_sender(bench: Bench, ct: list[Path]) -> None:
