@@ -78,7 +78,7 @@ def check_medium(medium: Path, *, profile: Profile = Profile.STD_GEN_CD) -> Chec
     return checking.report()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Checking:
     files: MediumFiles
     profile: Profile

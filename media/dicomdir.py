@@ -42,7 +42,7 @@ class ReferencedFile:
     transfer_syntax_uid: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record:
     """One directory record: how deep it lies (0 is the root), its type, its encoded keys, the file if it has one."""
 

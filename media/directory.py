@@ -22,7 +22,7 @@ _RECORD_SEQUENCE = 0x00041220
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DirectoryRecord:
     """One record as it stands: its place in the file and in the count, its links, its file, its keys."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from media.errors import UnreadableMedium
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MediumFiles:
     """The regular files of a medium by their names, and what else was met."""
 

@@ -30,7 +30,7 @@ _IDENTITY = {PATIENT: 0x00100020, STUDY: 0x0020000D, SERIES: 0x0020000E}
 _PATIENT_NAME = 0x00100010
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Entry:
     """One instance that goes onto the medium."""
 
@@ -45,7 +45,7 @@ class Entry:
     gap: tuple[int, Key] | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Node:
     """One patient, study or series. ``representative`` is the UID of the instance that its record is taken from."""
 

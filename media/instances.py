@@ -37,7 +37,7 @@ _PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Instance:
     """The header of one readable instance. UIDs are checked for form; ``attributes`` are those that records need."""
 

@@ -26,7 +26,7 @@ _ITEM = b"\xfe\xff\x00\xe0"
 _NO_TIME = b"000000"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Body:
     """The encoded keys of a record.
 

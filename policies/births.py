@@ -31,7 +31,7 @@ _MARKS_BEYOND_ASCII = (b"\xe5\xb9\xb4", b"\xe2\x80")
 """The sign for a year in Chinese and Japanese, and dashes, in UTF-8."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Birth:
     """A day of birth, and how to find it in bytes that are in lower case and without NULs (``flat``)."""
 

@@ -32,7 +32,7 @@ class Names:
     patient_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answered:
     """What was answered for one instance."""
 

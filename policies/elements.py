@@ -146,7 +146,7 @@ def style_of(transfer_syntax_uid: str) -> Style:
 _ENCAPSULATED: Final = Style(explicit=True, encapsulated=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FileMeta:
     """What the File Meta Information says, and where the data set begins (byte offset in the file)."""
 

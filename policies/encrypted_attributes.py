@@ -65,6 +65,9 @@ class _Element(NamedTuple):
     vr: bytes
     whole: bytes
 
+    def __repr__(self) -> str:
+        return "_Element(…)"
+
 
 def with_encrypted_attributes(
     parts: list[Part], source: Source, offset: int, facts: Facts, envelope: Envelope

@@ -73,7 +73,7 @@ _OF_INSTITUTIONS = frozenset(
 _PLACEHOLDERS = frozenset(b"none unknown removed anonymous anonymized patient subject".split())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class KnownWords:
     """What names the subject of an instance, or another person in it: lower case, bytes beyond ASCII as they are.
 

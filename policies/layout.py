@@ -74,7 +74,7 @@ Level = dict[int, Element]
 """The elements of a data set or of an item by tag. Of two with one tag the last counts, and there is a fault."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Instance:
     """One file. ``faults`` says what the encoding forbids; an empty list is a well encoded file."""
 

@@ -144,6 +144,9 @@ class Repeat(NamedTuple):
     piece: Inner | Unchanged | None
     changes: tuple[Changed, ...]
 
+    def __repr__(self) -> str:
+        return "Repeat(…)"
+
 
 class Repeats:
     """What became of short sequences of one table in one instance, by their bytes.

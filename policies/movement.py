@@ -26,7 +26,7 @@ Events = Mapping[str, date]
 """The date of each patient's event, by the Patient ID that the stage reads."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Movement:
     """A policy's rule for dates, with what it needs to know of patients."""
 

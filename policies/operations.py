@@ -284,7 +284,7 @@ class BandAge(Operation):
         return None if years is None else age_string(self.bands.lower(years))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Renumber(Operation):
     """A content item that another refers to by its place: where it is found when others are gone (PS3.3 C.17.3.2.5).
 

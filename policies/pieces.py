@@ -110,6 +110,9 @@ class Entry(NamedTuple):
     table: Table | None = None
     fixed: bytes = b""
 
+    def __repr__(self) -> str:
+        return "Entry(…)"
+
 
 class Content(NamedTuple):
     """What becomes of one content tree: the items that stay, and changes that depend on all of them."""
@@ -120,6 +123,9 @@ class Content(NamedTuple):
     """By tag, in place of those that the table gives."""
     whole: bool = True
     """False when the tree could not be read to its end; then nothing is decided."""
+
+    def __repr__(self) -> str:
+        return "Content(…)"
 
 
 class Table(Protocol):
@@ -280,6 +286,9 @@ class Mark(NamedTuple):
     tag: int
     piece: Inner
 
+    def __repr__(self) -> str:
+        return "Mark(…)"
+
 
 class Changed:
     """One element whose new value is known only when the identifiers are answered.
@@ -325,6 +334,9 @@ class Together(NamedTuple):
     kept: bytes
     named: bool
 
+    def __repr__(self) -> str:
+        return "Together(…)"
+
 
 class Block:
     """Neighbouring elements that were the same in several instances: rendered together, and remembered.
@@ -365,6 +377,9 @@ class Item(NamedTuple):
     undefined: bool
     pieces: list[Inner]
     stays: bool
+
+    def __repr__(self) -> str:
+        return "Item(…)"
 
 
 class Nested:

@@ -71,8 +71,11 @@ class Reference(NamedTuple):
     series: str
     frames: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return "Reference(…)"
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, repr=False)
 class Links:
     """What one instance is, whom it names, and which references to its own parts lead nowhere. Never print it."""
 

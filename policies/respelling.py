@@ -55,7 +55,7 @@ _STROKES = str.maketrans(
 _LONG = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Respelled:
     """Other spellings. ``words`` are of ASCII; ``compact`` and ``written`` hold bytes beyond it, in lower case.
 

@@ -270,6 +270,9 @@ class Encoded(NamedTuple):
     file: bytes
     header: bytes
 
+    def __repr__(self) -> str:
+        return "Encoded(…)"
+
 
 def encoded(ds: FileDataset) -> Encoded:
     """Return an instance as a new file; its preamble is empty and no Application Entity is named.

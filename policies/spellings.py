@@ -85,6 +85,9 @@ class Pattern(NamedTuple):
     unit: int
     low: int
 
+    def __repr__(self) -> str:
+        return "Pattern(…)"
+
 
 def patterns(value: str) -> frozenset[Pattern]:
     """All byte patterns under which ``value`` may still be found, lower-cased as :meth:`bytes.lower` does.

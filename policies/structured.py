@@ -72,12 +72,15 @@ class Tree(NamedTuple):
     whole: bool
     """False when it could not be read to its end."""
 
+    def __repr__(self) -> str:
+        return "Tree(…)"
+
 
 class _Broken(Exception):
     """The tree cannot be read; the scan, which looks at every element, says why."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Item:
     """One item of the tree, or a cell of a table in it."""
 

@@ -148,7 +148,7 @@ def carried(facts: Facts) -> dict[int, Changed]:
     return {tag: piece for tag, piece in facts.top.items() if isinstance(piece.change, Marked)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Portrait:
     """What the values that describe a subject say, whichever instance they stand in."""
 
@@ -222,6 +222,9 @@ class _Telling(NamedTuple):
     places: frozenset[bytes]
     retained: frozenset[bytes]
     """Values that name the institution and that the policy leaves where they stand."""
+
+    def __repr__(self) -> str:
+        return "_Telling(…)"
 
 
 def _telling(told: list[Changed], facts: Facts, *, institution_retained: bool) -> _Telling:

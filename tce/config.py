@@ -212,10 +212,10 @@ class DatabaseSettings(_Table):
     """Where the mapping and the exports are stored."""
 
     mapping: str = Field(
-        default="", description="SQLAlchemy URL of the mapping; empty: SQLite in this folder"
+        default="", repr=False, description="SQLAlchemy URL of the mapping; empty: SQLite in this folder"
     )
     exports: str = Field(
-        default="", description="SQLAlchemy URL of the exports; empty: SQLite in this folder"
+        default="", repr=False, description="SQLAlchemy URL of the exports; empty: SQLite in this folder"
     )
 
 

@@ -73,6 +73,9 @@ class Place(NamedTuple):
         """The file. Only its folder is kept, which is the same for a whole series: a job may have very many files."""
         return f"{self.folder}/{self.uid}.dcm"
 
+    def __repr__(self) -> str:
+        return "Place(…)"
+
 
 @dataclass(slots=True)
 class FolderAccount:
@@ -188,6 +191,9 @@ def files_under(sources: Iterable[Path]) -> Iterator[Path]:
 class _Found(NamedTuple):
     path: str
     octets: int
+
+    def __repr__(self) -> str:
+        return "_Found(…)"
 
 
 def _entries_under(sources: Iterable[Path]) -> Iterator[_Found]:

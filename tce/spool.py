@@ -47,6 +47,9 @@ class Header(NamedTuple):
     transfer_syntax_uid: str
     source_ae_title: str
 
+    def __repr__(self) -> str:
+        return "Header(…)"
+
 
 @dataclass(frozen=True, slots=True)
 class Spooled:

@@ -17,7 +17,7 @@ _DEEPEST = 16
 _NEXT_STEP = "check that it is a CMS EnvelopedData, in DER or PEM, and that it is whole"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Value:
     """One value: its tag, its content, and all of its bytes."""
 

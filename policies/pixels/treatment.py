@@ -47,7 +47,7 @@ _LARGEST_VALUE: Final = (1 << 32) - 2
 _EMPTY_TABLE: Final = b"\xfe\xff\x00\xe0\0\0\0\0"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Treatment:
     """What becomes of the pixel data's element.
 

@@ -25,7 +25,7 @@ from tce.states import State
 from tce.worker import Worker
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ManagerSettings:
     """Where the Export Manager listens, whom it answers, and where its spool and index are."""
 

@@ -26,7 +26,7 @@ from tce.spool import Durability, Spool
 _ATTEMPTS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ReceiverSettings:
     """Where the Receiver listens, whom it answers, where its spool and index are, where its media go."""
 

@@ -55,7 +55,7 @@ class DocumentKind(StrEnum):
     INFORMATION = "information"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Manifest:
     """What a selection says: its title, what it references, whether export is delayed, free text."""
 

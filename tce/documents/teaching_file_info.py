@@ -23,7 +23,7 @@ from tce.road import Hold, Reason
 C = TypeVar("C", Category, Level)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TeachingFileInfo:
     """The content of table H-1. Keywords are text here; codes of other documents are read as their meaning.
 

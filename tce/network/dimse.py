@@ -34,6 +34,9 @@ class Command(NamedTuple):
     sop_class_uid: str
     sop_instance_uid: str
 
+    def __repr__(self) -> str:
+        return "Command(…)"
+
 
 def read_command(content: bytes | bytearray) -> Command:
     """Return the command set of a request. Raises ExportError when it is none."""
