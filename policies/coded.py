@@ -20,6 +20,7 @@ from policies.standard.codes import PUBLIC_SCHEMES, VENDOR_SCHEMES, public_meani
 _VALUE, _SCHEME, _VERSION, _MEANING, _LONG_VALUE = 0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119
 _PARTS = (_VALUE, _SCHEME, _VERSION, _MEANING, _LONG_VALUE)
 _LOCAL = "L"
+_MISSPELT_UNITS = ("UCM", "UCUN", "UCUM")
 _CODE_LIKE = re.compile(r"[A-Za-z0-9%_.:,;+*^'/()\[\]{}-]{1,64}")
 _WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -74,6 +75,8 @@ class _Entry:
 
     def scheme(self) -> bool:
         listed = PUBLIC_SCHEMES.fullmatch(self._scheme) or VENDOR_SCHEMES.fullmatch(self._scheme)
+        if self._scheme.upper() in _MISSPELT_UNITS:
+            return True
         return self._scheme == _LOCAL or is_silent(self._scheme) or listed is not None
 
     def version(self) -> bool:

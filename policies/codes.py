@@ -35,7 +35,8 @@ _u16 = struct.Struct("<H").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 _WORD = re.compile(r"[^\W_]+")
 _TOO_SHORT_TO_NAME = 2
-_MISSPELT = re.compile(r"^(?:UC|UCM|UCUN|UCUM)$", re.I)
+_MISSPELT = re.compile(r"^(?:UCM|UCUN|UCUM)$", re.I)
+"""How the designator of the unit system is written in dose reports."""
 _LONG_WORD = re.compile(r"[a-z]{5,}")
 _IN_BRACES = re.compile(r"\{([^}]*)\}")
 _ANNOTATIONS = shipped_vocabulary() | frozenset(
@@ -138,6 +139,7 @@ def is_known_scheme(raw: bytes) -> bool:
         not designator
         or PUBLIC_SCHEMES.fullmatch(designator) is not None
         or designator.encode("latin-1") == LOCAL
+        or _MISSPELT.fullmatch(designator) is not None
         or VENDOR_SCHEMES.fullmatch(designator) is not None
     )
 

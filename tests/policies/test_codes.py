@@ -113,7 +113,7 @@ def test_a_list_of_schemes_stays(tmp_path: Path) -> None:
 
 def test_designators_of_public_schemes_are_known() -> None:
     """What PS3.16 lists, what vendors use and what this program writes is known; a hospital's own is not."""
-    assert all(map(is_known_scheme, (b"DCM", b"SCT ", b"UCUM", b"99TCE ", b"99PMP", b"L ", b"")))
+    assert all(map(is_known_scheme, (b"DCM", b"SCT ", b"UCUM", b"99TCE ", b"99PMP", b"L ", b"UCM", b"")))
     assert not any(map(is_known_scheme, (b"99KLINIK", b"SIEMENS_RIS", b"medneo")))
 
 
