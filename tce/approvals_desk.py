@@ -132,13 +132,15 @@ class Desk:
         self._require(self._case_file(case), _case_document(case))
 
     def require_open(self, case: Case) -> None:
-        """Return unless a case of this id was closed; it may still be a draft. Raises NotApproved.
+        """Return if a case was never approved, or is approved as it is now. Raises NotApproved.
 
-        A case that was closed is open again when it is approved again; one that was forgotten never is.
+        Stage 1 may begin with a draft. Once two people agreed on a case, nothing of it is changed by one: a case that
+        was edited or closed is open again when it is approved again; one that was forgotten never is.
         """
         self.require_not_forgotten(case)
         closed = any((told.kind, told.name) == ("case", case.id) for told in told_by(self._trail))
-        if closed or _Records(self._case_file(case)).withdrawal.exists():
+        records = _Records(self._case_file(case))
+        if closed or records.withdrawal.exists() or records.approval.exists():
             self.require_case(case)
 
     def require_not_forgotten(self, case: Case) -> None:

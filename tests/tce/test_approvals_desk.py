@@ -164,3 +164,16 @@ def test_a_broken_trail_tells_nothing_so_nothing_is_approved(site: Site) -> None
     site.audit_trail.unlink()
     with pytest.raises(AuditError):
         Desk(site).require_policy(shelved)
+
+
+def test_one_person_changes_nothing_that_two_agreed_on(site: Site) -> None:
+    """Stage 1 takes a draft; once a case was approved, an edited one is refused there as well."""
+    policy = an_approved_policy(site)
+    case = an_approved_case(site, policy, "desk-3")
+    desk = Desk(site)
+    desk.require_open(case)
+    with pytest.raises(NotApproved):
+        desk.require_open(case.model_copy(update={"prefix": "ZZ"}))
+    draft = case.model_copy(update={"id": "desk-4"})
+    cases.save(site.cases_dir, draft)
+    desk.require_open(draft)
