@@ -21,6 +21,7 @@ from pydicom.datadict import tag_for_keyword
 from policies.enciphered import ENCRYPTED_ATTRIBUTES
 from policies.enciphered import complaint as enciphered
 from policies.layout import Element, Instance
+from policies.silence import is_silent
 from policies.standard.beyond import beyond
 from policies.standard.tables import BASIC_CODE, Option, row_of
 
@@ -226,7 +227,7 @@ def _clinical_trial(
     """The values of the case and the subject's pseudonym, and nothing of the source (PS3.3 C.7.1.3)."""
     top = instance.top
     subject = instance.text(SUBJECT)
-    if subject and subject != instance.patient_id:
+    if subject and subject != instance.patient_id and (trial or not is_silent(subject)):
         yield Claim("(0012,0040)", "it is not the pseudonym that is the Patient ID")
     if trial is None:
         return

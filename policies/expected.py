@@ -361,11 +361,11 @@ class Expectations:
                     says_nothing, Complaint("retained-value", "an address, or a title of an application")
                 )
             ]
+        if vrs & _LINES and keyword_for_tag(tag).endswith(_WRITTEN_BY_PEOPLE):
+            return [Expectation(self.words.only, Complaint("text", "words that are not known to be safe"))]
         if vrs & _LONG_TEXT:
             right = self.words.only if Option.CLEAN_DESCRIPTORS in self._policy.options else says_nothing
             return [Expectation(right, Complaint("text", "free text that is not known to be safe"))]
-        if vrs & _LINES and keyword_for_tag(tag).endswith(_WRITTEN_BY_PEOPLE):
-            return [Expectation(self.words.only, Complaint("text", "words that are not known to be safe"))]
         return []
 
     def _cleans_text(self) -> bool:

@@ -90,6 +90,18 @@ def test_what_keeps_the_policy_passes(tmp_path: Path) -> None:
     assert check_instance(saved(a_result(policy), tmp_path / "instance"), policy) == []
 
 
+def test_what_says_nothing_in_another_vr_passes(tmp_path: Path) -> None:
+    """Of a description in another VR than the dictionary's only the VR is wrong, and a dummy is no wrong subject."""
+    policy = a_policy()
+    ds = a_result(policy)
+    ds.add_new(0x00700081, "ST", "Chest")
+    ds.ClinicalTrialSubjectID = "REMOVED"
+    assert codes_found(ds, policy, tmp_path) == {"encoding"}
+    ds.add_new(0x00700081, "ST", "Chest of Zorgelin")
+    ds.ClinicalTrialSubjectID = "Zorgelin"
+    assert codes_found(ds, policy, tmp_path) == {"encoding", "text", "mark"}
+
+
 def test_dates_go_where_dates_are_removed(tmp_path: Path) -> None:
     """Under a policy without dates a real date is a finding anywhere, a dummy is none."""
     policy = a_policy(options=[], ages=None)
