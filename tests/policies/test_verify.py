@@ -99,7 +99,7 @@ def test_what_says_nothing_in_another_vr_passes(tmp_path: Path) -> None:
     assert codes_found(ds, policy, tmp_path) == {"encoding"}
     ds.add_new(0x00700081, "ST", "Chest of Zorgelin")
     ds.ClinicalTrialSubjectID = "Zorgelin"
-    assert codes_found(ds, policy, tmp_path) == {"encoding", "text", "mark"}
+    assert codes_found(ds, policy, tmp_path) == {"encoding", "text", "retained-value"}
 
 
 def test_dates_go_where_dates_are_removed(tmp_path: Path) -> None:
