@@ -230,14 +230,21 @@ def test_keys_rotate_under_running_cases(home: Path, identified: Path, tmp_path:
     new = "case new lung-2 --title L --purpose T --stage2 bands --receiver TCE_RECEIVER@127.0.0.1:9"
     assert tce("--home", home, *new.split()).status == 0
     assert "key_version: 2" in tce("--home", home, "case", "show", "lung-2").out
+    draft = ("--home", home, "pseudonymize", identified, "--case", "lung-2", "--out")
+    tce(*draft, tmp_path / "second")
+    text = home / "cases" / "lung-2" / "case.yaml"
+    text.write_text(text.read_text().replace("key_version: 2", "key_version: 1"))
+    said = tce(*draft, tmp_path / "changed")
+    assert said.status == 1 and "began under version 2" in said.err
+    # One that was approved is stopped by that alone.
     text = home / "cases" / "lung-1" / "case.yaml"
     kept = text.read_text()
     text.write_text(kept.replace("key_version: 1", "key_version: 2"))
     try:
-        said = tce(*pseudonymize, tmp_path / "changed")
+        said = tce(*pseudonymize, tmp_path / "edited")
     finally:
         text.write_text(kept)
-    assert said.status == 1 and "began under version 1" in said.err
+    assert said.status == 1 and "approv" in said.err
     assert "lee: version 2" in tce("--home", home, "vault", "rotate", "custodians").out
     assert re.search(
         r"[1-9]\d* shares? closed anew for kim", tce("--home", home, "--as", "kim", "vault", "reseal").out
