@@ -125,7 +125,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
         # The site revokes its root token; sealing the server needs another.
         answer = root._answer("post", "auth/token/create-orphan", {"policies": ["root"], "ttl": "2h"})
         people = "--coordinator carla --approver ann --auditor otto --custodian kim --custodian lee"
-        command(home, f"init --name test {people}")
+        command(home, f"init --no-second-factor --name test {people}")
         command(home, "--as carla policy submit pseudonymization")
         command(home, "--as ann policy approve pseudonymization")
         command(home, "policy new bands --like longitudinal-trial")
@@ -323,3 +323,7 @@ def test_the_disk_is_full(job: Job) -> None:
 def kill_server(hospital: Hospital) -> None:
     """kill -9 of this site's own server."""
     os.kill(int((hospital.home / "vault" / "server.pid").read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while hospital.server.status().running:  # the kernel takes a moment to take it down
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
