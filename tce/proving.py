@@ -14,7 +14,7 @@ from pathlib import Path
 
 from policies.forms import Forms
 from policies.model import Policy
-from policies.originals import ALL, Trait, originals_of
+from policies.originals import ALL, Trait, told_by
 from policies.parsing import read_source
 from policies.residue import Residue
 from policies.standard.tables import Option
@@ -54,13 +54,7 @@ def prove_set(
 
 def _residue(pairs: Sequence[tuple[Path, Path]], policy: Policy) -> Iterator[Finding]:
     # What is not there is a finding of the verification already.
-    sources = [source for _, source in pairs if source.is_file()]
-    sought = ALL - {trait for option, trait in _RETAINED_BY.items() if option in policy.options}
-    values = set(originals_of(sources, sought - _THINGS))
-    # A hospital whose name is written as the maker's, which stays, cannot be told from the maker.
-    makers = [maker.casefold() for maker in _makers(sources)]
-    things = originals_of(sources, sought & _THINGS)
-    values |= {value for value in things if not any(value.casefold() in maker for maker in makers)}
+    values = _sought([source for _, source in pairs if source.is_file()], policy)
     if not values:
         return
     search = Residue(sorted(values))
@@ -71,7 +65,19 @@ def _residue(pairs: Sequence[tuple[Path, Path]], policy: Policy) -> Iterator[Fin
             yield Finding("residue", where, channel, "a value of the sources stands there", place)
 
 
-def _makers(sources: Sequence[Path]) -> set[str]:
-    """Return manufacturers and model names of the sources, which no policy removes by default."""
-    instances = (read_source(path) for path in sources)
-    return {instance.text(tag) for instance in instances for tag in (_MANUFACTURER, _MODEL)}
+def _sought(sources: Sequence[Path], policy: Policy) -> set[str]:
+    """Return the values of the sources that may not stand in any result. Each source is read once."""
+    sought = ALL - {trait for option, trait in _RETAINED_BY.items() if option in policy.options}
+    told: set[tuple[Trait, str]] = set()
+    makers: set[str] = set()
+    for source in sources:
+        instance = read_source(source)
+        told.update(told_by(instance))
+        # Manufacturers and model names, which no policy removes by default.
+        makers.update(instance.text(tag).casefold() for tag in (_MANUFACTURER, _MODEL))
+    # A hospital whose name is written as the maker's, which stays, cannot be told from the maker.
+    return {
+        value
+        for trait, value in told
+        if trait in sought and not (trait in _THINGS and any(value.casefold() in maker for maker in makers))
+    }
