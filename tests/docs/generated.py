@@ -23,6 +23,7 @@ from tce.audit.journal import EVENTS, Shape
 from tce.cli import app
 from tce.config import Settings
 from tce.states import TRANSITIONS, WHO_ACTS
+from tests.docs import conformance
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -171,8 +172,14 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/commands.md": commands_page,
     "reference/audit-events.md": events_page,
     "reference/export-states.md": states_page,
+    "reference/sop-classes.md": partial(conformance.sop_classes_page, _NOTE),
+    "reference/de-identified-attributes.md": partial(conformance.attributes_page, _NOTE),
 }
-BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {"operator.md": {"tce.toml": settings_block}}
+BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "operator.md": {"tce.toml": settings_block},
+    "conformance.md": conformance.STATEMENT,
+    "ihe-integration-statement.md": conformance.INTEGRATION,
+}
 
 
 def with_blocks(page: str, text: str) -> str:
