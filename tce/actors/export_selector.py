@@ -26,7 +26,8 @@ from tce.documents.content import Reference
 from tce.documents.manifest import Manifest
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.errors import Refused
-from tce.network.storage_scu import PeerUnavailable, send
+from tce.network.calling import PeerUnavailable
+from tce.network.storage_scu import send
 from tce.road import Peer
 
 

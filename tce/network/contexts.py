@@ -76,6 +76,37 @@ def _storage_sop_classes() -> tuple[UID, ...]:
 
 STORAGE_SOP_CLASSES = _storage_sop_classes()
 
+# Protocols, radiotherapy records of the second generation, baggage and materials, eye measurements, templates.
+_SELDOM = (
+    "104.3",
+    "104.4",
+    "104.5",
+    "68.",
+    "79.",
+    "200.",
+    "201.",
+    "481.1",
+    "481.2",
+    "501.",
+    "601.",
+    "78.",
+    "80.",
+    "81.",
+    "82.",
+    "9.7.",
+    "9.8.",
+)
+_COMMON_ROOT = "1.2.840.10008.5.1.4.1.1."
+
+LIKELY_SOP_CLASSES = tuple(
+    uid
+    for uid in STORAGE_SOP_CLASSES
+    if uid.startswith(_COMMON_ROOT)
+    and not UID(uid).is_retired
+    and (uid == f"{_COMMON_ROOT}481.1" or uid == f"{_COMMON_ROOT}481.2" or not uid[24:].startswith(_SELDOM))
+)
+"""What may come from an archive of which it is not known what it holds; few enough for one association."""
+
 
 def _register() -> None:
     """Tell pynetdicom that the Storage SOP Classes it does not know are stored like all others."""

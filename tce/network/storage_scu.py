@@ -18,32 +18,22 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
 from policies.elements import read_file_meta
 from policies.errors import Refusal
-from tce.errors import TceError
 from tce.network import quiet
+from tce.network.calling import MAXIMUM_CONTEXTS, PeerUnavailable, associate
 from tce.network.contexts import UNCOMPRESSED
-from tce.network.storage_scp import send_at_once
-from tce.network.store_reader import MAXIMUM_PDU
 from tce.network.store_writer import Encoded, PeerGone, StoreWriter
-from tce.network.tls import Certificates
 from tce.road import Peer
-from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 quiet.silence()
 
-_MAXIMUM_CONTEXTS = 128
 _ANSWER_SECONDS = 120.0
 _LONGEST_META = 1 << 16
 _TRANSFER_SYNTAXES_NOT_SUPPORTED = 4  # PS3.8 table 9-18
 _SUCCESS_OR_WARNING = (0x0000, 0xB000, 0xB006, 0xB007)
-
-
-class PeerUnavailable(TceError):
-    """The other application entity does not answer, or does not want to talk to us."""
 
 
 class Failure(NamedTuple):
@@ -168,7 +158,7 @@ def _associations(
         wanted = {(one.sop_class_uid, one.transfer_syntax_uid): None}
         if one.transfer_syntax_uid in UNCOMPRESSED:
             wanted[one.sop_class_uid, str(ImplicitVRLittleEndian)] = None
-        if len(contexts | wanted) > _MAXIMUM_CONTEXTS:
+        if len(contexts | wanted) > MAXIMUM_CONTEXTS:
             yield list(contexts), batch
             contexts, batch = {}, []
         contexts |= wanted
@@ -178,60 +168,7 @@ def _associations(
 
 
 def _associate(to: Peer, calling: str, contexts: Sequence[tuple[str, str]]) -> Any:
-    ae = AE(ae_title=calling)
-    ae.maximum_pdu_size = MAXIMUM_PDU
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = 15
-    ae.dimse_timeout = 120
-    ae.network_timeout = 300
-    where = f"{to.ae_title} at {to.host}:{to.port}"
-    assoc = ae.associate(
-        to.host,
-        to.port,
-        [build_context(sop_class, [syntax]) for sop_class, syntax in contexts],
-        ae_title=to.ae_title,
-        tls_args=(to.certificates.for_calling(to.ae_title), to.host) if to.certificates else None,
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), (evt.EVT_CONN_CLOSE, _stop_waiting)],
-    )
-    if assoc.is_established:
-        if to.certificates and not _is_who_it_says(assoc, to, to.certificates):
-            assoc.abort()
-            raise PeerUnavailable(
-                f"{where} shows a certificate that is not its own",
-                next_step="ask its administrator for its fingerprint, and compare it with network.tls.peers",
-            )
-        return assoc
-    if assoc.is_rejected:
-        raise PeerUnavailable(
-            f"{where} does not accept associations from {calling}",
-            next_step="compare the AE titles on both sides",
-        )
-    if assoc.acceptor.primitive is not None:
-        raise PeerUnavailable(
-            f"{where} takes none of the SOP Classes that are to be sent",
-            next_step="ask its administrator what it accepts",
-        )
-    secured = ", or its certificates and yours do not fit" if to.certificates else ""
-    raise PeerUnavailable(
-        f"{where} does not answer{secured}", next_step="start it, or correct host, port and TLS"
-    )
-
-
-def _is_who_it_says(assoc: Any, to: Peer, certificates: Certificates) -> bool:
-    # Without a fingerprint in the settings, the certificate named the host, or there would be no connection.
-    known = to.ae_title in certificates.peers
-    return not known or certificates.has(to.ae_title, assoc.dul.socket.socket)
-
-
-def _stop_waiting(event: Any) -> None:
-    """Wake whoever waits for a response when the connection closes.
-
-    The toolkit says so once, and its own reactor may be the one that hears it: the sender would wait for the
-    whole response timeout. The reactor takes one message a round and ends within a few.
-    """
-    for _ in range(16):
-        event.assoc.dimse.msg_queue.put((None, None))
+    return associate(to, calling, [build_context(sop_class, [syntax]) for sop_class, syntax in contexts])
 
 
 def _send_one(assoc: Any, writer: StoreWriter, one: _Outgoing) -> Failure | None:

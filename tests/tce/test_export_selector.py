@@ -15,8 +15,8 @@ from tce.documents import teaching_file_info
 from tce.documents.codes import DelayReason, ExportTitle
 from tce.documents.manifest import DocumentKind, parse, recognise
 from tce.errors import Refused, TceError
+from tce.network.calling import PeerUnavailable
 from tce.network.storage_scp import StorageListener
-from tce.network.storage_scu import PeerUnavailable
 from tce.network.store_reader import Arrival, Status
 from tce.road import Peer
 from tests.builders import a_ct_image, a_ct_study, an_mr_study, written

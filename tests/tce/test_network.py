@@ -16,10 +16,11 @@ from pydicom.uid import JPEG2000Lossless, UID_dictionary
 from pynetdicom import AE, evt
 
 from tce.errors import PortInUse, TceError
+from tce.network.calling import PeerUnavailable
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from tce.network.dimse import Command, store_response
 from tce.network.storage_scp import StorageListener
-from tce.network.storage_scu import PeerUnavailable, echo, send
+from tce.network.storage_scu import echo, send
 from tce.network.store_reader import Arrival, Status
 from tce.road import Peer
 from tce.spool import Header, part10_header

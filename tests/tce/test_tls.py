@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tce.errors import ConfigFault
+from tce.network.calling import PeerUnavailable
 from tce.network.doorway import Contact, Incident
 from tce.network.storage_scp import StorageListener
-from tce.network.storage_scu import PeerUnavailable, echo, send
+from tce.network.storage_scu import echo, send
 from tce.network.store_reader import Arrival, Limits, Status
 from tce.network.tls import Certificates, fingerprint
 from tce.road import Peer
