@@ -5,6 +5,7 @@
     nested  enhanced multi-frame headers with very many nested elements: linear or not, MB a second
     network C-STORE in and out, beside DCMTK and Orthanc: instances a second
     mapping new and known identifiers a second, Vault included, in a fresh mapping and in one of a million rows
+    road    receive, anonymize, forward: RAD-50 to RAD-53 beside Orthanc
     memory  one instance of 2 GiB, and 10,000 small ones: resident MB
 
 Without a name all run. Everything lies on one tmpfs where there is one, so that a disk's mood does not count.
@@ -30,9 +31,10 @@ from tests.bench.memory import GIB, memory_table
 from tests.bench.network import network_tables
 from tests.bench.peers import install
 from tests.bench.race import page_table, race, table
+from tests.bench.road import road_table
 from tests.bench.work_sets import make_work_sets
 
-_MEASURES = ("race", "engine", "nested", "network", "mapping", "memory")
+_MEASURES = ("race", "engine", "nested", "network", "road", "mapping", "memory")
 _NESTED = [10_000, 50_000, 200_000]
 
 
@@ -119,6 +121,12 @@ def _mapping(root: Path, options: argparse.Namespace) -> None:
     print(figures, flush=True)
 
 
+def _road(root: Path, options: argparse.Namespace) -> None:
+    for one in make_work_sets(root / "road-sets", ct=options.ct, mr=options.mr, large=0):
+        print(road_table(one, root, options.repetitions), flush=True)
+    shutil.rmtree(root / "road-sets")
+
+
 def _memory(root: Path, options: argparse.Namespace) -> None:
     octets = min(int(options.gib * GIB), (1 << 32) - (1 << 20))
     print(memory_table(root, octets=octets, instances=options.instances), flush=True)
@@ -129,6 +137,7 @@ _RUN = {
     "engine": _engine,
     "nested": _nested,
     "network": _network,
+    "road": _road,
     "mapping": _mapping,
     "memory": _memory,
 }

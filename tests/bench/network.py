@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -67,8 +67,8 @@ def _receiving(
             place.mkdir()
             try:
                 with receiver(place) as (peer, has):
-                    seconds = _from_storescu(peer, files, associations)
-                    _await(lambda has=has: has() >= len(files), "it has not got everything")  # type: ignore[misc]
+                    seconds = from_storescu(peer, files, associations)
+                    await_that(lambda has=has: has() >= len(files), "it has not got everything")  # type: ignore[misc]
                 rates.append(len(files) / seconds)
             finally:
                 shutil.rmtree(place)
@@ -87,9 +87,9 @@ def _sending(
             place = root / "receiver"
             place.mkdir()
             try:
-                with _storescp(place) as (peer, has):
+                with storescp(place) as (peer, has):
                     seconds = sender(peer, files)
-                    _await(lambda has=has: has() >= len(files), "it has not got everything")  # type: ignore[misc]
+                    await_that(lambda has=has: has() >= len(files), "it has not got everything")  # type: ignore[misc]
                 rates.append(len(files) / seconds)
             finally:
                 shutil.rmtree(place)
@@ -98,7 +98,8 @@ def _sending(
     return f"{statistics.median(rates):,.0f}"
 
 
-def _from_storescu(peer: Peer, files: list[Path], associations: int) -> float:
+def from_storescu(peer: Peer, files: list[Path], associations: int) -> float:
+    """Send files by so many associations at a time; return the seconds, starting and negotiating left out."""
     command = [_program("storescu"), "-aet", CALLER, "-aec", peer.ae_title, "--max-pdu", _PDU]
     command += [peer.host, str(peer.port)]
     idle = _seconds([[*command, str(files[0])]])  # starting, negotiating, one instance
@@ -107,7 +108,7 @@ def _from_storescu(peer: Peer, files: list[Path], associations: int) -> float:
 
 
 def _storescu(peer: Peer, files: list[Path]) -> float:
-    return _from_storescu(peer, files, 1)
+    return from_storescu(peer, files, 1)
 
 
 def _ours_sends(peer: Peer, files: list[Path]) -> float:
@@ -146,7 +147,8 @@ def _listener(durability: str, place: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def _storescp(place: Path) -> Iterator[Running]:
+def storescp(place: Path) -> Iterator[Running]:
+    """DCMTK's receiver, which writes into ``place``."""
     port = _free_port()
     command = [_program("storescp"), "--max-pdu", _PDU, "--bit-preserving", "--fork", "-od", str(place)]
     process = subprocess.Popen(
@@ -161,7 +163,8 @@ def _storescp(place: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def _orthanc(place: Path) -> Iterator[Running]:
+def orthanc(place: Path, more: Mapping[str, object] | None = None) -> Iterator[Running]:
+    """Orthanc as a receiver, with everything in ``place``; ``more`` are settings beside ours."""
     program = _program("Orthanc", "orthanc")
     port = _free_port()
     settings = {
@@ -175,6 +178,7 @@ def _orthanc(place: Path) -> Iterator[Running]:
         "DicomThreadsCount": 4,
         "TcpNoDelay": True,
         "Plugins": [],
+        **(more or {}),
     }
     configuration = place / "orthanc.json"
     configuration.write_text(json.dumps(settings))
@@ -208,11 +212,12 @@ def _await_port(port: int) -> None:
         with socket.socket() as trial:
             return trial.connect_ex(("127.0.0.1", port)) == 0
 
-    _await(listens, "a receiver does not listen")
+    await_that(listens, "a receiver does not listen")
 
 
-def _await(holds: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + _SECONDS
+def await_that(holds: Callable[[], bool], otherwise: str, seconds: float = _SECONDS) -> None:
+    """Wait until something holds; raise RuntimeError when it does not in time."""
+    deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise RuntimeError(otherwise)
@@ -220,8 +225,8 @@ def _await(holds: Callable[[], bool], otherwise: str) -> None:
 
 
 _RECEIVERS: dict[str, Callable[[Path], AbstractContextManager[Running]]] = {
-    "`storescp`": _storescp,
-    "Orthanc": _orthanc,
+    "`storescp`": storescp,
+    "Orthanc": orthanc,
     "ours, durable against the death of the process": lambda place: _listener("process", place),
     "ours, durable against loss of power": lambda place: _listener("power", place),
 }

@@ -93,7 +93,7 @@ def _orthanc(root: Path, source: Path, out: Path) -> Lap:
             files = sorted(path for path in source.iterdir() if path.is_file())
             for part in [pool.submit(_upload, port, files[at::_AT_ONCE]) for at in range(_AT_ONCE)]:
                 part.result()
-            studies = json.loads(_asked(HTTPConnection("127.0.0.1", port), "GET", "/studies"))
+            studies = json.loads(asked(HTTPConnection("127.0.0.1", port), "GET", "/studies"))
             made = list(pool.map(lambda study: _anonymized(port, study), studies))
             instances = [instance for study in made for instance in study]
             for part in [
@@ -137,7 +137,7 @@ def _await(port: int, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            _asked(HTTPConnection("127.0.0.1", port), "GET", "/system")
+            asked(HTTPConnection("127.0.0.1", port), "GET", "/system")
         except OSError:
             time.sleep(0.05)
         else:
@@ -145,7 +145,7 @@ def _await(port: int, server: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("Orthanc did not start")
 
 
-def _asked(connection: HTTPConnection, method: str, path: str, body: bytes | None = None) -> bytes:
+def asked(connection: HTTPConnection, method: str, path: str, body: bytes | None = None) -> bytes:
     connection.request(method, path, body)
     answer = connection.getresponse()
     content = answer.read()
@@ -157,17 +157,17 @@ def _asked(connection: HTTPConnection, method: str, path: str, body: bytes | Non
 def _upload(port: int, files: list[Path]) -> None:
     connection = HTTPConnection("127.0.0.1", port)
     for file in files:
-        _asked(connection, "POST", "/instances", file.read_bytes())
+        asked(connection, "POST", "/instances", file.read_bytes())
 
 
 def _anonymized(port: int, study: str) -> list[str]:
     connection = HTTPConnection("127.0.0.1", port)
-    made = json.loads(_asked(connection, "POST", f"/studies/{study}/anonymize", b"{}"))
-    found = json.loads(_asked(connection, "GET", f"/studies/{made['ID']}/instances"))
+    made = json.loads(asked(connection, "POST", f"/studies/{study}/anonymize", b"{}"))
+    found = json.loads(asked(connection, "GET", f"/studies/{made['ID']}/instances"))
     return [str(instance["ID"]) for instance in found]
 
 
 def _download(port: int, instances: list[str], out: Path) -> None:
     connection = HTTPConnection("127.0.0.1", port)
     for instance in instances:
-        (out / f"{instance}.dcm").write_bytes(_asked(connection, "GET", f"/instances/{instance}/file"))
+        (out / f"{instance}.dcm").write_bytes(asked(connection, "GET", f"/instances/{instance}/file"))

@@ -135,6 +135,8 @@ def test_all_needles_are_found_wherever_they_stand() -> None:
         ("1.2.840.10008.5.1.4.1.1.2.12345678901234567890", False),
         (b"issuer\0the value of an identifier, as text", False),
     ],
+    # Processes that share the tests must call them by the same names.
+    ids=["password", "secret id", "seal key", "name", "UID", "identifier"],
 )
 def test_secrets_are_told_from_originals(value: str | bytes, random: bool) -> None:
     """Both travel in the same type, and an original may stand in its source."""
