@@ -6,6 +6,7 @@ transaction that enters the instance, so that an index in which a step is missin
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -175,7 +176,7 @@ def _new_export(tx: Transaction, spooled: Spooled, parsed: ParsedManifest | None
             id=export_id,
             state=State.COLLECTING.value,
             title=manifest.title.name.lower() if manifest else "",
-            description=manifest.description[:128] if manifest else "",
+            description=_told_apart(manifest.description) if manifest else "",
             case_id="",
             policy_digest="",
             calling_ae=spooled.header.source_ae_title,
@@ -216,13 +217,20 @@ def _new_export(tx: Transaction, spooled: Spooled, parsed: ParsedManifest | None
     return int(number)
 
 
+def _told_apart(description: str) -> str:
+    """Return what tells one Key Object Description from another: it is free text, which the index does not hold."""
+    return hashlib.sha256(description.encode()).hexdigest() if description else ""
+
+
 def _agrees(tx: Transaction, number: int, parsed: ParsedManifest, group: set[str]) -> bool:
     """Whether a further manifest says what the first one of its export said."""
+    export = tx.export(exports.c.number == number)
     return (
         _members(tx, number, Role.MANIFEST) == group
         and _members(tx, number, Role.REFERENCE)
         == {one.sop_instance_uid for one in parsed.manifest.references} - group
-        and tx.export(exports.c.number == number).title == parsed.manifest.title.name.lower()
+        and export.title == parsed.manifest.title.name.lower()
+        and export.description == _told_apart(parsed.manifest.description)
     )
 
 

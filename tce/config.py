@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 
 from media.profiles import Profile
 from tce.audit.rules import AlertRules
+from tce.documents.settings import DocumentSettings
 from tce.errors import ConfigFault, SiteMissing
 from tce.people import PeopleSettings
 
@@ -227,6 +228,7 @@ class Settings(_Table):
     people: PeopleSettings = PeopleSettings()
     network: NetworkSettings = NetworkSettings()
     exports: ExportSettings = ExportSettings()
+    documents: DocumentSettings = DocumentSettings()
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
     alerts: AlertRules = AlertRules()

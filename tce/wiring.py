@@ -324,6 +324,7 @@ def manager_settings(site: Site) -> ManagerSettings:
         durability=Durability(network.durability),
         limits=_limits(network),
         certificates=_certificates(site) if network.tls else None,
+        documents=site.settings.documents.rules(),
     )
 
 

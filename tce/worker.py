@@ -9,17 +9,19 @@ pauses. Only a key server that is away is waited for without end.
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydicom import dcmread
 
 from tce.documents import teaching_file_info
+from tce.documents.codes import KEY_OBJECT_SELECTION
+from tce.documents.disposition import DocumentRules
 from tce.documents.manifest import DocumentKind
 from tce.documents.manifest import parse as parse_manifest
+from tce.documents.outgoing import outgoing
 from tce.documents.teaching_file_info import PolicyRequest
 from tce.errors import ExportError
 from tce.exports import Exports, Member
@@ -49,17 +51,24 @@ from vault.errors import Unreachable, VaultRoomError
 ATTEMPTS = 8
 _LONGEST_WAIT = 300.0
 _LONGEST_ABSENCE = 60.0
-_CASE_ID = re.compile(r"[a-z][a-z0-9-]{0,30}")  # anything else is free text and no name of a case
 
 
 class Worker:
     """Works on the exports of one index and one spool, until there is nothing left to do."""
 
-    def __init__(self, exports: Exports, spool: Spool, rooms: Rooms, ae_title: str) -> None:
+    def __init__(
+        self,
+        exports: Exports,
+        spool: Spool,
+        rooms: Rooms,
+        ae_title: str,
+        rules: DocumentRules = DocumentRules(),
+    ) -> None:
         self._exports = exports
         self._spool = spool
         self._rooms = rooms
         self._ae_title = ae_title
+        self._rules = rules
         self._absences = 0  # times in a row that the key server was away
 
     def run(self, stop: threading.Event, poll_seconds: float, stale_seconds: float) -> None:
@@ -139,12 +148,15 @@ class Worker:
             for member in members
             if member.kind is DocumentKind.INFORMATION
         ]
-        descriptions = {
-            parse_manifest(dcmread(member.received.path)).manifest.description
+        manifests = [
+            parse_manifest(dcmread(member.received.path)).manifest
             for member in members
             if member.kind is DocumentKind.MANIFEST
-        }
-        case_id = _case_of(requests, descriptions)
+        ]
+        # However it came here: what carries a Delay Reason waits for a manifest that carries none.
+        if delays := {reason for one in manifests for reason in one.delay_reasons}:
+            raise Hold([Reason("delay", reason.meaning) for reason in delays])
+        case_id = self._rules.disposition.case_of(requests, manifests)
         try:
             terms = self._rooms.cases.terms(case_id)
         except Hold as hold:
@@ -164,12 +176,15 @@ class Worker:
         return terms
 
     def _prepared(self, member: Member, place: Path) -> Received:
-        """Take the policy request out of additional information; everything else goes as it is."""
-        if member.kind is not DocumentKind.INFORMATION:
+        """Take out of documents what is for nobody but the Export Manager; everything else goes as it is."""
+        is_document = member.received.sop_class_uid == KEY_OBJECT_SELECTION
+        if not (is_document or member.kind is DocumentKind.INFORMATION):
+            return member.received
+        ds = dcmread(member.received.path)
+        if not outgoing(ds, self._rules.scheme):
             return member.received
         place.mkdir(exist_ok=True)
         path = place / member.received.path.name
-        ds = teaching_file_info.without_policy_request(dcmread(member.received.path))
         ds.save_as(path, enforce_file_format=True)
         return Received(
             path=path,
@@ -225,18 +240,6 @@ class Worker:
 def _unless_overtaken() -> contextlib.suppress:
     """Let a change go by that a person's hold or cancellation has made impossible in the meantime."""
     return contextlib.suppress(ExportError)
-
-
-def _case_of(requests: Sequence[PolicyRequest], descriptions: Collection[str]) -> str:
-    """Return the case that an export names: in its policy requests, else as its Key Object Description."""
-    named = {request.case for request in requests if request.case} or {
-        text for text in (description.strip() for description in descriptions) if _CASE_ID.fullmatch(text)
-    }
-    if not named:
-        raise Hold([Reason("no-case", "neither the additional information nor the manifest names a case")])
-    if len(named) > 1 or not all(_CASE_ID.fullmatch(name) for name in named):
-        raise Hold([Reason("ambiguous-case", "the documents do not name one case")])
-    return named.pop()
 
 
 def _unlike(request: PolicyRequest, terms: CaseTerms) -> list[Reason]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tce.arrivals import ArrivalDesk
+from tce.documents.disposition import DocumentRules
 from tce.exports import Exports
 from tce.ledger import Change
 from tce.network.doorway import Contact, Incident
@@ -41,6 +42,7 @@ class ManagerSettings:
     durability: Durability = Durability.POWER
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     certificates: Certificates | None = None
+    documents: DocumentRules = DocumentRules()  # noqa: RUF009 - frozen
 
 
 def run(
@@ -78,7 +80,7 @@ def run(
         )
         with desk.following(), listener:
             started(listener.port)
-            Worker(exports, spool, rooms, settings.ae_title).run(
+            Worker(exports, spool, rooms, settings.ae_title, settings.documents).run(
                 stop, settings.poll_seconds, settings.stale_seconds
             )
     finally:

@@ -20,7 +20,7 @@ from tce.actors.receiver import MediumReport
 from tce.audit.journal import Journal
 from tce.cli.session import Session, session, verbs
 from tce.counts import counted
-from tce.documents.codes import Category, DelayReason, ExportTitle, Level
+from tce.documents.codes import Category, Confirmed, DelayReason, ExportTitle, Level
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.errors import Held, Refused
 
@@ -98,6 +98,7 @@ def select(
             title=ExportTitle[title.name],
             delay=[DelayReason[one.name] for one in delay or ()],
             info=information(info) if info else None,
+            scheme=run.site.settings.documents.selected_codes,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     run.say(
@@ -132,7 +133,11 @@ def request_for(run: Session, case_id: str, *, with_policy: bool) -> PolicyReque
 
 
 _TEXT = ("author", "abstract", "affiliation", "contact")
-_CHOICES: Mapping[str, type[Category | Level]] = {"category": Category, "level": Level}
+_CHOICES: Mapping[str, type[Category | Level | Confirmed]] = {
+    "category": Category,
+    "level": Level,
+    "diagnoses_confirmed": Confirmed,
+}
 _KEYS = tuple(field.name for field in fields(TeachingFileInfo))
 
 
@@ -164,7 +169,10 @@ def information(path: Path) -> TeachingFileInfo:
 def _row_of_information(key: str, value: object) -> object:
     """Return a value of table H-1 as the document holds it, or None when it cannot be one."""
     if key in _CHOICES:
-        wanted = re.sub(r"[-_ ]+", " ", str(value)).casefold()
+        said = (
+            ("no", "yes")[value] if isinstance(value, bool) else str(value)
+        )  # YAML reads a bare yes as true
+        wanted = re.sub(r"[-_ ]+", " ", said).casefold()
         choices = ((kind, {str(word).casefold() for word in kind.value}) for kind in _CHOICES[key])
         return next((kind for kind, words in choices if wanted in words), None)
     if key in _TEXT:

@@ -7,7 +7,9 @@ tables 4.51.4-1, H-1, H-2, H-3 and of PS3.16; nothing here behaves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, StrEnum
+from functools import cache
 from typing import NamedTuple
 
 
@@ -90,6 +92,18 @@ class Category(_Coded):
     BREAST = ("TCE311", "128738", "Breast")
 
 
+class Confirmed(_Coded):
+    """Whether diagnoses are confirmed (CID 230; one code for both schemes)."""
+
+    YES = ("373066001", "373066001", "Yes")
+    NO = ("373067005", "373067005", "No")
+    UNDETERMINED = ("373068000", "373068000", "Undetermined")
+
+    def code(self, scheme: Scheme) -> Code:
+        """Return the code, which is of SNOMED CT whatever the scheme."""
+        return Code(self.value[0], "SCT", self.meaning)
+
+
 class InformationTitle(_Coded):
     """Document title that makes an SR document the additional information (CID 7018)."""
 
@@ -122,7 +136,7 @@ CATEGORY = Code("TCE109", "IHERADTF", "Category")
 LEVEL = Code("TCE110", "IHERADTF", "Level")
 DIAGNOSES_CONFIRMED = Code("TCE111", "IHERADTF", "Diagnoses confirmed")
 
-# DICOM has concept names of its own for these two (PS3.16); they are read, and the table's are written.
+# DICOM has concept names of its own for these two (PS3.16): in IHE's scheme, in DICOM's.
 CATEGORY_NAMES = (CATEGORY, Code("128723", "DCM", "Teaching File Category"))
 LEVEL_NAMES = (LEVEL, Code("128724", "DCM", "Level of Difficulty"))
 
@@ -153,3 +167,14 @@ def delay_reason(code: Code | None) -> DelayReason | None:
 def is_information_title(code: Code | None) -> bool:
     """Whether a document title says Additional Teaching File Information, in either scheme."""
     return any(InformationTitle.ADDITIONAL_INFORMATION.code(s).same(code) for s in Scheme)
+
+
+@cache
+def translation(scheme: Scheme) -> Mapping[tuple[str, str], Code]:
+    """Return the profile's codes of the other scheme with what they are in this one."""
+    other = Scheme.DCM if scheme is Scheme.IHERADTF else Scheme.IHERADTF
+    kinds: tuple[type[_Coded], ...] = (ExportTitle, DelayReason, Level, Category, InformationTitle)
+    pairs = [(one.code(other), one.code(scheme)) for kind in kinds for one in kind]
+    for ihe, dcm in (CATEGORY_NAMES, LEVEL_NAMES):
+        pairs.append((ihe, dcm) if scheme is Scheme.DCM else (dcm, ihe))
+    return {(old.value, old.scheme): new for old, new in pairs}

@@ -45,6 +45,7 @@ from tce.road import Hold, Reason
 
 DOCUMENT_CLASSES = TEXT_SR_CLASSES | {KEY_OBJECT_SELECTION}
 _REFERENCE_TYPES = frozenset({"IMAGE", "WAVEFORM", "COMPOSITE"})
+_SHOWN_WITH = ("ReferencedSOPSequence", "ReferencedRealWorldValueMappingInstanceSequence")
 
 
 class DocumentKind(StrEnum):
@@ -189,13 +190,20 @@ def _content(manifest: Manifest, scheme: Scheme) -> list[Dataset]:
 
 
 def _references(content: Sequence[Dataset]) -> dict[str, str]:
-    """Return SOP Instance UID to SOP Class UID of everything that the content tree references."""
-    return {
-        str(sop.ReferencedSOPInstanceUID): str(sop.ReferencedSOPClassUID)
-        for item in content
-        if item.get("ValueType") in _REFERENCE_TYPES
-        for sop in item.ReferencedSOPSequence
-    }
+    """Return SOP Instance UID to SOP Class UID of everything that the content tree references.
+
+    An image may name what it is to be shown with, a presentation state or a real world value mapping, inside of its
+    own reference (PS3.3 C.18.4).
+    """
+    found: dict[str, str] = {}
+    for item in content:
+        if item.get("ValueType") not in _REFERENCE_TYPES:
+            continue
+        for sop in item.ReferencedSOPSequence:
+            shown_with = [one for keyword in _SHOWN_WITH for one in sop.get(keyword) or ()]
+            for one in (sop, *shown_with):
+                found[str(one.ReferencedSOPInstanceUID)] = str(one.ReferencedSOPClassUID)
+    return found
 
 
 def _faults(

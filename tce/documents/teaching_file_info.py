@@ -2,7 +2,7 @@
 
 It also carries the request for a policy, in items of the coding scheme 99TCE: the table is extensible and no
 standard code exists. A request names a policy by name, version and digest and the case; it never holds a
-secret, and the Export Manager takes it out before export. Which policy is allowed is not decided here.
+secret, and :mod:`tce.documents.outgoing` takes it out before export. Which policy is allowed is not decided here.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from datetime import datetime
 from typing import TypeVar
 
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard_codes
 from pydicom.uid import UID, generate_uid
 
 from tce.documents import codes
-from tce.documents.codes import BASIC_TEXT_SR, Category, Code, InformationTitle, Level, Scheme
+from tce.documents.codes import BASIC_TEXT_SR, Category, Code, Confirmed, InformationTitle, Level, Scheme
 from tce.documents.content import code, coded, concept, first_code, new_document, text
+from tce.errors import Refused
 from tce.road import Hold, Reason
 
-C = TypeVar("C", Category, Level)
+C = TypeVar("C", Category, Level, Confirmed)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TeachingFileInfo:
     """The content of table H-1. Keywords are text here; codes of other documents are read as their meaning.
 
-    Author, abstract and keywords are mandatory in the table; a category that nobody chose is left out rather
-    than invented.
+    ``modality`` holds code values of CID 29, such as CT. Author, abstract and keywords are mandatory in the table; a
+    category that nobody chose is left out rather than invented.
     """
 
     author: str
@@ -46,6 +48,8 @@ class TeachingFileInfo:
     anatomy: tuple[str, ...] = ()
     pathology: tuple[str, ...] = ()
     organ_system: tuple[str, ...] = ()
+    modality: tuple[str, ...] = ()
+    diagnoses_confirmed: Confirmed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,10 @@ def build(
     now: datetime,
     new_uid: Callable[[], str] = generate_uid,
 ) -> Dataset:
-    """Return the document as Basic Text SR, of the patient and study of ``header``, ready to be saved."""
+    """Return the document as Basic Text SR, of the patient and study of ``header``, ready to be saved.
+
+    Raises Refused when a modality is none of CID 29.
+    """
     ds = new_document(BASIC_TEXT_SR, header, "SR", now, new_uid)
     ds.StudyInstanceUID = UID(header.StudyInstanceUID)
     ds.ConceptNameCodeSequence = [coded(InformationTitle.ADDITIONAL_INFORMATION.code(scheme))]
@@ -120,6 +127,8 @@ def parse(ds: Dataset) -> tuple[TeachingFileInfo, PolicyRequest]:
             abstract=_first(_values(content, codes.ABSTRACT)),
             category=_chosen(Category, content, codes.CATEGORY_NAMES),
             level=_chosen(Level, content, codes.LEVEL_NAMES),
+            modality=tuple(one.value for one in _coded_values(content, codes.MODALITY)),
+            diagnoses_confirmed=_chosen(Confirmed, content, (codes.DIAGNOSES_CONFIRMED,)),
             affiliation=_first(_values(below, codes.AFFILIATION)),
             contact=_first(_values(below, codes.CONTACT)),
             **{key: tuple(_values(content, name)) for key, name in _BEFORE_CATEGORY},
@@ -127,14 +136,6 @@ def parse(ds: Dataset) -> tuple[TeachingFileInfo, PolicyRequest]:
     except (AttributeError, TypeError, ValueError, IndexError):
         raise Hold([Reason("malformed-information", "the additional information cannot be read")]) from None
     return info, PolicyRequest(**request)
-
-
-def without_policy_request(ds: Dataset) -> Dataset:
-    """Take the items of scheme 99TCE out of the document, at every depth, and return it."""
-    if "ContentSequence" in ds:
-        kept = [item for item in ds.ContentSequence if not _is_request(item)]
-        ds.ContentSequence = [without_policy_request(item) for item in kept]
-    return ds
 
 
 def _teaching_items(info: TeachingFileInfo, scheme: Scheme) -> Iterator[Dataset]:
@@ -148,21 +149,32 @@ def _teaching_items(info: TeachingFileInfo, scheme: Scheme) -> Iterator[Dataset]
     for key, name in _BEFORE_CATEGORY:
         for value in getattr(info, key):
             yield text("CONTAINS", name, value)
-    if info.category is not None:
-        yield code("CONTAINS", codes.CATEGORY, info.category.code(scheme))
-    if info.level is not None:
-        yield code("CONTAINS", codes.LEVEL, info.level.code(scheme))
+    for modality in info.modality:
+        yield code("CONTAINS", codes.MODALITY, _modality(modality))
+    names = codes.translation(scheme)
+    for name, chosen in (
+        (codes.CATEGORY, info.category),
+        (codes.LEVEL, info.level),
+        (codes.DIAGNOSES_CONFIRMED, info.diagnoses_confirmed),
+    ):
+        if chosen is not None:
+            yield code("CONTAINS", names.get((name.value, name.scheme), name), chosen.code(scheme))
+
+
+def _modality(value: str) -> Code:
+    """Return a modality of CID 29."""
+    context = standard_codes.cid29
+    known = (getattr(context, name) for name in context.dir())
+    found = next((one for one in known if one.value == value), None)
+    if found is None:
+        raise Refused("a modality is none of CID 29", next_step="write code values such as CT, MR, US, DX")
+    return Code(found.value, found.scheme_designator, found.meaning)
 
 
 def _request_items(request: PolicyRequest) -> Iterator[Dataset]:
     for key, name in _REQUEST:
         if value := getattr(request, key):
             yield text("CONTAINS", name, value)
-
-
-def _is_request(item: Dataset) -> bool:
-    name = concept(item)
-    return name is not None and name.scheme == codes.CASE.scheme
 
 
 def _values(content: Sequence[Dataset], name: Code) -> list[str]:
@@ -176,6 +188,11 @@ def _values(content: Sequence[Dataset], name: Code) -> list[str]:
         elif (value := first_code(item.get("ConceptCodeSequence"))) is not None:
             values.append(value.meaning)
     return values
+
+
+def _coded_values(content: Sequence[Dataset], name: Code) -> list[Code]:
+    found = [first_code(item.get("ConceptCodeSequence")) for item in content if name.same(concept(item))]
+    return [one for one in found if one is not None]
 
 
 def _chosen(kinds: type[C], content: Sequence[Dataset], names: Sequence[Code]) -> C | None:

@@ -9,7 +9,7 @@ import pytest
 
 from tce.cli.actors import information
 from tce.documents import teaching_file_info
-from tce.documents.codes import Category, Level
+from tce.documents.codes import Category, Confirmed, Level
 from tce.documents.teaching_file_info import PolicyRequest
 from tce.errors import Refused
 from tests.builders import a_ct_image
@@ -44,6 +44,18 @@ def test_every_category_of_the_table_is_carried(tmp_path: Path, category: Catego
 
 
 @pytest.mark.parametrize(
+    ("written", "expected"),
+    [("yes", Confirmed.YES), ("'No'", Confirmed.NO), ("373068000", Confirmed.UNDETERMINED)],
+)
+def test_whether_diagnoses_are_confirmed_is_carried(
+    tmp_path: Path, written: str, expected: Confirmed
+) -> None:
+    """A bare yes of YAML, a word and a code all say it; modalities go along."""
+    info = information(a_file(tmp_path, f"diagnoses_confirmed: {written}\nmodality: [CT]\n"))
+    assert (info.diagnoses_confirmed, info.modality) == (expected, ("CT",))
+
+
+@pytest.mark.parametrize(
     ("more", "words"),
     [
         ("category: Lungs\n", ["category", "Pulmonary", "Vascular and Interventional"]),
@@ -51,6 +63,7 @@ def test_every_category_of_the_table_is_carried(tmp_path: Path, category: Catego
         ("level: hard\n", ["level", "Primary, Intermediate, Advanced"]),
         ("level: 4\n", ["level", "Primary"]),
         ("categroy: Pulmonary\n", ["categroy", "category", "organ_system"]),
+        ("diagnoses_confirmed: perhaps\n", ["diagnoses_confirmed", "Yes, No, Undetermined"]),
         ("2: x\n", ["2", "category"]),
         ("history: text\n", ["history", "list"]),
         ("affiliation: [a]\n", ["affiliation", "text"]),

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -181,12 +182,29 @@ def test_manifests_come_last_in_what_has_arrived(index: Exports, clock: Clock) -
     assert kinds == [DocumentKind.INSTANCE] * 3 + [DocumentKind.MANIFEST]
 
 
-def test_siblings_that_disagree_are_held(index: Exports) -> None:
-    """Two manifests of one selection must say the same."""
-    a_manifest(index, "9.1", siblings=("9.2",))
-    a_manifest(index, "9.2", siblings=("9.1",), of=("1.1",))
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"of": ("1.1",)},
+        {"title": ExportTitle.TEACHING},
+        {"case": "other-trial"},
+        {"siblings": ("9.1", "9.3")},
+    ],
+    ids=["references", "title", "description", "siblings"],
+)
+def test_siblings_that_disagree_are_held(index: Exports, other: dict[str, Any]) -> None:
+    """Two manifests of one selection must say the same: references, title, description, and who belongs to it."""
+    a_manifest(index, "9.1", siblings=("9.2",), case="lung-trial")
+    a_manifest(index, "9.2", **{"siblings": ("9.1",), "case": "lung-trial", **other})
     (export,) = index.listing()
     assert (export.state, export.reasons[0].code) == (State.HELD, "siblings-differ")
+
+
+def test_the_index_holds_no_free_text(index: Exports, url: str) -> None:
+    """A Key Object Description may name anybody; the index only tells one from another."""
+    a_manifest(index, case="Mrs. Somebody's nodule")
+    index.close()
+    assert b"Somebody" not in Path(url.removeprefix("sqlite:///")).read_bytes()
 
 
 def test_a_manifest_with_faults_is_held_for_good(index: Exports) -> None:

@@ -171,6 +171,21 @@ def test_the_title_of_the_additional_information_makes_no_manifest() -> None:
     assert recognise("1.2.840.10008.5.1.4.1.1.88.11", ds) is DocumentKind.INFORMATION
 
 
+@pytest.mark.parametrize(
+    "keyword", ["ReferencedSOPSequence", "ReferencedRealWorldValueMappingInstanceSequence"]
+)
+def test_what_an_image_is_shown_with_is_part_of_the_selection(keyword: str) -> None:
+    """A presentation state named inside of an image's reference is evidence, awaited and exported like the image."""
+    state = Reference("1.1", "1.1.3", "1.2.840.10008.5.1.4.1.1.11.1", "1.1.3.1")
+    (ds,) = build(Manifest(ExportTitle.TRIAL, (*REFERENCES, state)), headers(), now=NOW)
+    shown = ds.ContentSequence.pop().ReferencedSOPSequence
+    assert [fault.code for fault in parse(reread(ds)).faults] == ["evidence-differs"]
+    setattr(ds.ContentSequence[0].ReferencedSOPSequence[0], keyword, shown)
+    parsed = parse(reread(ds))
+    assert parsed.faults == ()
+    assert parsed.manifest.references == (*REFERENCES, state)
+
+
 def drop_evidence(ds: Dataset) -> None:
     del ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
 

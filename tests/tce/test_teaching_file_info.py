@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -12,8 +13,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tce.documents import codes
-from tce.documents.codes import Category, Level, Scheme
+from tce.documents.codes import POLICY_DIGEST, Category, Confirmed, Level, Scheme
 from tce.documents.content import text
 from tce.documents.manifest import DocumentKind, recognise
 from tce.documents.teaching_file_info import (
@@ -21,8 +21,8 @@ from tce.documents.teaching_file_info import (
     TeachingFileInfo,
     build,
     parse,
-    without_policy_request,
 )
+from tce.errors import Refused
 from tce.road import Hold
 from tests.builders import a_ct_image
 
@@ -44,6 +44,8 @@ INFO = TeachingFileInfo(
     organ_system=("respiratory",),
     category=Category.PULMONARY,
     level=Level.ADVANCED,
+    modality=("CT", "PT"),
+    diagnoses_confirmed=Confirmed.YES,
 )
 
 
@@ -62,25 +64,30 @@ def test_what_is_built_is_read_back(scheme: Scheme) -> None:
     assert recognise(ds.SOPClassUID, ds) is DocumentKind.INFORMATION
 
 
-def test_the_request_is_taken_out_before_export() -> None:
-    """After it nothing of scheme 99TCE is left, and the teaching content is whole."""
-    ds = reread(without_policy_request(build(INFO, REQUEST, a_ct_image(), now=NOW)))
-    assert parse(ds) == (INFO, PolicyRequest())
-    assert "99TCE" not in str(ds)
-    assert REQUEST.digest not in str(ds)
+def test_dicom_has_two_concept_names_of_its_own() -> None:
+    """In DICOM's scheme category and level are named by it, in IHE's by table H-1; Yes is of SNOMED CT in both."""
+    named = {
+        scheme: {
+            item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptNameCodeSequence[0].CodeValue
+            for item in build(INFO, REQUEST, a_ct_image(), scheme=scheme, now=NOW).ContentSequence
+        }
+        for scheme in Scheme
+    }
+    assert (named[Scheme.IHERADTF]["Category"], named[Scheme.IHERADTF]["Level"]) == ("TCE109", "TCE110")
+    assert named[Scheme.DCM]["Teaching File Category"] == "128723"
+    assert named[Scheme.DCM]["Level of Difficulty"] == "128724"
 
 
-def test_a_request_below_another_item_is_taken_out_too() -> None:
-    """Hiding a request deeper in the tree does not keep it."""
-    ds = build(INFO, PolicyRequest(), a_ct_image(), now=NOW)
-    ds.ContentSequence[0].ContentSequence.append(text("HAS PROPERTIES", codes.CASE, "hidden"))
-    assert "hidden" not in str(without_policy_request(ds))
+def test_a_modality_is_of_the_standard() -> None:
+    """What is not in CID 29 is refused, not written as a code that nobody knows."""
+    with pytest.raises(Refused, match="CID 29"):
+        build(replace(INFO, modality=("XX",)), REQUEST, a_ct_image(), now=NOW)
 
 
 def test_a_request_that_says_something_twice_is_held() -> None:
     """Which of two policies is meant cannot be decided."""
     ds = build(INFO, REQUEST, a_ct_image(), now=NOW)
-    ds.ContentSequence.append(text("CONTAINS", codes.POLICY_DIGEST, "sha256:" + 64 * "b"))
+    ds.ContentSequence.append(text("CONTAINS", POLICY_DIGEST, "sha256:" + 64 * "b"))
     with pytest.raises(Hold) as held:
         parse(ds)
     assert [reason.code for reason in held.value.reasons] == ["ambiguous-request"]

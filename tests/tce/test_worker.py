@@ -15,10 +15,14 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
+from pydicom.uid import generate_uid
 
 from tce.actors.receiver import MediumReport
 from tce.arrivals import ArrivalDesk
-from tce.documents.manifest import parse
+from tce.documents.codes import TITLE_MODIFIER, DelayReason, ExportTitle, InformationTitle, Scheme
+from tce.documents.content import code, concept
+from tce.documents.disposition import Disposition, DocumentRules
+from tce.documents.manifest import Manifest, parse
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.storage_scu import send
@@ -107,6 +111,16 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     exports.close()
 
 
+def in_another_study(path: Path) -> Path:
+    """The instance, in a study of its own."""
+    ds = dcmread(path)
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = (generate_uid() for _ in range(3))
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    copy = path.with_name(f"{path.name}-other-{ds.SOPInstanceUID[-6:]}")
+    ds.save_as(copy, enforce_file_format=True)
+    return copy
+
+
 def held(export: Export) -> list[str]:
     """The codes of the reasons for which an export is held."""
     assert export.state is State.HELD, (export.state, export.reasons)
@@ -174,6 +188,71 @@ def test_a_selection_that_names_no_case_is_held(bench: Bench, ct: list[Path], de
     export = bench.work()
     assert held(export) == ["no-case"]
     assert "Somebody" not in str(export.reasons)
+
+
+def test_a_title_leads_to_the_case_that_the_settings_name(bench: Bench, ct: list[Path]) -> None:
+    """A workstation that only knows the profile's titles can select, if its site says which case is meant."""
+    rules = DocumentRules(Disposition(titles={ExportTitle.TRIAL: CASE}))
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", description="Dr. Somebody's interesting case"))
+    bench.worker = Worker(
+        bench.exports, bench.spool, rooms(bench.cases, bench.log, bench.releases), MANAGER, rules
+    )
+    export = bench.work()
+    assert (export.state, export.case_id) == (State.DELIVERING, CASE)
+    assert all(b"Somebody" not in one.path.read_bytes() for one in bench.exports.sealed(export))
+
+
+@pytest.mark.parametrize("scheme", Scheme, ids=str)
+@pytest.mark.parametrize("title", ExportTitle, ids=lambda title: title.name)
+def test_documents_leave_in_the_codes_that_are_set(
+    bench: Bench, ct: list[Path], scheme: Scheme, title: ExportTitle
+) -> None:
+    """Whatever scheme the selector writes, the receiver gets the one of the settings, and verification agrees."""
+    docs = documents(ct[:1], bench.home / "docs", request=a_request(), manifest=Manifest(title, ()))
+    bench.hand_in(ct[0], *docs)
+    bench.worker = Worker(
+        bench.exports,
+        bench.spool,
+        rooms(bench.cases, bench.log, bench.releases),
+        MANAGER,
+        DocumentRules(scheme=scheme),
+    )
+    _, information, manifest = (dcmread(one.path) for one in bench.exports.sealed(bench.work()))
+    assert concept(manifest) == title.code(scheme)
+    assert concept(information) == InformationTitle.ADDITIONAL_INFORMATION.code(scheme)
+
+
+def test_a_delay_that_comes_while_an_export_is_held_is_not_forgotten(bench: Bench, ct: list[Path]) -> None:
+    """A person's retry lets nothing go whose manifest carries a Delay Reason."""
+    two = [*ct[:2], in_another_study(ct[2])]
+    *others, late = documents(two, bench.home / "docs", request=a_request())
+    bench.hand_in(*two, *others)
+    (export,) = bench.exports.listing()
+    bench.exports.hold(export.id, [Reason("person", "somebody wants to look at it")])
+    ds = dcmread(late)
+    ds.ContentSequence.insert(
+        0, code("HAS CONCEPT MOD", TITLE_MODIFIER, DelayReason.DEATH.code(Scheme.IHERADTF))
+    )
+    ds.save_as(late, enforce_file_format=True)
+    bench.hand_in(late)
+    bench.exports.retry(export.id)
+    assert held(bench.work()) == ["delay"]
+
+
+def test_a_manifest_that_is_merely_referenced_leaves_without_its_delay(
+    bench: Bench, ct: list[Path], tmp_path: Path
+) -> None:
+    """An older, delayed manifest may be part of a selection; no manifest that leaves carries a Delay Reason."""
+    delayed = documents(
+        ct, tmp_path / "delayed", manifest=Manifest(ExportTitle.TRIAL, (), tuple(DelayReason), CASE)
+    )
+    bench.hand_in(*ct, *delayed)
+    assert bench.exports.listing()[0].state is State.DELAYED
+    bench.hand_in(*documents([*ct, *delayed], bench.home / "docs", description=CASE))
+    export = bench.work()
+    assert [one.state for one in bench.exports.listing()] == [State.CANCELLED, State.DELIVERING]
+    leaving = [parse(dcmread(one.path)) for one in bench.exports.sealed(export)[-2:]]
+    assert [one.manifest.delay_reasons for one in leaving] == [(), ()]
 
 
 def test_a_case_that_is_not_approved_is_held(bench: Bench, ct: list[Path]) -> None:
