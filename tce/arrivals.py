@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 from pydicom import dcmread
 
@@ -87,7 +88,7 @@ class ArrivalDesk:
         done = 0
         with self._indexing:
             while self._waiting:
-                part = [self._waiting[at] for at in range(min(len(self._waiting), _AT_ONCE))]
+                part = list(islice(self._waiting, _AT_ONCE))
                 self._enter(part)
                 for _ in part:
                     self._waiting.popleft()
@@ -100,7 +101,16 @@ class ArrivalDesk:
         A process that died between storing and indexing leaves such a file. Its bytes are whole, and the peer may
         have been answered Success for it.
         """
-        unknown = sorted(set(self._spool.names()) - self._exports.files())
+        unknown: list[str] = []
+        names = self._spool.names()
+        while part := list(islice(names, _AT_ONCE)):
+            known = self._exports.known(part)
+            for name in part:
+                if name not in known:
+                    unknown.append(name)
+                elif not known[name]:  # it was purged; the process died before the file was gone
+                    self._spool.remove(name)
+        unknown.sort(key=self._spool.moment)  # of two selections the later one counts
         for at in range(0, len(unknown), _AT_ONCE):
             self._enter([self._spool.examine(name) for name in unknown[at : at + _AT_ONCE]])
         return len(unknown)

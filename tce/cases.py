@@ -7,6 +7,7 @@ field. Signing lives in :mod:`tce.approvals_desk`, the trial's values go into th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -251,6 +252,15 @@ def save(cases: Path, case: Case) -> Path:
 def ids(cases: Path) -> list[str]:
     """Return the ids of all cases of a site, sorted."""
     return sorted(path.parent.name for path in cases.glob(f"*/{CASE_FILE}"))
+
+
+def retention_days(cases: Path) -> dict[str, int]:
+    """Return for each case how many days originals stay after export; a case that cannot be read is left out."""
+    found: dict[str, int] = {}
+    for case_id in ids(cases):
+        with contextlib.suppress(CaseFault, UnknownCase):
+            found[case_id] = load(cases, case_id).retention_days
+    return found
 
 
 def _lines(node: yaml.Node | None, loc: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:

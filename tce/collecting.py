@@ -17,7 +17,7 @@ from itertools import groupby
 import sqlalchemy as sa
 
 from tce.documents.manifest import DocumentKind, ParsedManifest
-from tce.ledger import Change, Export, Transaction, as_export, dump
+from tce.ledger import Export, Transaction, as_export, dump
 from tce.road import Reason
 from tce.spool import Spooled
 from tce.states import State, Verb, transition
@@ -31,6 +31,8 @@ class Intake(StrEnum):
 
     NEW = "new"
     DUPLICATE = "duplicate"
+    AGAIN = "again"
+    """The same content as one whose file was purged: the new file takes that place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,9 @@ class Role(StrEnum):
 def enter(tx: Transaction, entries: Sequence[Entry], settle: float) -> list[Intake]:
     """Enter instances in the order in which they came, and whatever follows from their being here.
 
-    The same bytes twice are one instance. The same SOP Instance UID with other bytes is entered beside the
-    first: the export that needs it will be held, since nobody can say which one was meant.
+    The same bytes twice are one instance; a document that was purged and comes again makes no second export. The
+    same SOP Instance UID with other bytes is entered beside the first: the export that needs it will be held,
+    since nobody can say which one was meant.
     """
     found: list[Intake] = []
     for is_instance, run in groupby(entries, key=lambda entry: entry.kind is DocumentKind.INSTANCE):
@@ -67,7 +70,7 @@ def enter(tx: Transaction, entries: Sequence[Entry], settle: float) -> list[Inta
             continue
         for entry in run:
             found += _enter_files(tx, [entry], settle)
-            if found[-1] is Intake.DUPLICATE:
+            if found[-1] is not Intake.NEW:
                 continue
             if entry.kind is DocumentKind.MANIFEST:
                 _enter_manifest(tx, entry.spooled, entry.manifest, entry.faults, settle)
@@ -79,25 +82,48 @@ def enter(tx: Transaction, entries: Sequence[Entry], settle: float) -> list[Inta
 def _enter_files(tx: Transaction, entries: Sequence[Entry], settle: float) -> list[Intake]:
     """Enter files as such, and tick them off in every export that waits for them."""
     uids = [entry.spooled.header.sop_instance_uid for entry in entries]
-    known: set[tuple[str, str]] = set()
+    known: dict[tuple[str, str], bool] = {}
     for part in _parts(uids):
-        question = sa.select(instances.c.sop_instance_uid, instances.c.digest)
+        question = sa.select(instances.c.sop_instance_uid, instances.c.digest, instances.c.purged_at)
         rows = tx.db.execute(question.where(instances.c.sop_instance_uid.in_(part)))
-        known.update((row.sop_instance_uid, row.digest) for row in rows)
+        known.update(((row.sop_instance_uid, row.digest), row.purged_at is not None) for row in rows)
     found: list[Intake] = []
     fresh: list[dict[str, object]] = []
+    here: list[str] = []
     for uid, entry in zip(uids, entries, strict=True):
         content = uid, entry.digest
-        found.append(Intake.DUPLICATE if content in known else Intake.NEW)
-        if content not in known:
-            known.add(content)
+        purged = known.get(content)
+        found.append(Intake.NEW if purged is None else Intake.AGAIN if purged else Intake.DUPLICATE)
+        if purged is None:
             fresh.append(_row(entry, tx.now))
+        elif purged:
+            _put_back(tx, entry)
+        if purged is not False:
+            here.append(uid)
+        known[content] = False
     if fresh:
         tx.db.execute(instances.insert(), fresh)
-    for part in _parts([str(row["sop_instance_uid"]) for row in fresh]):
+    for part in _parts(here):
         for number in _tick_off(tx, part):
             complete(tx, number, settle)
+        _look_again(tx, part)
     return found
+
+
+def _put_back(tx: Transaction, entry: Entry) -> None:
+    """Let a new file take the place of one with the same content that was purged."""
+    same = (instances.c.sop_instance_uid == entry.spooled.header.sop_instance_uid) & (
+        instances.c.digest == entry.digest
+    )
+    back = {"file": entry.spooled.name, "arrived_at": tx.now, "purged_at": None, "reported_at": None}
+    tx.db.execute(instances.update().where(same).values(**back))
+
+
+def _look_again(tx: Transaction, uids: Sequence[str]) -> None:
+    """Let the rules of retention look again at the exports that what has just come belongs to."""
+    having = sa.select(members.c.export).where(members.c.sop_instance_uid.in_(uids))
+    done = exports.c.purged_at.is_not(None) & exports.c.number.in_(having)
+    tx.db.execute(exports.update().where(done).values(purged_at=None))
 
 
 def _row(entry: Entry, now: float) -> dict[str, object]:
@@ -192,7 +218,7 @@ def _new_export(tx: Transaction, spooled: Spooled, parsed: ParsedManifest | None
         )
         .returning(exports.c.number)
     )
-    tx.changes.append(Change(export_id, None, State.COLLECTING))
+    tx.began(export_id)
     wanted = dict.fromkeys(group, (spooled.header.sop_class_uid, Role.MANIFEST))
     for reference in manifest.references if manifest else ():
         wanted.setdefault(reference.sop_instance_uid, (reference.sop_class_uid, Role.REFERENCE))
@@ -210,7 +236,8 @@ def _new_export(tx: Transaction, spooled: Spooled, parsed: ParsedManifest | None
         ],
     )
     of_export = members.c.export == number
-    here = members.c.sop_instance_uid.in_(sa.select(instances.c.sop_instance_uid))
+    lying = sa.select(instances.c.sop_instance_uid).where(instances.c.purged_at.is_(None))
+    here = members.c.sop_instance_uid.in_(lying)
     tx.db.execute(members.update().where(of_export, here).values(arrived=True))
     awaited = sa.select(sa.func.count()).select_from(members).where(of_export, ~members.c.arrived)
     tx.set(number, missing=tx.db.scalar(awaited))

@@ -25,6 +25,7 @@ from tce.audit.rules import AlertRules
 from tce.documents.settings import DocumentSettings
 from tce.errors import ConfigFault, SiteMissing
 from tce.people import PeopleSettings
+from tce.retention import RetentionSettings
 
 SETTINGS_FILE = "tce.toml"
 HOME_VARIABLE = "TCE_HOME"
@@ -194,9 +195,7 @@ def is_here(host: str) -> bool:
 class ExportSettings(_Table):
     """How the Export Manager waits."""
 
-    settle_seconds: float = Field(
-        default=2.0, ge=0, le=3600, description="quiet time before a complete export"
-    )
+    settle_seconds: float = Field(default=2.0, ge=0, le=3600, description="quiet time before an export")
     poll_seconds: float = Field(default=0.5, gt=0, le=60, description="how often waiting work is looked at")
     stale_hours: float = Field(default=24.0, gt=0, description="an export incomplete for this long fails")
 
@@ -229,6 +228,7 @@ class Settings(_Table):
     network: NetworkSettings = NetworkSettings()
     exports: ExportSettings = ExportSettings()
     documents: DocumentSettings = DocumentSettings()
+    retention: RetentionSettings = RetentionSettings()
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
     alerts: AlertRules = AlertRules()

@@ -10,20 +10,22 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from tce import collecting
+from tce import collecting, purging
 from tce.collecting import Entry, Intake, Role
 from tce.counts import counted
 from tce.documents.manifest import DocumentKind
 from tce.errors import ExportError
-from tce.ledger import Change, Export, Transaction, as_export, dump, transaction
+from tce.ledger import Export, Observer, Transaction, as_export, dump, tell_late, transaction
+from tce.purging import Purge, Unclaimed
+from tce.retention import Rules
 from tce.road import Delivered, Hold, Reason, Received, Sealed
 from tce.states import State, Verb
 from tce.tables import deliveries, exports, instances, members, open_database, outputs
@@ -38,6 +40,19 @@ class Member:
     calling_ae: str
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One instance that an export waits for."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    is_manifest: bool
+
+
+class _Undo(Exception):
+    """Take a transaction back that was made to see what it would do."""
+
+
 class Exports:
     """The index behind one actor. Safe for many threads of one process; other processes may look and ask."""
 
@@ -47,7 +62,7 @@ class Exports:
         *,
         settle_seconds: float = 0.0,
         clock: Callable[[], float] = time.time,
-        observer: Callable[[Change], None] = lambda change: None,
+        observer: Observer = lambda notice: None,
     ) -> None:
         self._engine = open_database(url)
         self._settle = settle_seconds
@@ -56,6 +71,7 @@ class Exports:
         # An instance and the manifest that names it may arrive at the same time on two associations: each
         # must see the other, whatever the isolation level of the database.
         self._arriving = threading.Lock()
+        self._reported = 0.0  # what came before was looked at for instances that no manifest names
 
     def close(self) -> None:
         """Close the database."""
@@ -70,12 +86,15 @@ class Exports:
         completes an export; one that could not be read makes an export that is held.
         """
         with self._arriving, self._transaction() as tx:
+            tx.alone()
             return collecting.enter(tx, entries, self._settle)
 
-    def files(self) -> set[str]:
-        """Return the names of all files that the index knows, to find those that it does not."""
+    def known(self, names: Sequence[str]) -> dict[str, bool]:
+        """Return which of these files the index knows, each with whether it is still to be kept."""
+        of = instances.c
         with self._transaction() as tx:
-            return set(tx.db.scalars(sa.select(instances.c.file)))
+            rows = tx.db.execute(sa.select(of.file, of.purged_at).where(of.file.in_(names)))
+            return {row.file: row.purged_at is None for row in rows}
 
     # --- Work
 
@@ -249,6 +268,65 @@ class Exports:
                 tx.change(row.number, Verb.GIVE_UP, reasons=dump([reason]))
             return len(rows)
 
+    # --- What waits too long, and what goes
+
+    def expire(self, older_than: float) -> int:
+        """Cancel every failed export that nobody retried for that many seconds; return how many."""
+        reason = Reason("expired", "it failed, and nobody tried it again")
+        with self._transaction() as tx:
+            old = (exports.c.state == State.FAILED.value) & (exports.c.changed_at <= tx.now - older_than)
+            numbers = tx.db.scalars(sa.select(exports.c.number).where(old)).all()
+            for number in numbers:
+                tx.change(number, Verb.EXPIRE, reasons=dump([reason]))
+            return len(numbers)
+
+    def unclaimed(self, seconds: float = 0.0) -> list[Unclaimed]:
+        """Count by sender the instances that no manifest has named for that many seconds."""
+        with self._transaction() as tx:
+            return purging.unclaimed(tx, tx.now - seconds)
+
+    def report_unclaimed(self, rules: Rules) -> int:
+        """Tell once, by sender, what no manifest has named for the time of the rules; return how many instances."""
+        with self._transaction() as tx:
+            # What a manifest has named once is named for good: what was looked at needs no second look.
+            since, self._reported = self._reported, tx.now - rules.unclaimed_report
+            return purging.report_unclaimed(tx, since, self._reported)
+
+    def purge(self, rules: Rules) -> Iterator[tuple[Purge, ...]]:
+        """Mark what the rules name, page by page; the caller removes the files of each page."""
+        for take in (purging.of_exports, purging.of_unclaimed):
+            after: int | None = 0
+            while after is not None:
+                with self._arriving, self._transaction() as tx:
+                    tx.alone()
+                    step = take(tx, rules, after)
+                after = step.after
+                yield step.purges
+
+    def would_purge(self, rules: Rules) -> list[Purge]:
+        """Return what :meth:`purge` would mark now, and leave everything as it is."""
+        found: list[Purge] = []
+        with suppress(_Undo), self._arriving, self._transaction() as tx:
+            tx.alone()
+            for take in (purging.of_exports, purging.of_unclaimed):
+                after: int | None = 0
+                while after is not None:
+                    step = take(tx, rules, after)
+                    after = step.after
+                    found += (purge for purge in step.purges if purge.instances)
+            raise _Undo
+        return found
+
+    def tell_late(self, older_than: float) -> int:
+        """Tell the observer what happened that many seconds ago and was not told; return how much that was."""
+        return tell_late(self._engine, self._clock() - older_than, self._observer)
+
+    def is_over(self, export_id: str) -> bool:
+        """Say whether an export is delivered, cancelled or unknown."""
+        with self._transaction() as tx:
+            state = tx.db.scalar(sa.select(exports.c.state).where(exports.c.id == export_id))
+            return state in (None, State.DELIVERED.value, State.CANCELLED.value)
+
     # --- What people see and ask (tce exports …)
 
     def listing(self, states: Iterable[State] = State) -> list[Export]:
@@ -263,13 +341,17 @@ class Exports:
         with self._transaction() as tx:
             return tx.export(exports.c.id == export_id)
 
-    def missing(self, export_id: str) -> list[str]:
-        """Return the SOP Instance UIDs that an export still waits for."""
+    def missing(self, export_id: str) -> list[Missing]:
+        """Return what an export still waits for: manifests, then instances."""
         with self._transaction() as tx:
             number = tx.export(exports.c.id == export_id).number
-            awaited = (members.c.export == number) & ~members.c.arrived
-            uid = members.c.sop_instance_uid
-            return list(tx.db.scalars(sa.select(uid).where(awaited).order_by(uid)))
+            of = members.c
+            awaited = sa.select(members).where(of.export == number, ~of.arrived)
+            rows = tx.db.execute(awaited.order_by(of.role, of.sop_instance_uid))
+            return [
+                Missing(row.sop_instance_uid, row.sop_class_uid, row.role == Role.MANIFEST.value)
+                for row in rows
+            ]
 
     def hold(self, export_id: str, reasons: Sequence[Reason]) -> Export:
         """Stop an export until a person has looked at it. Raises ExportError where its state forbids it."""

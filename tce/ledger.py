@@ -1,34 +1,40 @@
 """One transaction on the index, and the only way to change an export's state in it.
 
 A change that the table of :mod:`tce.states` does not name raises and takes the whole transaction back. What
-has changed is told to the observer after the commit, so that the audit trail never says more than the
-database.
+has happened is written down in the same transaction and told to the observer after the commit: so the audit
+trail never says more than the database, and what a process that dies could not tell is told by the next one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from tce.errors import ExportError
+from tce.errors import ExportError, TceError
 from tce.road import Reason
 from tce.states import WHO_ACTS, State, Verb, transition
-from tce.tables import exports
+from tce.tables import exports, untold
+
+_WRONG = (State.HELD, State.FAILED)
+_ARRIVALS_LOCK = 0x7463655F
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One transition that has happened, for the audit trail."""
+class Notice:
+    """Something that has happened, as the audit trail is told of it: event, whether it went well, details."""
 
-    export_id: str
-    before: State | None
-    after: State
-    reasons: tuple[Reason, ...] = ()
+    event: str
+    success: bool
+    detail: Mapping[str, str]
+
+
+Observer = Callable[[Notice], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Transaction:
     def __init__(self, db: sa.Connection, now: float) -> None:
         self.db = db
         self.now = now
-        self.changes: list[Change] = []
+        self.notices: dict[int, Notice] = {}
 
     def export(self, which: sa.ColumnElement[bool]) -> Export:
         """Return the export of which a condition is true. Raises ExportError when there is none."""
@@ -70,6 +76,29 @@ class Transaction:
         if row is None:
             raise ExportError("there is no export of this id", next_step="see: tce exports list")
         return as_export(row)
+
+    def alone(self) -> None:
+        """Wait until nobody else enters arrivals or purges, in whatever process, and keep them waiting.
+
+        SQLite has one writer at a time anyway.
+        """
+        if self.db.dialect.name == "postgresql":
+            self.db.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ARRIVALS_LOCK})
+
+    def note(self, event: str, *, success: bool = True, detail: Mapping[str, str]) -> None:
+        """Write down what the audit trail is to be told once this is committed."""
+        written = untold.insert().values(
+            event=event,
+            success=success,
+            detail=json.dumps(dict(detail)),
+            happened_at=self.now,
+        )
+        number = self.db.scalar(written.returning(untold.c.number))
+        self.notices[int(number)] = Notice(event, success, detail)
+
+    def began(self, export_id: str) -> None:
+        """Note that an export has come about."""
+        self.note("export state", detail={"export": export_id, "after": State.COLLECTING.value})
 
     def set(self, number: int, **values: Any) -> None:
         """Set columns of an export, the state excepted."""
@@ -89,20 +118,48 @@ class Transaction:
             )
         self.set(number, **({"leased": False} | values), changed_at=self.now, state=row.after.value)
         after = self.export(exports.c.number == number)
-        self.changes.append(Change(before.id, before.state, row.after, after.reasons))
+        detail = {"export": before.id, "before": before.state.value, "after": row.after.value}
+        if after.reasons:
+            detail["reasons"] = ", ".join(sorted({reason.code for reason in after.reasons}))
+        self.note("export state", success=row.after not in _WRONG, detail=detail)
         return after
 
 
 @contextmanager
-def transaction(
-    engine: sa.Engine, clock: Callable[[], float], observer: Callable[[Change], None]
-) -> Iterator[Transaction]:
-    """Open one transaction; commit it at the end of the block, then tell the observer what changed."""
+def transaction(engine: sa.Engine, clock: Callable[[], float], observer: Observer) -> Iterator[Transaction]:
+    """Open one transaction; commit it at the end of the block, then tell the observer what happened."""
     with engine.begin() as db:
         opened = Transaction(db, clock())
         yield opened
-    for change in opened.changes:
-        observer(change)
+    tell(engine, opened.notices, observer)
+
+
+def tell(engine: sa.Engine, notices: Mapping[int, Notice], observer: Observer) -> None:
+    """Tell what is written down, in order, and strike it out. What cannot be told now stays for later."""
+    told: list[int] = []
+    # What has happened has happened: that the trail cannot be written just now is no reason to say otherwise.
+    with suppress(OSError, TceError):
+        for number, notice in notices.items():
+            observer(notice)
+            told.append(number)
+    if told:
+        with suppress(sa.exc.OperationalError), engine.begin() as db:
+            db.execute(untold.delete().where(untold.c.number.in_(told)))
+
+
+def tell_late(engine: sa.Engine, before: float, observer: Observer) -> int:
+    """Tell what happened before a moment and was not struck out; return how many notices that were.
+
+    A process that died just then may have told it already: the detail ``told: late`` says that it can stand twice.
+    """
+    waiting = sa.select(untold).where(untold.c.happened_at <= before).order_by(untold.c.number)
+    with engine.begin() as db:
+        rows = db.execute(waiting.limit(_AT_ONCE)).all()
+    late = {
+        row.number: Notice(row.event, row.success, json.loads(row.detail) | {"told": "late"}) for row in rows
+    }
+    tell(engine, late, observer)
+    return len(late)
 
 
 def dump(reasons: Sequence[Reason]) -> str:

@@ -1,9 +1,10 @@
 """Files that survive the process and the power: what has arrived, and what is being made of it.
 
 A file gets its name only when its bytes are on the disk: written under ``unfinished/``, flushed, renamed, and
-the folder flushed, which those that arrive at the same time share. Names are random and say nothing. Every file
-is Part 10 (PS3.10 section 7) with the data set exactly as it came, and carries in its file meta what the index
-needs (the sender in Source Application Entity Title), so that the index can be made again from the spool. ::
+the folder flushed, which those that arrive at the same time share. A name is the moment of arrival and a random
+number, and says nothing else. Every file is Part 10 (PS3.10 section 7) with the data set exactly as it came, and
+carries in its file meta what the index needs (the sender in Source Application Entity Title), so that the index
+can be made again from the spool. ::
 
     spool/unfinished/    written to, not yet promised to anybody; emptied at start
     spool/arrived/a1b2/  one file an instance, some thousands in a folder
@@ -20,6 +21,7 @@ import secrets
 import shutil
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -133,6 +135,11 @@ class Spool:
             for path in folder.iterdir():
                 yield f"{folder.name}/{path.name}"
 
+    @staticmethod
+    def moment(name: str) -> str:
+        """Return the part of a file's name by which files are in the order in which they began to come."""
+        return name.rpartition("/")[2]
+
     def examine(self, name: str) -> Spooled:
         """Read a spooled file's header again, as it was when the file was finished."""
         path = self.path(name)
@@ -157,6 +164,10 @@ class Spool:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def workplaces(self) -> list[str]:
+        """Return the exports that have a workplace."""
+        return [folder.name for folder in (self.home / "work").iterdir()]
 
     def clear(self, export_id: str) -> None:
         """Remove an export's workplace."""
@@ -196,7 +207,7 @@ class Incoming:
     def __init__(self, spool: Spool, header: Header) -> None:
         self._spool = spool
         self._header = header
-        self._key = secrets.token_hex(16)
+        self._key = f"{time.time_ns():016x}{secrets.token_hex(8)}"
         self._unfinished = f"{spool.unfinished}/{self._key}"
         self._file = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._begun = [part10_header(header)]

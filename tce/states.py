@@ -44,6 +44,7 @@ class Verb(StrEnum):
     RETRY = "retry"
     SUPERSEDE = "supersede"
     CANCEL = "cancel"
+    EXPIRE = "expire"
 
 
 class Transition(NamedTuple):
@@ -72,6 +73,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _row(Verb.RETRY, "held failed", State.COLLECTING, "a person wants it tried again"),
     _row(Verb.SUPERSEDE, "delayed", State.CANCELLED, "a manifest without Delay Reason took its place"),
     _row(Verb.CANCEL, "collecting delayed ready held failed", State.CANCELLED, "a person gave it up"),
+    _row(Verb.EXPIRE, "failed", State.CANCELLED, "nobody tried it again within the time that the site set"),
 )
 
 WHO_ACTS: dict[State, str] = {

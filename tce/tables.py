@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 _BUSY_SECONDS = 30
-REVISION = "0001"  # the last one in tce/migrations/versions; a test compares
+REVISION = "0002"  # the last one in tce/migrations/versions; a test compares
 
 metadata = sa.MetaData()
 
@@ -40,7 +40,11 @@ instances = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("file", sa.String(64), nullable=False, unique=True),
     sa.Column("calling_ae", sa.String(16), nullable=False),
-    sa.Column("arrived_at", sa.Float, nullable=False),
+    sa.Column("arrived_at", sa.Float, nullable=False, index=True),
+    # Somebody was told that no manifest names it.
+    sa.Column("reported_at", sa.Float),
+    # Its file is gone; the row stays, so that the same content is known when it comes again.
+    sa.Column("purged_at", sa.Float),
     # One UID with two digests is a conflict, kept so that a person can see it.
     sa.UniqueConstraint("sop_instance_uid", "digest"),
 )
@@ -64,6 +68,8 @@ exports = sa.Table(
     sa.Column("not_before", sa.Float, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("changed_at", sa.Float, nullable=False),
+    # Everything of it that no other export needs is gone from the spool.
+    sa.Column("purged_at", sa.Float),
 )
 members = sa.Table(
     "members",
@@ -94,6 +100,16 @@ deliveries = sa.Table(
     _uid("sop_instance_uid", primary_key=True),
     sa.Column("digest", sa.String(71), primary_key=True),
     sa.Column("delivered_at", sa.Float, nullable=False),
+)
+
+untold = sa.Table(
+    "untold",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("event", sa.String(64), nullable=False),
+    sa.Column("success", sa.Boolean, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("happened_at", sa.Float, nullable=False),
 )
 
 

@@ -30,6 +30,7 @@ from tce.logins import Logins, ServiceSession
 from tce.network.store_reader import Limits
 from tce.network.tls import Certificates
 from tce.releasing import SignedReleases
+from tce.retention import Rules, rules
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Rooms, Workshop
 from tce.shelf import Shelf
 from tce.spool import Durability, Spool
@@ -321,11 +322,17 @@ def manager_settings(site: Site) -> ManagerSettings:
         settle_seconds=waits.settle_seconds,
         poll_seconds=waits.poll_seconds,
         stale_seconds=waits.stale_hours * 3600,
+        retention=lambda: retention_rules(site),
         durability=Durability(network.durability),
         limits=_limits(network),
         certificates=_certificates(site) if network.tls else None,
         documents=site.settings.documents.rules(),
     )
+
+
+def retention_rules(site: Site) -> Rules:
+    """Return what goes from the spool of a site's Export Manager by the settings and cases as they are now."""
+    return rules(site.settings.retention, cases.retention_days(site.cases_dir))
 
 
 def receiver_settings(site: Site, out: Path) -> ReceiverSettings:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydicom import dcmread
@@ -71,11 +71,11 @@ class Worker:
         self._rules = rules
         self._absences = 0  # times in a row that the key server was away
 
-    def run(self, stop: threading.Event, poll_seconds: float, stale_seconds: float) -> None:
-        """Work until ``stop`` is set."""
+    def run(self, stop: threading.Event, poll_seconds: float, lull: Callable[[], None]) -> None:
+        """Work until ``stop`` is set; whenever there is nothing to do, ``lull`` is called."""
         while not stop.is_set():
             if not self.step():
-                self._exports.give_up(stale_seconds)
+                lull()
                 stop.wait(poll_seconds)
 
     def step(self) -> bool:

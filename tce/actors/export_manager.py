@@ -15,14 +15,15 @@ from pathlib import Path
 from tce.arrivals import ArrivalDesk
 from tce.documents.disposition import DocumentRules
 from tce.exports import Exports
-from tce.ledger import Change
+from tce.ledger import Observer
+from tce.lulls import Lull, clear_leftovers
 from tce.network.doorway import Contact, Incident
 from tce.network.storage_scp import StorageListener
 from tce.network.store_reader import Limits
 from tce.network.tls import Certificates
+from tce.retention import Rules
 from tce.road import Auditor, Rooms
 from tce.spool import Durability, Spool
-from tce.states import State
 from tce.worker import Worker
 
 
@@ -39,6 +40,7 @@ class ManagerSettings:
     settle_seconds: float = 2.0
     poll_seconds: float = 0.5
     stale_seconds: float = 86400.0
+    retention: Callable[[], Rules] = Rules
     durability: Durability = Durability.POWER
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     certificates: Certificates | None = None
@@ -67,6 +69,8 @@ def run(
         desk = ArrivalDesk(spool, exports)
         desk.adopt()
         exports.recover()
+        exports.tell_late(0.0)
+        clear_leftovers(exports, spool)
         # 2. Take in (RAD-50, RAD-51, RAD-52) beside the work (RAD-53).
         listener = StorageListener(
             settings.ae_title,
@@ -80,27 +84,17 @@ def run(
         )
         with desk.following(), listener:
             started(listener.port)
-            Worker(exports, spool, rooms, settings.ae_title, settings.documents).run(
-                stop, settings.poll_seconds, settings.stale_seconds
-            )
+            lull = Lull(exports, spool, settings.stale_seconds, settings.retention)
+            worker = Worker(exports, spool, rooms, settings.ae_title, settings.documents)
+            worker.run(stop, settings.poll_seconds, lull)
     finally:
         exports.close()
         spool.release()
 
 
-def audit_states(auditor: Auditor) -> Callable[[Change], None]:
-    """Return an observer that records every transition of an export."""
-
-    def observe(change: Change) -> None:
-        detail = {"export": change.export_id, "after": change.after.value}
-        if change.before is not None:
-            detail["before"] = change.before.value
-        if change.reasons:
-            detail["reasons"] = ", ".join(sorted({reason.code for reason in change.reasons}))
-        wrong = change.after in (State.HELD, State.FAILED)
-        auditor.record("export state", success=not wrong, detail=detail)
-
-    return observe
+def audit_states(auditor: Auditor) -> Observer:
+    """Return an observer that records every transition of an export, and whatever else befell what has arrived."""
+    return lambda notice: auditor.record(notice.event, success=notice.success, detail=notice.detail)
 
 
 def audit_contacts(auditor: Auditor) -> Callable[[Contact], None]:

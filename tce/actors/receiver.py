@@ -75,6 +75,7 @@ def run(
         desk = ArrivalDesk(spool, exports)
         desk.adopt()
         exports.recover()
+        exports.tell_late(0.0)
         listener = StorageListener(
             settings.ae_title,
             settings.host,

@@ -115,6 +115,12 @@ EVENTS: Mapping[str, EventRow] = {
     "export.released": EventRow(Shape.ALERT, _RESTRICTED, "a person let a held export go on"),
     "export.retried": EventRow(Shape.ALERT, _RESTRICTED, "a person had an export tried again"),
     "export.cancelled": EventRow(Shape.ALERT, _RESTRICTED, "a person gave an export up"),
+    "instances.unclaimed": EventRow(
+        Shape.ALERT, _RESTRICTED, "instances came, and no manifest has named them for too long"
+    ),
+    "spool.purged": EventRow(
+        Shape.ALERT, _RESTRICTED, "received instances were removed from the spool by a rule of the site"
+    ),
     "begin transfer": EventRow(Shape.TRANSFER, messages.BEGIN_TRANSFERRING, "instances are being sent"),
     "export": EventRow(Shape.TRANSFER, messages.INSTANCES_TRANSFERRED, "instances were sent"),
     "import": EventRow(Shape.TRANSFER, messages.INSTANCES_TRANSFERRED, "instances were received"),

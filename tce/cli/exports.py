@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from pydicom.uid import UID
 
+from tce import counts, wiring
 from tce.actors.export_manager import audit_states
 from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.errors import ExportError
-from tce.exports import Exports
+from tce.exports import Exports, Missing
 from tce.ledger import Export
+from tce.lulls import carry_out
+from tce.purging import Purge
 from tce.road import Reason, manifest_mark
+from tce.spool import Spool
 from tce.states import State
 
 app = verbs("Exports: list, look at, stop and start again.")
@@ -43,19 +49,25 @@ def list_(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List exports, oldest first.
+    """List exports, oldest first. Instances that no manifest names are counted on stderr.
 
     Examples: tce exports list   |   tce exports list --state held --state failed
     """
     run = session(context)
     with _index(run) as index:
         found = index.listing(state or list(State))
+        waiting = sum(one.instances for one in index.unclaimed())
     run.table([_row(one) for one in found], as_json=as_json, empty="no exports yet")
+    if waiting:
+        said = f"no manifest names {counts.instances(waiting)} that came; see: tce exports unclaimed"
+        run.err.print(said, markup=False)
 
 
 @app.command()
 def show(context: typer.Context, export: ExportId, as_json: JsonOption = False) -> None:
-    """Show one export: its state, the reasons, what is missing, what was delivered.
+    """Show one export: its state and age, the reasons, what is missing, what was delivered.
+
+    Of a long list of missing instances the first ones are shown; --json has them all.
 
     Example: tce exports show 3f9a0c11d2e4
     """
@@ -69,6 +81,7 @@ def show(context: typer.Context, export: ExportId, as_json: JsonOption = False) 
         **_row(found),
         "reasons": [reason.what for reason in found.reasons],
         "missing": len(missing),
+        "missing_instances": [_missing(one) for one in missing],
         "attempts": found.attempts,
         "sealed_instances": len(sealed),
         "manifest": manifest_mark(one.sop_instance_uid for one in sealed if one.is_manifest)
@@ -81,6 +94,9 @@ def show(context: typer.Context, export: ExportId, as_json: JsonOption = False) 
     if as_json:
         typer.echo(json.dumps(row, indent=1))
         return
+    if len(missing) > _MOST_SHOWN:
+        rest = f"and {len(missing) - _MOST_SHOWN} more"
+        row["missing_instances"] = [*row["missing_instances"][:_MOST_SHOWN], rest]
     for key, value in row.items():
         if value or value == 0:
             run.say(f"{key.replace('_', ' ') + ':':<18} {_words(value)}")
@@ -130,8 +146,8 @@ def release(context: typer.Context, export: ExportId) -> None:
 
 @app.command()
 def cancel(context: typer.Context, export: ExportId) -> None:
-    """Give an export up. Nothing more of it is sent. What was received for it stays in the spool: this version removes
-    nothing from there.
+    """Give an export up. Nothing more of it is sent. What was received for it stays in the spool until a rule of the
+    site purges it; see: tce exports purge.
 
     Example: tce exports cancel 3f9a0c11d2e4
     """
@@ -140,17 +156,97 @@ def cancel(context: typer.Context, export: ExportId) -> None:
         _done(run, "export.cancelled", index.cancel(export))
 
 
+@app.command()
+def unclaimed(
+    context: typer.Context,
+    hours: Annotated[float, typer.Option(help="Only what has been waiting for so many hours.", min=0)] = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """List by sender how many instances came that no manifest names.
+
+    Example: tce exports unclaimed --hours 24
+    """
+    run = session(context)
+    with _index(run) as index:
+        found = index.unclaimed(hours * 3600)
+    rows = [
+        {
+            "from": one.sender,
+            "instances": one.instances,
+            "bytes": one.size,
+            "oldest": _moment(one.oldest),
+            "age": _age(one.oldest),
+            "who_acts": "the Export Selector: a manifest is missing",
+        }
+        for one in found
+    ]
+    run.table(rows, as_json=as_json, empty="every instance is named by a manifest")
+
+
+@app.command()
+def purge(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Purge. Without it, only say what would go.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove from the spool what the rules of the settings (retention) name. What an export still needs stays.
+
+    The Export Manager does the same whenever it has nothing else to do.
+
+    Examples: tce exports purge   |   tce exports purge --yes
+    """
+    run = session(context)
+    rules, spool = wiring.retention_rules(run.site), Spool(run.site.spool_dir)
+    with _index(run) as index:
+        pages = carry_out(index, spool, rules) if yes else [index.would_purge(rules)]
+        found = [one for page in pages for one in page]
+    run.table([_purge(one) for one in found], as_json=as_json, empty="the rules name nothing that could go")
+    if found and not yes and not as_json:
+        run.say("nothing was removed; to remove it: tce exports purge --yes")
+
+
+_MOST_SHOWN = 20
+
+
+def _purge(purge: Purge) -> dict[str, Any]:
+    return {
+        "rule": purge.rule,
+        "export": purge.export,
+        "case": purge.case,
+        "from": purge.sender,
+        "instances": purge.instances,
+        "bytes": purge.size,
+    }
+
+
+def _missing(one: Missing) -> str:
+    kind = "manifest" if one.is_manifest else UID(one.sop_class_uid).name
+    return f"{one.sop_instance_uid} ({kind})"
+
+
 def _row(export: Export) -> dict[str, Any]:
-    changed = datetime.fromtimestamp(export.changed_at, UTC)
     return {
         "id": export.id,
         "state": str(export.state),
         "case": export.case_id,
         "title": export.title,
         "from": export.calling_ae,
-        "changed": f"{changed:%Y-%m-%d %H:%M:%S} UTC",
+        "age": _age(export.created_at),
+        "changed": _moment(export.changed_at),
+        "missing": export.missing,
         "who_acts": export.who_acts,
     }
+
+
+def _moment(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _age(since: float) -> str:
+    minutes = max(0, int(time.time() - since)) // 60
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} d"
 
 
 def _done(run: Session, event: str, export: Export) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tce.audit.trail import Trail
 from tce.cli import main
 from tce.config import Settings, Site, save
 from tce.exports import Exports
+from tce.spool import Spool
 from tce.states import State
 from tests.tce.test_exports import INSTANCES, a_manifest, an_instance
 
@@ -67,3 +70,78 @@ def test_what_cannot_be_done_is_no_act(site: Site) -> None:
     export = an_export(site)
     assert tce(site, "exports", "release", export) == 1
     assert list(Trail(site.audit_trail).records()) == []
+
+
+def test_what_is_missing_is_named(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who looks at an incomplete export sees its age, each instance that is missing, and who must act."""
+    index = Exports(site.exports_url)
+    a_manifest(index, siblings=("9.2",))
+    an_instance(index, "1.2")
+    [export] = index.listing()
+    index.close()
+    assert tce(site, "exports", "list") == 0
+    listed = capsys.readouterr().out
+    assert "0 min" in listed
+    assert "the Export Selector" in listed
+    assert tce(site, "exports", "show", export.id, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["age"], shown["missing"]) == ("0 min", 3)
+    assert shown["missing_instances"] == [
+        "9.2 (manifest)",
+        "1.1 (CT Image Storage)",
+        "1.3 (CT Image Storage)",
+    ]
+
+
+def test_a_long_list_of_missing_instances_is_cut_for_people(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal gets the first ones and a number; a program gets all."""
+    index = Exports(site.exports_url)
+    a_manifest(index, of=tuple(f"1.{n}" for n in range(50)))
+    [export] = index.listing()
+    index.close()
+    tce(site, "exports", "show", export.id)
+    text = capsys.readouterr().out
+    assert text.count("CT Image Storage") == 20
+    assert "and 30 more" in text
+    tce(site, "exports", "show", export.id, "--json")
+    assert len(json.loads(capsys.readouterr().out)["missing_instances"]) == 50
+
+
+def test_instances_that_no_manifest_names_are_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are counted beside the list of exports, and by sender in a list of their own."""
+    index = Exports(site.exports_url)
+    an_instance(index, "1.1")
+    index.close()
+    assert tce(site, "exports", "list") == 0
+    assert "1 instance" in capsys.readouterr().err
+    assert tce(site, "exports", "unclaimed", "--json") == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["from"], row["instances"]) == ("SELECTOR", 1)
+    assert tce(site, "exports", "unclaimed", "--hours", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_purge_is_shown_before_it_is_done(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --yes nothing changes; with it the files are gone and the trail says who did it and how many."""
+    settings = Settings.model_validate({"retention": {"cancelled_days": 1}})
+    save(settings, site.settings_path)
+    index = Exports(site.exports_url, clock=lambda: time.time() - 2 * 86400)
+    for uid in INSTANCES:
+        an_instance(index, uid)
+    a_manifest(index)
+    [export] = index.listing()
+    index.cancel(export.id)
+    index.close()
+    lying = Spool(site.spool_dir).path("SELECTOR/1.1")
+    lying.parent.mkdir(parents=True)
+    lying.touch()
+    rows = []
+    for more in ([], ["--yes"], ["--yes"]):
+        assert tce(site, "exports", "purge", "--json", *more) == 0
+        rows.append([(row["export"], row["instances"]) for row in json.loads(capsys.readouterr().out)])
+        assert lying.exists() is (not more)
+    assert rows == [[(export.id, 4)], [(export.id, 4)], []]
+    [record] = [one for one in Trail(site.audit_trail).records() if one.event == "spool.purged"]
+    assert (record.actor, record.detail["rule"], record.detail["instances"]) == ("carol", "cancelled", "4")

@@ -24,7 +24,7 @@ from tce.documents.content import Reference
 from tce.documents.manifest import DocumentKind, Manifest, ParsedManifest
 from tce.errors import ExportError
 from tce.exports import Exports
-from tce.ledger import Change, Export
+from tce.ledger import Export, Notice
 from tce.road import Delivered, Hold, Reason, Sealed
 from tce.spool import Header, Spooled
 from tce.states import State
@@ -50,7 +50,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def changes() -> list[Change]:
+def changes() -> list[Notice]:
     return []
 
 
@@ -60,7 +60,7 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def index(url: str, clock: Clock, changes: list[Change]) -> Iterator[Exports]:
+def index(url: str, clock: Clock, changes: list[Notice]) -> Iterator[Exports]:
     exports = Exports(url, settle_seconds=2.0, clock=clock, observer=changes.append)
     yield exports
     exports.close()
@@ -348,7 +348,10 @@ def test_an_export_that_stays_incomplete_fails_with_what_is_missing(index: Expor
     assert index.give_up(60) == 1
     (export,) = index.listing()
     assert export.state is State.FAILED
-    assert index.missing(export.id) == ["1.2", "1.3"]
+    assert [(one.sop_instance_uid, one.is_manifest) for one in index.missing(export.id)] == [
+        ("1.2", False),
+        ("1.3", False),
+    ]
     index.retry(export.id)
     an_instance(index, "1.2")
     an_instance(index, "1.3")
@@ -381,12 +384,12 @@ def test_what_is_being_worked_on_cannot_be_cancelled(index: Exports, clock: Cloc
 
 
 def test_every_transition_is_told_once_and_after_the_commit(
-    index: Exports, clock: Clock, changes: list[Change]
+    index: Exports, clock: Clock, changes: list[Notice]
 ) -> None:
     """The audit trail sees each change in order, and none that did not happen."""
     export = complete(index, clock)
     index.close_export(export)
-    assert [change.after for change in changes] == [
+    assert [State(change.detail["after"]) for change in changes] == [
         State.COLLECTING,
         State.READY,
         State.WORKING,
