@@ -20,20 +20,23 @@ from pydicom.dataset import Dataset
 
 from policies.engine import Engine
 from policies.loader import load_library
+from policies.model import Policy
 from tce.actors import export_manager, receiver
 from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import MediumReport, ReceiverSettings
 from tce.config import Settings, Site, save
 from tce.documents import manifest as manifests
 from tce.documents import teaching_file_info
-from tce.documents.codes import ExportTitle
+from tce.documents.codes import ExportTitle, Scheme
 from tce.documents.content import Reference
+from tce.documents.disposition import DocumentRules
 from tce.documents.manifest import Manifest
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.people import PeopleSettings
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Release, Rooms
+from tce.samples import Sample
 from tce.workshop import workshop
 from tests.builders import a_ct_study
 from tests.conftest import SiteVault
@@ -92,11 +95,11 @@ class ReleaseShelf:
         self.releases.setdefault(release.export_id, release)
 
 
-def rooms(cases: CaseShelf, log: Log, releases: ReleaseShelf) -> Rooms:
-    """The rooms of a manager: the real engine and verification under the library's policy for trials."""
+def rooms(cases: CaseShelf, log: Log, releases: ReleaseShelf, policy: Policy = STAGE_2) -> Rooms:
+    """The rooms of a manager: the real engine and verification, for trials under the library's policy for them."""
     return Rooms(
         cases=cases,
-        workshop=lambda case: workshop(STAGE_2, LocalPseudonyms(b"key of " + case.id.encode()), trial={}),
+        workshop=lambda case: workshop(policy, LocalPseudonyms(b"key of " + case.id.encode()), trial={}),
         auditor=log,
         releases=releases,
     )
@@ -104,10 +107,15 @@ def rooms(cases: CaseShelf, log: Log, releases: ReleaseShelf) -> Rooms:
 
 def pseudonymized_ct(folder: Path, *, patient: int = 1, slices: int = 3) -> list[Path]:
     """A CT study as stage 1 leaves it: images, report and presentation state."""
+    return pseudonymized(folder, a_ct_study(patient=patient, slices=slices))
+
+
+def pseudonymized(folder: Path, samples: Sequence[Sample]) -> list[Path]:
+    """Instances as stage 1 leaves them."""
     folder.mkdir(parents=True)
     engine, pseudonyms = Engine(STAGE_1), LocalPseudonyms(b"hospital")
     paths = []
-    for place, sample in enumerate(a_ct_study(patient=patient, slices=slices)):
+    for place, sample in enumerate(samples):
         source = folder / f"source-{place}"
         sample.instance.save_as(source, enforce_file_format=True)
         draft = engine.read(source)
@@ -136,6 +144,8 @@ def documents(
     request: PolicyRequest | None = None,
     description: str = "",
     manifest: Manifest | None = None,
+    info: TeachingFileInfo | None = None,
+    scheme: Scheme = Scheme.IHERADTF,
 ) -> list[Path]:
     """Additional information (when there is a request) and manifests for the instances, written to files."""
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -146,8 +156,9 @@ def documents(
     made: list[Dataset] = []
     listed = references(paths)
     if request is not None:
-        info = TeachingFileInfo(author="A selector", abstract="For a trial", keywords=("export",))
-        made.append(teaching_file_info.build(info, request, next(iter(headers.values())), now=now))
+        info = info or TeachingFileInfo(author="A selector", abstract="For a trial", keywords=("export",))
+        header = next(iter(headers.values()))
+        made.append(teaching_file_info.build(info, request, header, scheme=scheme, now=now))
         listed += (
             Reference(
                 str(made[0].StudyInstanceUID),
@@ -158,7 +169,7 @@ def documents(
         )
     selected = manifest or Manifest(ExportTitle.TRIAL, (), description=description)
     selected = replace(selected, references=selected.references or listed)
-    made += manifests.build(selected, headers, now=now)
+    made += manifests.build(selected, headers, scheme=scheme, now=now)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for place, ds in enumerate(made):
@@ -190,7 +201,14 @@ class Running:
 
 
 @contextmanager
-def a_manager(home: Path, cases: CaseShelf, releases: ReleaseShelf | None = None) -> Iterator[Running]:
+def a_manager(
+    home: Path,
+    cases: CaseShelf,
+    releases: ReleaseShelf | None = None,
+    *,
+    policy: Policy = STAGE_2,
+    rules: DocumentRules = DocumentRules(),
+) -> Iterator[Running]:
     """An Export Manager on a free port, its spool and index in ``home``."""
     settings = ManagerSettings(
         ae_title=MANAGER,
@@ -201,10 +219,11 @@ def a_manager(home: Path, cases: CaseShelf, releases: ReleaseShelf | None = None
         exports_url=f"sqlite:///{home / 'exports.db'}",
         settle_seconds=0.0,
         poll_seconds=0.05,
+        documents=rules,
     )
     home.mkdir(parents=True, exist_ok=True)
     log = Log()
-    parts = rooms(cases, log, releases or ReleaseShelf())
+    parts = rooms(cases, log, releases or ReleaseShelf(), policy)
     with _running(lambda stop, started: export_manager.run(settings, parts, stop, started)) as port:
         yield Running(Peer(MANAGER, "127.0.0.1", port), settings.exports_url, log)
 
