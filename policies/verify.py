@@ -59,6 +59,15 @@ class Finding:
     instance: int = 0
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Seen:
+    """What a verification keeps of a part of a set, for other processes to go on with. Holds originals."""
+
+    links: tuple[Links, ...]
+    links_before: tuple[Links, ...]
+    compared: tuple[Compared, ...]
+
+
 _MOST_EXPECTATIONS = 256
 _PER_FRAME = 0x52009230
 _NOTHING = Links("", "", "", "", 0, [], [], Counter())
@@ -77,10 +86,13 @@ class Verification:
         trial: Mapping[str, str] | None = None,
         forms: Forms = Forms(),
         recipients: int = 0,
+        first: int = 1,
     ) -> None:
         """``forms`` are those of the pseudonyms of the case that the instances are for; ``recipients`` says for how
-        many stage 1 was asked to encrypt the originals in each.
+        many stage 1 was asked to encrypt the originals in each. ``first`` is the place of the first one in the set,
+        where several verifications share it.
         """
+        self._first = first
         self._policy = policy
         self._forms = forms
         self._trial = trial
@@ -97,7 +109,7 @@ class Verification:
         With ``source``, the instance it was made from, it is compared with that as well. What cannot be read is a
         finding.
         """
-        place = len(self._links) + 1
+        place = len(self._links) + self._first
         try:
             instance = read(path)
             before = read_source(source) if source is not None else None
@@ -115,6 +127,17 @@ class Verification:
             found.append(Finding(different.code, written(different.steps), channel, different.what))
         self._note(links_of(instance), None if before is None else links_of(before), compared)
         return [replace(finding, instance=place) for finding in found]
+
+    @property
+    def seen(self) -> Seen:
+        """What :meth:`whole` needs to know of the instances that were checked."""
+        return Seen(tuple(self._links), tuple(self._links_before), tuple(self._compared))
+
+    def take(self, seen: Seen) -> None:
+        """Take over what another verification has seen: the next part of the same set."""
+        self._links.extend(seen.links)
+        self._links_before.extend(seen.links_before)
+        self._compared.extend(seen.compared)
 
     def _note(self, links: Links, before: Links | None, compared: Compared) -> None:
         self._links.append(links)

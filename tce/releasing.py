@@ -62,7 +62,15 @@ class SignedReleases:
             case_digest=case.digest,
             policy=case.stage2.model_dump(mode="json"),
             approvals={"case": desk.case_approval(case), "policy": desk.policy_approval(shelved)},
-            receivers=tuple(peer._asdict() for peer in closed.receivers),
+            receivers=tuple(
+                {
+                    "ae_title": to.ae_title,
+                    "host": to.host,
+                    "port": to.port,
+                    "tls": to.certificates is not None,
+                }
+                for to in closed.receivers
+            ),
             instances=tuple(instances),
             tally=dict(closed.tally),
             audit_head={"records": head.records, "size": head.size, "hash": head.hash},

@@ -29,6 +29,7 @@ from tce.exports import Exports
 from tce.logins import Logins, ServiceSession
 from tce.network.store_reader import Limits
 from tce.network.tls import Certificates
+from tce.proving import Provers
 from tce.releasing import SignedReleases
 from tce.retention import Rules, rules
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Rooms, Workshop
@@ -248,6 +249,7 @@ class RoadAuditor:
         self._site = site
         self._journal = Journal(site, actor, ae_title=ae_title)
         self._self = self._journal.participant
+        self._last: tuple[str, Mapping[str, Sequence[Study]]] = "", {}
 
     def record(self, event: str, *, success: bool, detail: Mapping[str, str]) -> None:
         """Write one event."""
@@ -255,7 +257,7 @@ class RoadAuditor:
         sender = receiver = self._self
         if success and event in ("begin transfer", "export") and "receiver" in detail:
             receiver = Participant(detail["receiver"], ae_title=detail["receiver"])
-            studies = portable.by_patient(self._sealed(detail.get("export", "")))
+            studies = self._studies_of(detail.get("export", ""))
         elif success and event == "import" and "sender" in detail:
             sender = Participant(detail["sender"], ae_title=detail["sender"])
             studies = portable.by_patient(self._received(detail.get("export", "")))
@@ -263,6 +265,12 @@ class RoadAuditor:
             self._journal.transferred(event, sender, receiver, studies, detail)
         else:
             self._journal.record(event, success=success, detail=detail)
+
+    def _studies_of(self, export_id: str) -> Mapping[str, Sequence[Study]]:
+        """Return what an export holds, read once for the beginning and the end of its transfers."""
+        if self._last[0] != export_id:
+            self._last = export_id, portable.by_patient(self._sealed(export_id))
+        return self._last[1]
 
     def _received(self, export_id: str) -> list[Path]:
         index, spool = Exports(self._site.receiver_url), Spool(self._site.receiver_spool_dir)
@@ -282,6 +290,7 @@ class RoadAuditor:
 
 def rooms(site: Site) -> Rooms:
     """Return what the Export Manager takes from the other rooms. Raises what a login at the Vault raises."""
+    provers = Provers()  # first: they are forked, and nothing else may run yet
     session = ServiceSession(Logins(site), Service.MANAGER)
     shelf = Shelf(site.policies_dir)
 
@@ -296,6 +305,7 @@ def rooms(site: Site) -> Rooms:
             events=events.of_case(site.cases_dir, case.id),
             minimum_cohort=terms.minimum_cohort,
             forms=_forms(site, case, policy),
+            provers=provers,
         )
 
     def sign(payload: bytes) -> str:

@@ -17,7 +17,7 @@ from policies.forms import Forms
 from policies.model import Policy
 from policies.movement import Events
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
-from tce.proving import prove_set
+from tce.proving import Provers, prove_set
 from tce.road import Anonymized, Reason, Workshop
 
 
@@ -95,8 +95,14 @@ class SetVerifier:
     """Verification of a whole set against its policy and against what it was made from."""
 
     def __init__(
-        self, policy: Policy, trial: Mapping[str, str], minimum_cohort: int, forms: Forms = Forms()
+        self,
+        policy: Policy,
+        trial: Mapping[str, str],
+        minimum_cohort: int,
+        forms: Forms = Forms(),
+        provers: Provers | None = None,
     ) -> None:
+        self._provers = provers
         self._policy = policy
         self._trial = trial
         self._minimum_cohort = minimum_cohort
@@ -118,6 +124,7 @@ class SetVerifier:
                 self._policy,
                 trial=self._trial,
                 forms=self._forms,
+                provers=self._provers,
             )
         ]
         needed = max(self._minimum_cohort, self._policy.minimum_cohort)
@@ -135,10 +142,11 @@ def workshop(
     events: Events | None = None,
     minimum_cohort: int = 1,
     forms: Forms = Forms(),
+    provers: Provers | None = None,
 ) -> Workshop[OpenDraft]:
-    """Put a workshop together for a policy and the keys of a case."""
+    """Put a workshop together for a policy and the keys of a case; ``provers`` share the proof of large exports."""
     return Workshop(
         engine=RoadEngine(Engine(policy, trial=trial, events=events)),
         pseudonyms=pseudonyms,
-        verifier=SetVerifier(policy, trial, minimum_cohort, forms),
+        verifier=SetVerifier(policy, trial, minimum_cohort, forms, provers),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from policies.loader import load_library
 from policies.model import Policy
 from policies.pseudonyms import Identifier, Pseudonyms
 from tce.folder import de_identify
-from tce.proving import prove_set
+from tce.proving import Provers, prove_set
 from tce.road import Anonymized, Received
 from tce.workshop import SetVerifier
 from tests.builders import a_ct_study, written
@@ -145,3 +146,44 @@ def test_large_values_are_mapped_not_loaded(tmp_path: Path, monkeypatch: pytest.
     found = prove_set([(tmp_path / "made", source)], a_policy())
     assert "pixels" not in {finding.code for finding in found}
     assert 1 << 19 < longest <= 3 << 20
+
+
+def test_who_shares_the_proof_changes_nothing(tmp_path: Path) -> None:
+    """Several processes find what one finds, at the same places, also what only the whole set shows."""
+    policy = load_library("pseudonymization")
+    pairs = _made(tmp_path, 60, policy)
+    for place in (3, 40):
+        result = pairs[place][0]
+        result.write_bytes(result.read_bytes() + b"Lindqvist ")
+    pairs[50][0].write_bytes(pairs[10][0].read_bytes())
+    alone = prove_set(pairs, policy)
+    shared = prove_set(pairs, policy, provers=Provers(3))
+    assert shared == alone
+    assert {"residue", "uid-consistency"} <= {finding.code for finding in alone}
+    assert {finding.instance for finding in alone} >= {4, 41, 51}
+
+
+def test_a_prover_that_dies_stops_no_proof(tmp_path: Path) -> None:
+    """What its processes cannot do any more is done by the one that asks."""
+    provers = Provers(2)
+    assert provers.map(_die_in_a_child, [(os.getpid(),), (os.getpid(),)]) == [1, 1]
+    assert provers.map(_die_in_a_child, [(os.getpid(),), (os.getpid(),)]) == [1, 1]
+
+
+def _made(tmp_path: Path, count: int, policy: Policy) -> list[tuple[Path, Path]]:
+    engine, pseudonyms = Engine(policy), CountedPseudonyms()
+    sources = written(a_ct_study(slices=count), tmp_path / "many")
+    (tmp_path / "made").mkdir()
+    pairs = []
+    for number, source in enumerate(sources):
+        with engine.read(source) as draft:
+            result = tmp_path / "made" / f"{number}.dcm"
+            engine.write(draft, pseudonyms.resolve([draft.subject]), result)
+            pairs.append((result, source))
+    return pairs
+
+
+def _die_in_a_child(asker: int) -> int:
+    if os.getpid() != asker:
+        os._exit(3)
+    return 1
