@@ -142,10 +142,22 @@ def _row(entry: Entry, now: float) -> dict[str, object]:
 
 
 def complete(tx: Transaction, number: int, settle: float) -> None:
-    """Make an export ready if it is collecting and nothing is missing."""
+    """Make an export ready if it is collecting and nothing is missing.
+
+    It waits for its time to settle, because what says which case it is for may still come; not when that is here.
+    """
     export = tx.export(exports.c.number == number)
     if export.state is State.COLLECTING and export.missing == 0:
-        tx.change(number, Verb.COMPLETE, not_before=tx.now + settle)
+        wait = 0.0 if _is_described(tx, number) else settle
+        tx.change(number, Verb.COMPLETE, not_before=tx.now + wait)
+
+
+def _is_described(tx: Transaction, number: int) -> bool:
+    """Say whether additional information (RAD-52) is among what an export references."""
+    document = instances.c.kind == DocumentKind.INFORMATION.value
+    of_export = members.c.sop_instance_uid == instances.c.sop_instance_uid
+    found = sa.select(instances.c.id).join(members, of_export).where(members.c.export == number, document)
+    return tx.db.execute(found.limit(1)).first() is not None
 
 
 def _tick_off(tx: Transaction, uids: Sequence[str]) -> list[int]:

@@ -470,3 +470,12 @@ def test_the_index_says_nothing_of_an_export_in_its_repr(index: Exports, clock: 
     assert "free text" not in repr(export)
     received = index.arrived(export, lambda name: Path("somewhere"))[0].received
     assert "sop_instance_uid" not in repr(received)
+
+
+def test_an_export_that_is_described_does_not_settle(index: Exports, clock: Clock) -> None:
+    """With its additional information nothing more is to come: it is taken at once."""
+    an_information(index, "7.7")
+    for uid in INSTANCES:
+        an_instance(index, uid)
+    a_manifest(index, of=(*INSTANCES, "7.7"))
+    assert index.lease() is not None
