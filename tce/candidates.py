@@ -2,13 +2,13 @@
 
 Only the header is read, and nothing is changed. Whether an instance may leave is not decided here; what could
 not be completed as part of a selection (no DICOM, cut off, no UIDs, a SOP Class that is not the standard's)
-is named, so that it does not hold up the others.
+is named, so that it does not hold up the others. Of a medium that is taken which its DICOMDIR names.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -18,6 +18,8 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from media.errors import UnreadableMedium
+from media.recorded import is_directory_file, is_medium, recorded_files
 from tce.documents.content import Reference
 from tce.folder import files_under
 from tce.network.contexts import STORAGE_SOP_CLASSES
@@ -37,11 +39,13 @@ class NotSelected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An instance that can be selected. ``patient`` is Patient ID and issuer."""
+    """An instance that can be selected. ``patient`` is Patient ID and issuer; date and modality are as it has them."""
 
     path: Path = field(repr=False)
     reference: Reference
     patient: tuple[str, str] = field(repr=False)
+    study_date: str = field(default="", repr=False)
+    modality: str = field(default="", repr=False)
 
     def header(self) -> Dataset:
         """Read Patient and General Study module: one a study is needed, so none is kept."""
@@ -51,12 +55,13 @@ class Candidate:
 def examine(sources: Iterable[Path]) -> tuple[list[Candidate], list[NotSelected]]:
     """Look at every file below the sources, in an order that is the same everywhere.
 
-    The same instance found twice is one candidate. Raises TceError for a source that does not exist.
+    The same instance found twice is one candidate. A folder with a DICOMDIR is a medium: what that names is looked
+    at, and nothing else. Raises TceError for a source that does not exist.
     """
     candidates: dict[str, Candidate] = {}
     set_aside: list[NotSelected] = []
-    for path in files_under(sources):
-        found = _look_at(path)
+    for path in _named_by(sources):
+        found = path if isinstance(path, NotSelected) else _look_at(path)
         if isinstance(found, NotSelected):
             set_aside.append(found)
         elif found is not None:
@@ -72,6 +77,23 @@ def by_patient(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
     return list(patients.values())
 
 
+def _named_by(sources: Iterable[Path]) -> Iterator[Path | NotSelected]:
+    """Yield what is to be looked at, and what a medium lacks."""
+    for source in sources:
+        medium = source.parent if source.is_file() and is_directory_file(source.name) else source
+        if not (medium.is_dir() and is_medium(medium)):
+            yield from files_under([source])
+            continue
+        try:
+            recorded = recorded_files(medium)
+        except UnreadableMedium as fault:
+            yield NotSelected(medium / "DICOMDIR", "malformed", fault.what)
+            continue
+        yield from recorded.files
+        for path in recorded.missing:
+            yield NotSelected(path, "not-on-medium", "the DICOMDIR names it, and it is not there")
+
+
 def _look_at(path: Path) -> Candidate | NotSelected | None:
     """Return a candidate, a file set aside, or None for a DICOMDIR."""
     try:
@@ -82,6 +104,7 @@ def _look_at(path: Path) -> Candidate | NotSelected | None:
         uids = [_text(ds, kw) for kw in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
         sop_class_uid = _text(ds, "SOPClassUID")
         patient = _text(ds, "PatientID"), _text(ds, "IssuerOfPatientID")
+        seen = _text(ds, "StudyDate"), _text(ds, "Modality")
     except InvalidDicomError:
         return NotSelected(path, "not-dicom", "it is not a DICOM file")
     except Exception:  # what a broken file does to a parser is not foreseeable
@@ -97,7 +120,7 @@ def _look_at(path: Path) -> Candidate | NotSelected | None:
     if sop_class_uid not in STORAGE_SOP_CLASSES:
         reason = "private-sop-class" if UID(sop_class_uid).is_private else "unknown-sop-class"
         return NotSelected(path, reason, "its SOP Class is not one of the standard's Storage SOP Classes")
-    return Candidate(path, Reference(uids[0], uids[1], sop_class_uid, uids[2]), patient)
+    return Candidate(path, Reference(uids[0], uids[1], sop_class_uid, uids[2]), patient, *seen)
 
 
 def _text(ds: Dataset, keyword: str) -> str:

@@ -89,6 +89,11 @@ class SelectorSettings(_Table):
     """The Export Selector of this site."""
 
     ae_title: AETitle = Field(default="TCE_SELECTOR", description="calling AE title of tce select")
+    host: Host = Field(
+        default="127.0.0.1",
+        description="address on which tce select --move listens for what an archive sends; 0.0.0.0: every network",
+    )
+    port: Port = Field(default=11114, description="port on which it does")
 
 
 class ActorSettings(_Table):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from tce.errors import ExportError
 from tce.ledger import Export, Observer, Transaction, as_export, dump, tell_late, transaction
 from tce.purging import Purge, Unclaimed
 from tce.retention import Rules
-from tce.road import Delivered, Hold, Reason, Received, Sealed
+from tce.road import Delivered, Hold, Reason, Received, Sealed, manifest_mark
 from tce.states import State, Verb
 from tce.tables import deliveries, exports, instances, members, open_database, outputs
 
@@ -340,6 +341,29 @@ class Exports:
         """Return one export. Raises ExportError when there is none of this id."""
         with self._transaction() as tx:
             return tx.export(exports.c.id == export_id)
+
+    def find(self, name: str) -> Export:
+        """Return the export of an id, or of the mark of its manifests as they were selected.
+
+        Raises ExportError when there is none.
+        """
+        with self._transaction() as tx:
+            by_id = tx.db.scalar(sa.select(exports.c.number).where(exports.c.id == name))
+            number = by_id if by_id is not None else self._marked(tx).get(name)
+            return tx.export(exports.c.number == number)
+
+    def mark(self, export: Export) -> str:
+        """Return the mark of an export's manifests as they were selected; its Export Selector knows it, too."""
+        of_export = (members.c.export == export.number) & (members.c.role == Role.MANIFEST.value)
+        with self._transaction() as tx:
+            return manifest_mark(tx.db.scalars(sa.select(members.c.sop_instance_uid).where(of_export)))
+
+    def _marked(self, tx: Transaction) -> dict[str, int]:
+        uids: dict[int, list[str]] = defaultdict(list)
+        named = sa.select(members.c.export, members.c.sop_instance_uid)
+        for row in tx.db.execute(named.where(members.c.role == Role.MANIFEST.value)):
+            uids[row.export].append(row.sop_instance_uid)
+        return {manifest_mark(found): number for number, found in uids.items()}
 
     def missing(self, export_id: str) -> list[Missing]:
         """Return what an export still waits for: manifests, then instances."""

@@ -9,7 +9,7 @@ for each patient, since a manifest is of one.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,17 +28,18 @@ from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.errors import Refused
 from tce.network.calling import PeerUnavailable
 from tce.network.storage_scu import send
-from tce.road import Peer
+from tce.road import Peer, manifest_mark
 
 
 @dataclass(frozen=True, slots=True)
 class SelectAccount:
-    """What one selection sent."""
+    """What one selection sent. ``marks`` are those of its exports, one a patient, by which the manager finds them."""
 
     patients: int
     studies: int
     instances: int
     manifests: int
+    marks: tuple[str, ...]
     set_aside: tuple[NotSelected, ...]
 
 
@@ -52,40 +53,59 @@ def select(
     delay: Sequence[DelayReason] = (),
     info: TeachingFileInfo | None = None,
     scheme: Scheme = Scheme.IHERADTF,
+    studies: Collection[str] = (),
+    agree: Callable[[Sequence[Candidate]], None] = lambda candidates: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SelectAccount:
-    """Send every instance found in files and folders, then manifest and additional information.
+    """Send every instance found in files, folders and media, then manifest and additional information.
 
-    ``request`` names the case, and optionally its policy by name, version and digest. ``progress`` is told
-    how many of how many instances have been sent. Raises Refused when nothing can be selected,
-    PeerUnavailable when the Export Manager does not answer or goes away: then no manifest was sent, and
+    ``request`` names the case, and optionally its policy by name, version and digest. With ``studies`` what is of
+    another Study Instance UID is set aside. ``agree`` is shown what would go before anything does, and raises to
+    stop it. ``progress`` is told how many of how many instances have been sent. Raises Refused when nothing can be
+    selected, PeerUnavailable when the Export Manager does not answer or goes away: then no manifest was sent, and
     nothing will be exported.
     """
     if not request.case:
         raise Refused("the selection names no case", next_step="name one: --case")
     # 1. Look at every file; what is no instance of a Storage SOP Class of the standard is set aside.
-    candidates, set_aside = examine(sources)
+    candidates, set_aside = _of_studies(studies, *examine(sources))
     if not candidates:
         raise Refused(
             f"nothing to select: {counted(len(set_aside), 'file was', 'files were')} set aside",
             next_step="name files or folders that hold DICOM instances",
         )
-    # 2. Send the instances (RAD-50); what the Export Manager does not take is not referenced.
+    # 2. Ask whether this is what was meant.
+    agree(candidates)
+    # 3. Send the instances (RAD-50); what the Export Manager does not take is not referenced.
     accepted, refused = _send_instances(candidates, to, calling, progress)
-    # 3. Send additional information and manifests, for each patient on their own (RAD-52, RAD-51).
-    documents = [
-        ds
-        for selection in by_patient(accepted)
-        for ds in _documents(selection, request, title, delay, info, scheme)
+    # 4. Send additional information and manifests, for each patient on their own (RAD-52, RAD-51).
+    selections = [
+        _documents(selection, request, title, delay, info, scheme) for selection in by_patient(accepted)
     ]
-    _send_documents(documents, to, calling)
+    _send_documents([ds for documents in selections for ds in documents], to, calling)
     return SelectAccount(
         patients=len({one.patient for one in accepted}),
         studies=len({one.reference.study_uid for one in accepted}),
         instances=len(accepted),
-        manifests=sum(ds.Modality == "KO" for ds in documents),
+        manifests=sum(len(_manifests(documents)) for documents in selections),
+        marks=tuple(manifest_mark(_manifests(documents)) for documents in selections),
         set_aside=(*set_aside, *refused),
     )
+
+
+def _of_studies(
+    studies: Collection[str], candidates: list[Candidate], set_aside: list[NotSelected]
+) -> tuple[list[Candidate], list[NotSelected]]:
+    """Set aside what is not of these studies; none means all."""
+    chosen = [one for one in candidates if not studies or one.reference.study_uid in studies]
+    others = (one for one in candidates if studies and one.reference.study_uid not in studies)
+    what = "it is of a study that was not chosen"
+    return chosen, [*set_aside, *(NotSelected(one.path, "not-chosen", what) for one in others)]
+
+
+def _manifests(documents: Iterable[Dataset]) -> list[str]:
+    """Return the SOP Instance UIDs of the manifests among documents."""
+    return [str(ds.SOPInstanceUID) for ds in documents if ds.Modality == "KO"]
 
 
 def _send_instances(

@@ -24,6 +24,7 @@ from tce.cli import (
     media,
     policy,
     reidentify,
+    select,
     site,
     vault,
     verify,
@@ -44,7 +45,7 @@ app.add_typer(vault.app, name="vault")
 app.add_typer(mapping.app, name="mapping")
 app.command()(folders.pseudonymize)
 app.command()(folders.anonymize)
-app.command()(actors.select)
+app.command()(select.select)
 app.add_typer(actors.manager, name="manager")
 app.add_typer(actors.receivers, name="receiver")
 app.add_typer(exports.app, name="exports")

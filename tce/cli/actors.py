@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,103 +14,19 @@ import typer
 import yaml
 
 from tce import cases, counts, wiring
-from tce.actors import export_manager, export_selector, receiver
+from tce.actors import export_manager, receiver
 from tce.actors.receiver import MediumReport
 from tce.audit.journal import Journal
 from tce.cli.session import Session, session, verbs
-from tce.counts import counted
-from tce.documents.codes import Category, Confirmed, DelayReason, ExportTitle, Level
+from tce.documents.codes import Category, Confirmed, Level
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
-from tce.errors import Held, Refused
+from tce.errors import Refused
 
 manager = verbs("The Export Manager: takes selections in, anonymizes, delivers.")
 receivers = verbs("The Receiver: takes exports in, writes portable media.")
 
 
-class Title(StrEnum):
-    """The titles of a manifest, as words of the command line."""
-
-    TEACHING = "teaching"
-    TRIAL = "trial"
-    RESEARCH = "research"
-    PUBLICATION = "publication"
-
-
-class Delay(StrEnum):
-    """What an export can wait for, as words of the command line."""
-
-    FINAL_REPORT = "final-report"
-    CLINICAL_INFORMATION = "clinical-information"
-    CONFIRMATION = "confirmation"
-    HISTOPATHOLOGY = "histopathology"
-    LABORATORY = "laboratory"
-    DISCHARGE = "discharge"
-    DEATH = "death"
-    EXPERT_REVIEW = "expert-review"
-
-
 _PEER = re.compile(r"(?P<ae>[^@]{1,16})@(?P<host>[^@]+):(?P<port>[0-9]{1,5})")
-
-
-def select(
-    context: typer.Context,
-    sources: Annotated[list[Path], typer.Argument(help="Pseudonymized files or folders.", metavar="SRC...")],
-    case: Annotated[str, typer.Option(help="Case that the export is for.")],
-    to: Annotated[str, typer.Option(help="The Export Manager.", metavar="AET@HOST:PORT")],
-    title: Annotated[
-        Title, typer.Option(help="What the export is for: title of the manifest.")
-    ] = Title.TRIAL,
-    delay: Annotated[
-        list[Delay] | None, typer.Option(help="Delay the export until … ; may be repeated.")
-    ] = None,
-    info: Annotated[
-        Path | None,
-        typer.Option(
-            help="YAML file with the additional information: author, abstract, keywords, category, level, history, …"
-        ),
-    ] = None,
-    policy: Annotated[
-        bool, typer.Option(help="Ask for the case's policy by name, version and digest.")
-    ] = True,
-    tls: Annotated[
-        bool | None,
-        typer.Option(
-            "--tls/--plaintext", help="Call it over TLS. Default: TLS where this site has certificates."
-        ),
-    ] = None,
-) -> None:
-    """Select instances for export: send them, a manifest and additional information (RAD-50, RAD-51, RAD-52).
-
-    Exit status 3 when some files were set aside.
-
-    Example: tce select incoming --case lung-1 --to TCE_MANAGER@127.0.0.1:11112 --title trial
-    """
-    run = session(context)
-    peer = wiring.peer(run.site, *address_of(to), tls=tls)
-    with run.progress() as progress:
-        task = progress.add_task("sending", total=None)
-        account = export_selector.select(
-            sources,
-            request_for(run, case, with_policy=policy),
-            peer,
-            run.site.settings.network.selector.ae_title,
-            title=ExportTitle[title.name],
-            delay=[DelayReason[one.name] for one in delay or ()],
-            info=information(info) if info else None,
-            scheme=run.site.settings.documents.selected_codes,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    run.say(
-        f"sent {counts.instances(account.instances)} of {counts.patients(account.patients)} "
-        f"and {counted(account.manifests, 'manifest', 'manifests')} to {peer.ae_title}"
-    )
-    if account.set_aside:
-        for one in account.set_aside:
-            run.err.print(f"  {one.path}: {one.reason}: {one.what}", markup=False)
-        raise Held(
-            f"{counted(len(account.set_aside), 'file was', 'files were')} set aside",
-            next_step="see the reasons above",
-        )
 
 
 def address_of(text: str) -> tuple[str, str, int]:

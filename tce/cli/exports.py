@@ -64,7 +64,13 @@ def list_(
 
 
 @app.command()
-def show(context: typer.Context, export: ExportId, as_json: JsonOption = False) -> None:
+def show(
+    context: typer.Context,
+    export: Annotated[
+        str, typer.Argument(metavar="EXPORT", help="The export's id, or its mark as tce select tells it.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
     """Show one export: its state and age, the reasons, what is missing, what was delivered.
 
     Of a long list of missing instances the first ones are shown; --json has them all.
@@ -73,12 +79,14 @@ def show(context: typer.Context, export: ExportId, as_json: JsonOption = False) 
     """
     run = session(context)
     with _index(run) as index:
-        found = index.get(export)
+        found = index.find(export)
         sealed = index.sealed(found)
-        missing = index.missing(export)
+        missing = index.missing(found.id)
+        mark = index.mark(found)
     record = run.site.releases_dir / found.id / "release.json"
     row: dict[str, Any] = {
         **_row(found),
+        "mark": mark,
         "reasons": [reason.what for reason in found.reasons],
         "missing": len(missing),
         "missing_instances": [_missing(one) for one in missing],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pydicom.charset import python_encoding
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import UID_dictionary
 
 import tce
@@ -24,11 +24,13 @@ from policies.standard.beyond import opaque_syntaxes
 from policies.standard.rows import printed
 from policies.standard.tables import BASIC_CODE, Option, Row, is_known_sop_class, rows, wildcards
 from tce import spool
+from tce.archive import Question
 from tce.audit.journal import EVENTS, Shape
 from tce.config import ActorSettings, ManagerSettings, NetworkSettings, ReceiverSettings, SelectorSettings
 from tce.documents.codes import DelayReason, ExportTitle, InformationTitle, Scheme
 from tce.network import storage_scu, tls
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
+from tce.network.query_retrieve import FIND, GET, MOVE
 from tce.network.store_reader import MAXIMUM_PDU, Status
 
 Cells = Sequence[object]
@@ -65,25 +67,32 @@ def services() -> str:
         ("SOP Classes", "UID", "Export Selector", "Export Manager", "Receiver"),
         [
             (_name(VERIFICATION), f"`{VERIFICATION}`", "no", "SCP", "SCP"),
-            (storage, listed, "SCU", "SCU and SCP", "SCP"),
+            (storage, listed, "SCU; SCP for what an archive sends", "SCU and SCP", "SCP"),
+            *((_name(uid), f"`{uid}`", "SCU", "no", "no") for uid in (FIND, MOVE, GET)),
         ],
     )
 
 
 def entities() -> str:
     """Application entities as a new site has them."""
-    manager, receiver = ManagerSettings(), ReceiverSettings()
+    selector, manager, receiver = SelectorSettings(), ManagerSettings(), ReceiverSettings()
     return table(
         ("application entity", "actor", "AE title", "listens on", "calls", "is called by"),
         [
-            ("selector", "Export Selector", SelectorSettings().ae_title, "never", "`--to`", "nobody"),
+            (
+                "selector",
+                "Export Selector",
+                *_listener(selector),
+                "`--to`, `--from`",
+                "the archive, with `--move`",
+            ),
             ("manager", "Export Manager", *_listener(manager), "the receivers of a case", _callers(manager)),
             ("receiver", "Receiver", *_listener(receiver), "nobody", _callers(receiver)),
         ],
     )
 
 
-def _listener(settings: ActorSettings) -> tuple[str, str]:
+def _listener(settings: ActorSettings | SelectorSettings) -> tuple[str, str]:
     return settings.ae_title, f"{settings.host}:{settings.port}"
 
 
@@ -130,6 +139,24 @@ def store_statuses() -> str:
         ("status", "meaning", "when"),
         [(f"0x{one:04X}", one.name.replace("_", " ").lower(), meanings[one]) for one in Status],
     )
+
+
+def query_keys() -> str:
+    """Keys of a query at STUDY level."""
+    matched = Question("P", "A", "20310517", "CT").keys()
+    return table(
+        ("key", "tag", "matched by"),
+        [
+            (keyword, printed(int(tag_for_keyword(keyword) or 0)), _matching(matched[keyword]))
+            for keyword in matched
+        ],
+    )
+
+
+def _matching(value: str) -> str:
+    if not value:
+        return "returned only"
+    return "a day or a range" if value.isdigit() else "single value, exactly"
 
 
 def accepted_answers() -> str:
@@ -382,6 +409,7 @@ STATEMENT: Mapping[str, Callable[[], str]] = {
     "associations": associations,
     "store statuses": store_statuses,
     "accepted answers": accepted_answers,
+    "query": query_keys,
     "transfer syntaxes": transfer_syntaxes,
     "security": settings_of_security,
     "audit": audit_messages,

@@ -86,7 +86,7 @@ def test_a_held_export_is_released(
     actors.start("receiver", [*home, "receiver", "run", "--out", str(received)], port=network.receiver.port)
     actors.start("manager", [*home, "manager", "run"], port=network.manager.port)
     # Selected, but nobody has approved anything.
-    user(f"select --case c1 --to TCE_MANAGER@127.0.0.1:{network.manager.port}", tmp_path / "ps")
+    user(f"select --yes --case c1 --to TCE_MANAGER@127.0.0.1:{network.manager.port}", tmp_path / "ps")
     export = user.await_state("held")
     assert "not approved" in user(f"exports show {export}")
     # Released too early, it passes every check again, and is held again.

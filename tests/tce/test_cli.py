@@ -15,7 +15,8 @@ import pydicom
 import pytest
 
 from tce.cli import app, main
-from tce.cli.actors import Delay, Title, address_of, information
+from tce.cli.actors import address_of, information
+from tce.cli.select import Delay, Title
 from tce.config import Site
 from tce.demo.children import free_ports
 from tce.documents.codes import DelayReason, ExportTitle

@@ -13,6 +13,7 @@ from tce.audit.trail import Trail
 from tce.cli import main
 from tce.config import Settings, Site, save
 from tce.exports import Exports
+from tce.road import manifest_mark
 from tce.spool import Spool
 from tce.states import State
 from tests.tce.test_exports import INSTANCES, a_manifest, an_instance
@@ -145,3 +146,16 @@ def test_a_purge_is_shown_before_it_is_done(site: Site, capsys: pytest.CaptureFi
     assert rows == [[(export.id, 4)], [(export.id, 4)], []]
     [record] = [one for one in Trail(site.audit_trail).records() if one.event == "spool.purged"]
     assert (record.actor, record.detail["rule"], record.detail["instances"]) == ("carol", "cancelled", "4")
+
+
+def test_an_export_is_found_by_the_mark_that_its_selector_was_told(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Id and mark show the same export; a mark of nobody's shows none."""
+    export = an_export(site)
+    assert tce(site, "exports", "show", export, "--json") == 0
+    by_id = json.loads(capsys.readouterr().out)
+    assert by_id["mark"] == manifest_mark(["9.1"])
+    assert tce(site, "exports", "show", by_id["mark"], "--json") == 0
+    assert json.loads(capsys.readouterr().out) == by_id
+    assert tce(site, "exports", "show", "0" * 12) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from media.pdi import write_medium
 from tce.actors.export_selector import select
+from tce.candidates import Candidate, examine
 from tce.documents import teaching_file_info
 from tce.documents.codes import DelayReason, ExportTitle
 from tce.documents.manifest import DocumentKind, parse, recognise
@@ -18,10 +22,11 @@ from tce.errors import Refused, TceError
 from tce.network.calling import PeerUnavailable
 from tce.network.storage_scp import StorageListener
 from tce.network.store_reader import Arrival, Status
-from tce.road import Peer
+from tce.road import Peer, manifest_mark
 from tests.builders import a_ct_image, a_ct_study, an_mr_study, written
+from tests.media.builders import LABEL
 from tests.tce.listening import Keeping, Kept
-from tests.tce.parts import SELECTOR, a_request
+from tests.tce.parts import SELECTOR, a_request, pseudonymized_ct
 
 REQUEST = a_request()
 
@@ -180,6 +185,66 @@ def test_what_the_manager_refuses_is_not_referenced(tmp_path: Path) -> None:
     assert [(one.path, one.reason) for one in account.set_aside] == [(files[0], "not-accepted")]
     (manifest,) = of_kind(kept, DocumentKind.MANIFEST)
     assert refused not in {one.sop_instance_uid for one in parse(manifest).manifest.references}
+
+
+def test_of_a_medium_goes_what_its_directory_names(tmp_path: Path) -> None:
+    """What lies beside the File-set stays, and what is missing of it is named."""
+    medium = write_medium(pseudonymized_ct(tmp_path / "ps"), tmp_path / "medium", label=LABEL).path
+    named = sorted((medium / "DICOM").rglob("IM*"))
+    shutil.copy(named[0], medium / "DICOM" / "BESIDE")
+    named[1].unlink()
+    kept: list[Dataset] = []
+    with a_manager_that_keeps(kept) as peer:
+        account = select([medium], REQUEST, peer, SELECTOR)
+    assert [(one.path, one.reason) for one in account.set_aside] == [(named[1], "not-on-medium")]
+    there = [path for path in (medium / "DICOM").rglob("*") if path.is_file()]
+    assert {str(dcmread(path).SOPInstanceUID) for path in there if path.name != "BESIDE"} == {
+        str(ds.SOPInstanceUID) for ds in kept if recognise(ds.SOPClassUID, ds) is DocumentKind.INSTANCE
+    }
+    with a_manager_that_keeps(again := []) as peer:
+        by_file = select([medium / "DICOMDIR"], REQUEST, peer, SELECTOR)
+    assert (by_file.instances, len(again)) == (account.instances, len(kept))
+
+
+def test_of_a_medium_that_cannot_be_read_nothing_goes(tmp_path: Path) -> None:
+    """Half a directory is no selection; its folders can still be named by themselves."""
+    medium = write_medium(pseudonymized_ct(tmp_path / "ps"), tmp_path / "medium", label=LABEL).path
+    os.truncate(medium / "DICOMDIR", 500)
+    with pytest.raises(Refused, match="1 file was set aside"):
+        select([medium], REQUEST, Peer("MANAGER", "127.0.0.1", 1), SELECTOR)
+    candidates, _ = examine([medium / "DICOM"])
+    assert len(candidates) == len([path for path in (medium / "DICOM").rglob("*") if path.is_file()])
+
+
+def test_nothing_goes_before_it_was_agreed_to(tmp_path: Path) -> None:
+    """Whoever is asked sees all that would go; a no leaves the Export Manager without one instance."""
+    files = written(a_ct_study(), tmp_path)
+    shown: list[int] = []
+
+    def no(candidates: Sequence[Candidate]) -> None:
+        shown.append(len(candidates))
+        raise Refused("no")
+
+    kept: list[Dataset] = []
+    with a_manager_that_keeps(kept) as peer, pytest.raises(Refused):
+        select(files, REQUEST, peer, SELECTOR, agree=no)
+    assert shown == [len(files)]
+    assert kept == []
+
+
+def test_the_mark_is_that_of_the_manifests(tmp_path: Path) -> None:
+    """One mark a patient, made of the manifests that go together; the Export Manager can make it, too."""
+    written(a_ct_study(patient=1), tmp_path / "in")
+    written(an_mr_study(patient=1), tmp_path / "in")
+    written(a_ct_study(patient=2), tmp_path / "in")
+    kept: list[Dataset] = []
+    with a_manager_that_keeps(kept) as peer:
+        account = select([tmp_path / "in"], REQUEST, peer, SELECTOR)
+    uids: dict[str, list[str]] = {}
+    for ds in of_kind(kept, DocumentKind.MANIFEST):
+        uids.setdefault(ds.PatientID, []).append(str(ds.SOPInstanceUID))
+    assert sorted(map(len, uids.values())) == [1, 2]
+    assert sorted(account.marks) == sorted(manifest_mark(found) for found in uids.values())
 
 
 def test_nothing_to_select_is_refused(tmp_path: Path) -> None:
