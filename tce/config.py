@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from media.profiles import Profile
+from tce.audit.repository import RepositorySettings
 from tce.audit.rules import AlertRules
 from tce.documents.settings import DocumentSettings
 from tce.errors import ConfigFault, SiteMissing
@@ -237,6 +238,7 @@ class Settings(_Table):
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
     alerts: AlertRules = AlertRules()
+    audit: RepositorySettings = RepositorySettings()
 
 
 def loads(text: str, source: str) -> Settings:

@@ -15,6 +15,7 @@ The tree::
     ├── UnknownPolicy      no policy of that name and version
     ├── ReleaseError       a release record that does not prove what it says
     ├── AuditError         the trail was edited, cut, or cannot be written
+    ├── RepositoryAway     the audit repository did not confirm what was sent to it; it is sent again
     ├── NotAllowed         the person or role that asks may not do this
     ├── PortInUse          another program listens there
     ├── ExportError        an export is unknown, or in a state that forbids what was asked
@@ -91,6 +92,10 @@ class ReleaseError(TceError):
 
 class AuditError(TceError):
     """The audit trail is broken or cannot be written."""
+
+
+class RepositoryAway(TceError):
+    """The audit repository cannot be reached, or did not confirm; what it lacks waits in the trail."""
 
 
 class NotAllowed(TceError):

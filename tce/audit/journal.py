@@ -69,6 +69,15 @@ EVENTS: Mapping[str, EventRow] = {
     "actor.started": EventRow(Shape.ACTIVITY, messages.APPLICATION_START, "an actor started"),
     "actor.stopped": EventRow(Shape.ACTIVITY, messages.APPLICATION_STOP, "an actor stopped"),
     "audit.read": EventRow(Shape.LOG_USED, messages.AUDIT_LOG_USED, "the audit trail was exported"),
+    "audit.repository-away": EventRow(
+        Shape.ALERT, messages.REMOTE_STOPPED, "the audit repository is away for longer than it may"
+    ),
+    "audit.repository-back": EventRow(
+        Shape.ALERT, messages.REMOTE_STARTED, "the audit repository is there again"
+    ),
+    "audit.too-large": EventRow(
+        Shape.ALERT, messages.RECORDING_STOPPED, "a message is too large for a datagram and was not sent"
+    ),
     "policy.submitted": EventRow(Shape.ALERT, _CONFIGURED, "a policy was submitted for approval"),
     "policy.approved": EventRow(Shape.ALERT, _CONFIGURED, "a policy was approved"),
     "policy.withdrawn": EventRow(Shape.ALERT, _CONFIGURED, "the approval of a policy was withdrawn"),
@@ -101,7 +110,11 @@ EVENTS: Mapping[str, EventRow] = {
     ),
     "folder.anonymized": EventRow(Shape.ALERT, _RESTRICTED, "files were anonymized under a case's key"),
     "association.accepted": EventRow(Shape.NONE, _RESTRICTED, "a peer was let in"),
-    "association.ended": EventRow(Shape.NONE, _RESTRICTED, "an association ended, or was aborted"),
+    "association.ended": EventRow(
+        Shape.TRANSFER,
+        messages.INSTANCES_TRANSFERRED,
+        "an association ended, or was aborted; a message only if it brought instances",
+    ),
     "association.refused": EventRow(
         Shape.ALERT,
         messages.NODE_AUTHENTICATION,
@@ -204,12 +217,14 @@ class Journal:
             return messages.application_activity(self._source, application, self.actor, kind=row.kind)
         if row.shape is Shape.LOG_USED:
             return messages.audit_log_used(self._source, self.actor, self._trail.path.absolute().as_uri())
+        caller = _caller(detail)
         if row.shape is Shape.TRANSFER:
-            sender, receiver = (
-                _end(detail.get(end, "")) or self.participant for end in ("sender", "receiver")
-            )
+            if detail.get("instances") == "0":
+                return b""
+            sender = caller or _end(detail.get("sender", "")) or self.participant
+            receiver = _end(detail.get("receiver", "")) or self.participant
             return _transfer(row)(self._source, sender, receiver, (), "", outcome=outcome)
-        return self._alert(row, event, outcome, detail, self.participant)
+        return self._alert(row, event, outcome, detail, self.participant, caller)
 
     def _alert(
         self,
@@ -218,7 +233,7 @@ class Journal:
         outcome: Outcome,
         detail: Mapping[str, str],
         by: Participant,
-        performing: str = "",
+        performing: Participant | None = None,
     ) -> bytes:
         about = "urn:tce:" + ":".join([event, *(v for k, v in sorted(detail.items()) if k in _NAMING)])
         words = "; ".join([row.words, *(f"{key}: {value}" for key, value in sorted(detail.items()))])
@@ -252,7 +267,8 @@ class Journal:
     def _entry(self, event: str, outcome: Outcome, detail: Mapping[str, str], performing: str = "") -> Entry:
         """Return an entry that this process makes by itself, about what somebody else may have done."""
         by = Participant(_process(), node=self._node)
-        message = self._alert(EVENTS[event], event, outcome, detail, by, performing)
+        person = Participant(performing) if performing else None
+        message = self._alert(EVENTS[event], event, outcome, detail, by, person)
         return Entry(event, by.user, int(outcome), detail, message.decode("utf-8"))
 
 
@@ -271,6 +287,12 @@ def _process() -> str:
 def _transfer(row: EventRow) -> Callable[..., bytes]:
     begins = row.kind is messages.BEGIN_TRANSFERRING
     return messages.begin_transferring if begins else messages.instances_transferred
+
+
+def _caller(detail: Mapping[str, str]) -> Participant | None:
+    """Return who called, where an event tells of an association."""
+    address, ae_title = detail.get("address", ""), detail.get("calling_ae", "")
+    return Participant(ae_title or address, ae_title=ae_title, node=address) if address else None
 
 
 def _end(ae_title: str) -> Participant | None:

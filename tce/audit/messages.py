@@ -53,6 +53,9 @@ NODE_AUTHENTICATION = _dcm("110126", "Node Authentication")
 SECURITY_CONFIGURATION = _dcm("110129", "Security Configuration")
 SOFTWARE_CONFIGURATION = _dcm("110131", "Software Configuration")
 RESTRICTED_FUNCTION = _dcm("110132", "Use of Restricted Function")
+RECORDING_STOPPED = _dcm("110133", "Audit Recording Stopped")
+REMOTE_STARTED = _dcm("110139", "Remote Service Operation Started")
+REMOTE_STOPPED = _dcm("110140", "Remote Service Operation Stopped")
 AUTHORIZATION_DECISION = _dcm("110144", "Authorization Decision")
 
 # CID 402 Audit Active Participant Role ID Codes
@@ -183,18 +186,18 @@ def security_alert(
     about: str,
     description: str,
     *,
-    performing: str = "",
+    performing: Participant | None = None,
     outcome: Outcome = Outcome.SUCCESS,
 ) -> bytes:
     """Security Alert (A.5.3.12): use of keys, approvals, re-identification, changes of configuration.
 
     ``about`` is a URI that names the thing (``urn:tce:case:lung-1``), ``description`` what was done to it, and
-    ``performing`` the person who did what ``by`` reports, where these are not the same.
+    ``performing`` the person or peer who did what ``by`` reports, where these are not the same.
     """
     root = _root(SECURITY_ALERT, "E", outcome, kind)
     _participant(root, Participant(by.user, by.role, False, by.ae_title, by.node))
     if performing:
-        _participant(root, Participant(performing))
+        _participant(root, Participant(performing.user, None, False, performing.ae_title, performing.node))
     _source(root, source)
     thing = _object(root, about, "2", "13", URI, name=about)
     _detail(thing, "Alert Description", description)

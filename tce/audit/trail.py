@@ -203,6 +203,29 @@ class Trail:
             )
         return expected
 
+    def after(self, start: Head, most: int) -> tuple[list[Record], Head]:
+        """Return the records that follow ``start``, until they are ``most`` bytes or the trail ends; and their end.
+
+        Nobody is kept from writing meanwhile. Raises AuditError when the trail never ended at ``start``, or at the
+        first edit, removal or cut behind it.
+        """
+        head = self.head()
+        if head.size < start.size or (head.size == start.size and head != start):
+            raise AuditError(
+                "the audit trail is not the one it was when it was read last", next_step=_RESTORE
+            )
+        records: list[Record] = []
+        end = start
+        if end.size < head.size:
+            with self.path.open("rb") as lines:
+                lines.seek(start.size)
+                while end.size < head.size and end.size - start.size < most:
+                    line = lines.readline()
+                    record = _parsed(line, end.records + 1)
+                    end = _step(end, record, len(line))
+                    records.append(record)
+        return records, end
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

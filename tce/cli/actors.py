@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import threading
@@ -16,6 +17,7 @@ import yaml
 from tce import cases, counts, wiring
 from tce.actors import export_manager, receiver
 from tce.actors.receiver import MediumReport
+from tce.audit.forwarding import forwarder
 from tce.audit.journal import Journal
 from tce.cli.session import Session, session, verbs
 from tce.documents.codes import Category, Confirmed, Level
@@ -159,6 +161,8 @@ def _until_stopped(
         journal.record("actor.started", detail={"actor": actor, "ae_title": ae_title})
         run.say(f"{name} {ae_title} listens on port {port}; stop it with Ctrl-C")
 
-    work(stop, started)
-    journal.record("actor.stopped", detail={"actor": actor, "ae_title": ae_title})
+    repository = forwarder(run.site, actor)
+    with repository.following() if repository else contextlib.nullcontext():
+        work(stop, started)
+        journal.record("actor.stopped", detail={"actor": actor, "ae_title": ae_title})
     run.say(f"{name} {ae_title} stopped")

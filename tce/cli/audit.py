@@ -10,11 +10,12 @@ import typer
 
 from tce.audit.alerts import ALERTS, Finding, State, examine
 from tce.audit.anchors import Anchored, prove
+from tce.audit.forwarding import forwarder, standing
 from tce.audit.journal import Journal
 from tce.audit.trail import Record, Trail
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.counts import counted
-from tce.errors import AuditError, Outcome
+from tce.errors import AuditError, Outcome, Refused
 
 app = verbs("The audit trail: what was done, by whom.")
 
@@ -162,3 +163,44 @@ def export(
             count += 1
             (out / f"{record.n:08d}.xml").write_text(record.message, "utf-8")
     run.say(f"{count} messages in {out}")
+
+
+@app.command()
+def forward(context: typer.Context) -> None:
+    """Send what the audit repository has not got yet, once. Running actors do that by themselves.
+
+    What it does not confirm waits in the trail, and goes with the next call.
+
+    Example: tce audit forward
+    """
+    run = session(context)
+    there = forwarder(run.site, run.person)
+    if there is None:
+        raise Refused(
+            "this site has no audit repository", next_step="set audit.repository in tce.toml, or do without"
+        )
+    count = there.forward()
+    if count is None:
+        run.say("another process forwards the audit trail already; see: tce audit status")
+    else:
+        run.say(f"{counted(count, 'message', 'messages')} sent to {run.site.settings.audit.repository}")
+
+
+@app.command()
+def status(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Tell how many messages wait for the audit repository, since when, and why.
+
+    Example: tce audit status --json
+    """
+    run = session(context)
+    repository = run.site.settings.audit.repository
+    found = standing(Trail(run.site.audit_trail))
+    row = {
+        "repository": repository or "none",
+        "delivered": found.delivered,
+        "waiting": found.waiting if repository else None,
+        "oldest": (found.oldest if as_json else found.oldest[:19]) if repository else "",
+        "away_since": found.away_since,
+        "why": found.why,
+    }
+    run.table([row], as_json=as_json, empty="")

@@ -40,7 +40,7 @@ class Certificates:
         context.check_hostname = ae_title not in self.peers
         return context
 
-    def has(self, ae_title: str, connection: ssl.SSLSocket) -> bool:
+    def has(self, ae_title: str, connection: ssl.SSLSocket | ssl.SSLObject) -> bool:
         """Say whether a connected peer shows a certificate that this AE title has in the settings."""
         shown = connection.getpeercert(binary_form=True)
         return shown is not None and any(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -13,18 +14,21 @@ from typing import Any
 
 import pydicom
 import pytest
+from lxml import etree
 
-from policies.originals import Trait, originals_of
+from policies.originals import ALL, Trait, originals_of
 from tce import release
 from tce.audit.trail import Trail
 from tce.cases import load
 from tce.config import Site
 from tce.demo.proofs import medium_of
 from tce.proof import prove
+from tce.wiring import MANAGER, RECEIVER
 from tests.builders import a_ct_study
 from tests.journeys.process_table import ProcessTable
 from tests.leaks.places import holds_token, secrets_under
 from tests.leaks.search import Needles
+from tests.tce.test_audit_messages import SCHEMA
 from vault.server import EmbeddedServer
 from vault.trust import Trust
 
@@ -135,6 +139,42 @@ def test_account_logs_and_trail_hold_no_original(walked: tuple[Path, str]) -> No
     assert [part for part in parts for text in texts if part in text] == []
 
 
+def test_audit_messages_hold_the_stage_s_own_identifiers(walked: tuple[Path, str]) -> None:
+    """Each is valid and tells of one patient at most; none holds an original, those of stage 2 none of stage 1."""
+    folder, _ = walked
+    sources = [*(folder / "1-identified").rglob("*.dcm")]
+    originals = {one for one in originals_of(sources, ALL) if len(one) >= 6}
+    originals |= _identifiers(folder / "1-identified")
+    first, second = _identifiers(folder / "2-pseudonymized"), _identifiers(folder / "5-received")
+    told: dict[str, list[str]] = {"first": [], "second": [], "leaks": [], "mixed": []}
+    for record in Trail(Site(folder / "site").audit_trail).records():
+        if not record.message:
+            continue
+        root = etree.fromstring(record.message.encode())
+        assert SCHEMA.validate(root), SCHEMA.error_log
+        assert len(root.xpath("ParticipantObjectIdentification[@ParticipantObjectTypeCode='1']")) <= 1
+        details = [base64.b64decode(str(value)).decode() for value in root.xpath("//@value")]
+        text = "\n".join([*map(str, root.xpath("//@*[name()!='value'] | //text()")), *details])
+        told["leaks"] += [record.event for one in originals if one in text]
+        of_first, of_second = any(one in text for one in first), any(one in text for one in second)
+        told["first"] += [record.event] * of_first
+        told["second"] += [record.event] * of_second
+        told["mixed"] += [record.event] * (of_first and (of_second or record.actor in (MANAGER, RECEIVER)))
+    assert told["leaks"] == told["mixed"] == []
+    assert {"begin transfer", "export", "import", "medium.written"} <= set(told["second"])
+    assert {"medium.written", "medium.read"} <= set(told["first"])
+
+
+def _identifiers(folder: Path) -> set[str]:
+    """Patient IDs and UIDs of what lies below a folder."""
+    found = set()
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "DICOMDIR" and path.suffix.upper() not in (".HTM", ".TXT"):
+            ds = pydicom.dcmread(path, stop_before_pixels=True)
+            found |= {str(ds.PatientID), ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID}
+    return found
+
+
 def test_the_process_table_holds_no_secret(walk: tuple[Path, str, ProcessTable]) -> None:
     """No command line and no environment of any process holds a key, a login, a token or an original."""
     folder, _, table = walk
@@ -186,17 +226,8 @@ def test_ages_are_bands_and_the_trial_is_named(walked: tuple[Path, str]) -> None
 
 def test_stage_2_has_identifiers_of_its_own(walked: tuple[Path, str]) -> None:
     """No UID and no patient ID of stage 1 is found again after stage 2."""
-
-    def identifiers(folder: str) -> set[str]:
-        found = set()
-        for path in (walked[0] / folder).rglob("*"):
-            if path.is_file() and path.name != "DICOMDIR" and path.suffix.upper() not in (".HTM", ".TXT"):
-                ds = pydicom.dcmread(path, stop_before_pixels=True)
-                found |= {str(ds.PatientID), ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID}
-        return found
-
     identified, first, second = (
-        identifiers(name) for name in ("1-identified", "2-pseudonymized", "5-received")
+        _identifiers(walked[0] / name) for name in ("1-identified", "2-pseudonymized", "5-received")
     )
     assert identified and first and second
     assert not identified & first and not first & second and not identified & second

@@ -21,6 +21,29 @@ from vault import custody
 
 STUDIES = {"P-1": [Study("2.25.1", {"1.2.3": 2})], "P-2": [Study("2.25.2", {"1.2.3": 5})]}
 
+DETAIL = {
+    "case": "lung-1",
+    "policy": "longitudinal-trial",
+    "version": "2",
+    "digest": "sha256:00",
+    "export": "e-1",
+    "request": "r-1",
+    "release": "rel-1",
+    "reasons": 'a <b> & "c", Zürich 東京',
+    "instances": "12",
+}
+_ASSOCIATION = {"address": "192.0.2.7", "calling_ae": '<&"]]>', "called_ae": "TCE", "incident": "rejected"}
+ENDS = {
+    **{event: _ASSOCIATION for event in EVENTS if event.startswith("association.")},
+    **{event: {"receiver": "RECEIVER", "manifest": "0a1b"} for event in ("begin transfer", "export")},
+    "import": {"sender": "MANAGER", "medium": "1", "manifest": "0a1b"},
+    "actor.started": {"actor": "manager", "ae_title": "MANAGER"},
+    "actor.stopped": {"actor": "manager", "ae_title": "MANAGER"},
+    "access.refused": {"wanted": "auditor"},
+    "audit.too-large": {"record": "17", "octets": "40000"},
+}
+"""What the program tells with an event, with what is hard for XML in it."""
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
@@ -69,10 +92,8 @@ def test_every_step_of_custody_has_its_row() -> None:
 @pytest.mark.parametrize("event", EVENTS)
 def test_an_event_becomes_a_valid_message_of_its_type(site: Site, event: str) -> None:
     """Each row gives a message that follows the schema and carries the row's code."""
-    detail = {"case": "lung-1", "digest": "sha256:00"}
-    if event == "alerts.set":
-        detail = site.settings.alerts.as_detail()
-    Journal(site, "ann").record(event, detail=detail)
+    detail = site.settings.alerts.as_detail() if event == "alerts.set" else {**DETAIL, **ENDS.get(event, {})}
+    Journal(site, "ann", ae_title="TCE").record(event, detail=detail)
     [record, *_] = [one for one in records(site) if (one.event, one.actor) == (event, "ann")]
     row = EVENTS[event]
     assert (record.event, record.actor, record.outcome) == (event, "ann", 0)
@@ -99,6 +120,56 @@ def test_a_transfer_of_which_no_studies_are_known_is_a_transfer(
     root = etree.fromstring(record.message.encode())
     assert record.outcome == Outcome.SERIOUS_FAILURE
     assert [one.get("AlternativeUserID") for one in root.iter("ActiveParticipant")] == [source, destination]
+
+
+def test_who_was_turned_away_is_a_participant(site: Site) -> None:
+    """Who, when and from where stand in the message itself: AE title and address of the peer, and who reports it."""
+    for event in ("association.refused", "association.plaintext"):
+        Journal(site, "manager", ae_title="TCE").record(event, success=False, detail=_ASSOCIATION)
+    for record in records(site):
+        root = etree.fromstring(record.message.encode())
+        assert root.find("EventIdentification/EventTypeCode").get("csd-code") == "110126"
+        reporter, peer = root.iter("ActiveParticipant")
+        assert (reporter.get("UserID"), reporter.get("AlternativeUserID")) == ("manager", "AETITLES=TCE")
+        assert peer.get("AlternativeUserID") == 'AETITLES=<&"]]>'
+        assert (peer.get("NetworkAccessPointID"), peer.get("NetworkAccessPointTypeCode")) == (
+            "192.0.2.7",
+            "2",
+        )
+        assert peer.get("UserIsRequestor") == "false"
+
+
+def test_a_peer_that_said_no_title_has_its_address(site: Site) -> None:
+    """Who spoke without TLS never came to name itself."""
+    Journal(site, "manager").record("association.plaintext", success=False, detail={"address": "fd00::7"})
+    [record] = records(site)
+    peer = etree.fromstring(record.message.encode()).findall("ActiveParticipant")[1]
+    assert (peer.get("UserID"), peer.get("NetworkAccessPointID")) == ("fd00::7", "fd00::7")
+    assert peer.get("AlternativeUserID") is None
+
+
+def test_instances_that_an_association_brought_are_a_transfer(site: Site) -> None:
+    """From the peer at its address to this actor; an aborted one failed, and one that brought nothing is none."""
+    journal = Journal(site, "manager", ae_title="TCE")
+    journal.record("association.ended", detail={**_ASSOCIATION, "instances": "12"})
+    journal.record("association.ended", success=False, detail={**_ASSOCIATION, "instances": "3"})
+    journal.record("association.ended", detail={**_ASSOCIATION, "instances": "0"})
+    *transfers, echo = records(site)
+    assert echo.message == ""
+    for record, outcome in zip(transfers, ("0", "8"), strict=True):
+        root = etree.fromstring(record.message.encode())
+        assert root.find("EventIdentification/EventID").get("csd-code") == "110104"
+        assert root.find("EventIdentification").get("EventOutcomeIndicator") == outcome
+        sender, receiver = root.iter("ActiveParticipant")
+        assert (sender.get("NetworkAccessPointID"), sender.find("RoleIDCode").get("csd-code")) == (
+            "192.0.2.7",
+            "110153",
+        )
+        assert (receiver.get("AlternativeUserID"), receiver.find("RoleIDCode").get("csd-code")) == (
+            "AETITLES=TCE",
+            "110152",
+        )
+        assert root.find("ParticipantObjectIdentification") is None
 
 
 def test_an_alert_says_what_it_is_about(site: Site) -> None:

@@ -94,7 +94,7 @@ def test_an_address_is_told_from_a_name(node: str, code: str) -> None:
 def test_an_alert_names_who_reports_and_who_acted() -> None:
     """A.5.3.12: the reporting process comes first, the performing person second, and neither is a requestor."""
     message = messages.security_alert(
-        SITE, messages.RESTRICTED_FUNCTION, BY, "urn:tce:alert", "a sweep", performing="carol"
+        SITE, messages.RESTRICTED_FUNCTION, BY, "urn:tce:alert", "a sweep", performing=Participant("carol")
     )
     root = etree.fromstring(message)
     assert SCHEMA.validate(root), SCHEMA.error_log
