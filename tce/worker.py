@@ -13,13 +13,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
 
+from policies.errors import Refusal
 from tce.documents import teaching_file_info
-from tce.documents.codes import KEY_OBJECT_SELECTION
 from tce.documents.disposition import DocumentRules
-from tce.documents.manifest import DocumentKind
+from tce.documents.manifest import DOCUMENT_CLASSES, DocumentKind
 from tce.documents.manifest import parse as parse_manifest
 from tce.documents.outgoing import outgoing
 from tce.documents.teaching_file_info import PolicyRequest
@@ -38,6 +39,7 @@ from tce.road import (
     Release,
     Rooms,
     Sealed,
+    Workshop,
     anonymize,
     digest_of,
     manifest_mark,
@@ -106,8 +108,8 @@ class Worker:
             terms = self._decide(export, members)
             # 3. Anonymize everything alike, manifests and information included (RAD-53).
             place = self._spool.workplace(export.id, fresh=True)
-            received = [self._prepared(member, place / "prepared") for member in members]
             workshop = self._rooms.workshop(terms)
+            received = [self._prepared(member, place / "prepared", workshop) for member in members]
             anonymized = anonymize(received, workshop, place / "out")
             # 4. Seal: one finding holds the whole export.
             manifests = [
@@ -154,7 +156,7 @@ class Worker:
             if member.kind is DocumentKind.MANIFEST
         ]
         # However it came here: what carries a Delay Reason waits for a manifest that carries none.
-        if delays := {reason for one in manifests for reason in one.delay_reasons}:
+        if delays := dict.fromkeys(reason for one in manifests for reason in one.delay_reasons):
             raise Hold([Reason("delay", reason.meaning) for reason in delays])
         case_id = self._rules.disposition.case_of(requests, manifests)
         try:
@@ -175,17 +177,23 @@ class Worker:
             raise Hold(wrong)
         return terms
 
-    def _prepared(self, member: Member, place: Path) -> Received:
+    def _prepared(self, member: Member, place: Path, workshop: Workshop[Any]) -> Received:
         """Take out of documents what is for nobody but the Export Manager; everything else goes as it is."""
-        is_document = member.received.sop_class_uid == KEY_OBJECT_SELECTION
-        if not (is_document or member.kind is DocumentKind.INFORMATION):
+        if member.received.sop_class_uid not in DOCUMENT_CLASSES:
             return member.received
-        ds = dcmread(member.received.path)
-        if not outgoing(ds, self._rules.scheme):
-            return member.received
+        try:
+            workshop.engine.read(member.received.path)
+        except Refusal:
+            return member.received  # and refused again with its place; nothing broken is written anew
         place.mkdir(exist_ok=True)
         path = place / member.received.path.name
-        ds.save_as(path, enforce_file_format=True)
+        try:
+            ds = dcmread(member.received.path)
+            if not outgoing(ds, self._rules.scheme):
+                return member.received
+            ds.save_as(path, enforce_file_format=True)
+        except Exception:  # a peer's bytes may fail in any way; what it says to whom is then not known
+            raise Hold([Reason("malformed-document", "a document of it cannot be read")]) from None
         return Received(
             path=path,
             sop_class_uid=member.received.sop_class_uid,

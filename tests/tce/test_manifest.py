@@ -55,8 +55,8 @@ def reread(ds: Dataset) -> Dataset:
 @pytest.mark.parametrize("scheme", Scheme, ids=str)
 @pytest.mark.parametrize("title", ExportTitle, ids=lambda title: title.name)
 def test_what_is_built_is_read_back(title: ExportTitle, scheme: Scheme) -> None:
-    """Title, delay reasons, description and references survive the way, in both code schemes."""
-    said = Manifest(title, REFERENCES, (DelayReason.DISCHARGE,), "lung-trial")
+    """Title, all eight delay reasons, description and references survive the way, in both code schemes."""
+    said = Manifest(title, REFERENCES, tuple(DelayReason), "lung-trial")
     (ds,) = build(said, headers(), scheme=scheme, now=NOW)
     parsed = parse(reread(ds))
     assert parsed.manifest == said

@@ -239,6 +239,34 @@ def test_a_delay_that_comes_while_an_export_is_held_is_not_forgotten(bench: Benc
     assert held(bench.work()) == ["delay"]
 
 
+def test_several_studies_in_one_manifest_are_exported_as_they_came(bench: Bench, ct: list[Path]) -> None:
+    """A selector that writes one manifest for two studies, and names no sibling, waits for none."""
+    two = [*ct[:2], in_another_study(ct[2])]
+    *others, last = documents(two, bench.home / "docs", request=a_request())
+    ds = dcmread(last)
+    del ds.IdenticalDocumentsSequence
+    ds.save_as(last, enforce_file_format=True)
+    bench.hand_in(*two, others[0], last)
+    sealed = bench.exports.sealed(bench.work())
+    assert len(sealed) == len(two) + 2
+    assert parse(dcmread(sealed[-1].path)).faults == ()
+
+
+@pytest.mark.parametrize("spoiled", [0, 1], ids=["report", "manifest"])
+def test_a_document_that_cannot_be_read_holds_the_export(
+    bench: Bench, ct: list[Path], tmp_path: Path, spoiled: int
+) -> None:
+    """A report or an older manifest that was cut off is refused, and not mended by being written anew."""
+    older = documents(ct[:1], tmp_path / "older", request=a_request(), description=CASE)[spoiled]
+    docs = documents([*ct, older], bench.home / "docs", description=CASE)
+    older.write_bytes(older.read_bytes()[:-100])
+    bench.hand_in(*ct, older, *docs)
+    bench.work()
+    reasons = {reason for export in bench.exports.listing() for reason in export.reasons}
+    assert "truncated" in {reason.code for reason in reasons}
+    assert all(not bench.exports.sealed(export) for export in bench.exports.listing())
+
+
 def test_a_manifest_that_is_merely_referenced_leaves_without_its_delay(
     bench: Bench, ct: list[Path], tmp_path: Path
 ) -> None:
