@@ -16,6 +16,7 @@ import pytest
 
 from tce.network.calling import PeerUnavailable
 from tce.network.storage_scu import echo
+from tce.network.tls import Certificates
 from tce.road import Peer
 
 PACS = "PACS"
@@ -60,9 +61,17 @@ def a_dcmqrscp(home: Path, known: Sequence[Peer] = (), *, calling: str = "SELECT
 
 @contextmanager
 def an_orthanc(
-    home: Path, known: Sequence[Peer] = (), *, calling: str = "SELECTOR", **settings: Any
+    home: Path,
+    known: Sequence[Peer] = (),
+    *,
+    calling: str = "SELECTOR",
+    certificates: Certificates | None = None,
+    **settings: Any,
 ) -> Iterator[Peer]:
-    """Orthanc without its web server; it can move to the peers that it knows, and reports to them."""
+    """Orthanc without its web server; it can move to the peers that it knows, and reports to them.
+
+    With ``certificates``, those with which it is called, it is told its own by ``settings``.
+    """
     port = a_free_port()
     home.mkdir(parents=True)
     everything = {
@@ -79,7 +88,8 @@ def an_orthanc(
         "Plugins": [],
     }
     (home / "orthanc.json").write_text(json.dumps(everything | settings))
-    with _running(["Orthanc", home / "orthanc.json"], home, Peer(PACS, "127.0.0.1", port), calling) as peer:
+    called = Peer(PACS, "127.0.0.1", port, certificates)
+    with _running(["Orthanc", home / "orthanc.json"], home, called, calling) as peer:
         yield peer
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -301,43 +299,6 @@ def test_no_logger_hears_an_identifier(
             send(files, peer, "SELECTOR")
     assert [record for record in caplog.records if record.name.startswith("pynetdicom")] == []
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.peer
-@pytest.mark.skipif(shutil.which("storescu") is None, reason="DCMTK's storescu is not installed")
-def test_dcmtk_sends_to_us(ct_files: list[Path]) -> None:
-    """DCMTK's storescu stores every instance here."""
-    kept: list[Kept] = []
-    with a_listener(kept) as peer:
-        command = ["storescu", "-aet", "SELECTOR", "-aec", "MANAGER", "-xe", peer.host, str(peer.port)]
-        subprocess.run([*command, *map(str, ct_files[:2])], check=True, capture_output=True)
-    assert len(kept) == 2
-
-
-@pytest.mark.peer
-@pytest.mark.skipif(shutil.which("storescp") is None, reason="DCMTK's storescp is not installed")
-def test_dcmtk_receives_from_us(tmp_path: Path, ct_files: list[Path]) -> None:
-    """DCMTK's storescp stores every instance that we send."""
-    out = tmp_path / "out"
-    out.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(["storescp", "-od", str(out), "-aet", "DCMTK", str(port)])
-    try:
-        peer = Peer("DCMTK", "127.0.0.1", port)
-        for _ in range(50):
-            try:
-                echo(peer, "SELECTOR")
-                break
-            except PeerUnavailable:
-                if server.poll() is not None:
-                    raise
-        assert send(ct_files, peer, "SELECTOR").failed == ()
-    finally:
-        server.terminate()
-        server.wait()
-    assert len(list(out.iterdir())) == len(ct_files)
 
 
 def test_an_answer_to_another_message_is_none(ct_files: list[Path]) -> None:

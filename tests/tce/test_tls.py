@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -258,24 +256,3 @@ def test_a_file_that_is_no_use_is_named(site: Site, tmp_path: Path, what: str) -
     (tmp_path / "nonsense.pem").write_text("nonsense")
     with pytest.raises(ConfigFault, match="cannot be used"):
         Certificates(**given | {what: tmp_path / "nonsense.pem"}).for_listening()
-
-
-@pytest.mark.skipif(not shutil.which("storescu"), reason="storescu of DCMTK is not installed")
-def test_dcmtk_sends_over_tls(site: Site, files: list[Path]) -> None:
-    """Other people's sender with a certificate of its own is let in and served."""
-    with site.listening() as peer:
-        done = subprocess.run(
-            [
-                "storescu",
-                *("+tls", str(site.selector.key), str(site.selector.certificate)),
-                *("+cf", str(site.selector.ca), "-aet", "SELECTOR", "-aec", "MANAGER"),
-                *(peer.host, str(peer.port), *map(str, files)),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    if "TLS" in done.stderr and "not" in done.stderr and "compiled" in done.stderr:
-        pytest.skip("this DCMTK was built without OpenSSL")
-    assert done.returncode == 0, done.stderr
-    assert len(site.kept) == len(files)
