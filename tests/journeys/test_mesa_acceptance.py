@@ -22,15 +22,25 @@ from pydicom.tag import Tag
 from policies.loader import load_library
 from tce.actors.export_selector import select
 from tce.actors.receiver import MediumReport
-from tce.documents.codes import KEY_OBJECT_SELECTION, DelayReason, Scheme
-from tce.documents.manifest import ParsedManifest, parse
+from tce.documents.codes import (
+    KEY_OBJECT_DESCRIPTION,
+    KEY_OBJECT_SELECTION,
+    Code,
+    DelayReason,
+    ExportTitle,
+    Scheme,
+)
+from tce.documents.content import code, concept
+from tce.documents.disposition import Disposition, DocumentRules
+from tce.documents.manifest import Manifest, ParsedManifest, parse
 from tce.documents.teaching_file_info import PolicyRequest
 from tce.ledger import Export
+from tce.network.storage_scu import send
 from tce.road import PolicyTerms
 from tce.samples import Sample
 from tce.states import State
 from tests.builders import a_ct_study, an_mr_study
-from tests.tce.parts import CASE, SELECTOR, CaseShelf, Running, a_manager, a_receiver, terms
+from tests.tce.parts import CASE, SELECTOR, CaseShelf, Running, a_manager, a_receiver, documents, terms
 
 POLICY = load_library("basic")
 REQUEST = PolicyRequest(POLICY.name, POLICY.version, POLICY.digest, CASE)
@@ -112,14 +122,20 @@ def identified(folder: Path, samples: Iterable[Sample], patient: str = "") -> Pa
     return folder
 
 
-def exported(home: Path, selections: Callable[[Running], list[Path]], *, exports: int) -> Exported:
+def exported(
+    home: Path,
+    selections: Callable[[Running], list[Path]],
+    *,
+    exports: int,
+    rules: DocumentRules = DocumentRules(),
+) -> Exported:
     """Let a selector do something, and wait until ``exports`` exports are over and have become media."""
     media: list[MediumReport] = []
     with ExitStack() as stack:
         receiver = stack.enter_context(a_receiver(home / "receiver", media))
         approved = PolicyTerms(POLICY.name, POLICY.version, POLICY.digest)
         shelf = CaseShelf({CASE: replace(terms(receiver.peer), policy=approved)})
-        manager = stack.enter_context(a_manager(home / "manager", shelf, policy=POLICY))
+        manager = stack.enter_context(a_manager(home / "manager", shelf, policy=POLICY, rules=rules))
         sources = selections(manager)
         over = (State.DELIVERED, State.CANCELLED)
         found = manager.wait_for(lambda all_: len(all_) == exports and all(one.state in over for one in all_))
@@ -273,3 +289,38 @@ def test_the_receiver_gets_one_manifest_for_each_study_and_none_with_a_delay(del
     assert len(delayed.manifests) == 2
     assert [one.manifest.delay_reasons for one in delayed.parsed] == [(), ()]
     assert "113011" not in str(delayed.manifests)
+
+
+def rows(ds: Dataset) -> list[tuple[str, str, Code | None]]:
+    """The content tree of a manifest as a table: relationship, value type and concept of each row."""
+    return [(item.RelationshipType, item.ValueType, concept(item)) for item in ds.ContentSequence]
+
+
+def test_a_manifest_like_those_of_mesa_is_exported_and_keeps_its_structure(tmp_path: Path) -> None:
+    """With language, observer and a description of its own, and no word of a case: the settings lead it to one."""
+    language = Code("121049", "DCM", "Language of Content Item and Descendants")
+    english = Code("eng", "ISO639_2", "English")
+    sent: list[Dataset] = []
+
+    def selections(manager: Running) -> list[Path]:
+        source = identified(tmp_path / "in", a_ct_study(patient=1))
+        instances = sorted(source.iterdir())
+        said = Manifest(
+            ExportTitle.TEACHING, (), description="Dr.Jost teaching file", observer="MesaObserver^Steve"
+        )
+        (path,) = documents(instances, tmp_path / "documents", manifest=said)
+        ds = dcmread(path)
+        ds.ContentSequence.insert(0, code("HAS CONCEPT MOD", language, english))
+        ds.save_as(path, enforce_file_format=True)
+        sent.append(ds)
+        assert send([*instances, path], manager.peer, SELECTOR).failed == ()
+        return [source]
+
+    rules = DocumentRules(Disposition(descriptions={"Dr.Jost teaching file": CASE}))
+    outcome = exported(tmp_path, selections, exports=1, rules=rules)
+    (arrived,) = outcome.manifests
+    # The Basic Profile lets the description go (PS3.15 table E.3.4-1); every other row keeps its place.
+    assert rows(arrived) == [row for row in rows(sent[0]) if row[2] != KEY_OBJECT_DESCRIPTION]
+    assert concept(arrived) == ExportTitle.TEACHING.code(Scheme.IHERADTF)
+    assert "MesaObserver" not in str(arrived)
+    assert "Jost" not in str(arrived)

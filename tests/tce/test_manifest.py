@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from tce.documents import content
-from tce.documents.codes import DelayReason, ExportTitle, Scheme
+from tce.documents.codes import DelayReason, ExportTitle, InformationTitle, Scheme
 from tce.documents.content import Reference, flattened
 from tce.documents.manifest import DocumentKind, Manifest, build, parse, recognise, value_type
 from tce.errors import Refused
@@ -163,12 +163,17 @@ def test_a_key_object_selection_with_another_title_is_an_instance() -> None:
         parse(ds)
 
 
-def test_the_title_of_the_additional_information_makes_no_manifest() -> None:
-    """TCE006 names the additional information, whatever the SOP Class."""
+@pytest.mark.parametrize("scheme", Scheme, ids=str)
+@pytest.mark.parametrize("sop_class", ["11", "22", "33"], ids=["basic", "enhanced", "comprehensive"])
+def test_the_title_of_the_additional_information_makes_no_manifest(sop_class: str, scheme: Scheme) -> None:
+    """TCE006 or 128712 names the additional information, in every SOP Class whose IOD can hold it, and in no other."""
     (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES), headers(), now=NOW)
-    ds.ConceptNameCodeSequence[0].CodeValue = "TCE006"
+    title = InformationTitle.ADDITIONAL_INFORMATION.code(scheme)
+    ds.ConceptNameCodeSequence[0].CodeValue = title.value
+    ds.ConceptNameCodeSequence[0].CodingSchemeDesignator = title.scheme
     assert recognise(KOS, ds) is DocumentKind.INSTANCE
-    assert recognise("1.2.840.10008.5.1.4.1.1.88.11", ds) is DocumentKind.INFORMATION
+    assert recognise(f"1.2.840.10008.5.1.4.1.1.88.{sop_class}", ds) is DocumentKind.INFORMATION
+    assert recognise("1.2.840.10008.5.1.4.1.1.88.34", ds) is DocumentKind.INSTANCE
 
 
 @pytest.mark.parametrize(
