@@ -14,7 +14,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from pydicom import dcmread
@@ -23,6 +23,7 @@ from tce.collecting import Entry, Intake
 from tce.documents.manifest import DOCUMENT_CLASSES, DocumentKind, ParsedManifest, parse, recognise
 from tce.errors import ExportError
 from tce.exports import Exports
+from tce.network.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE, PROCESSING_FAILURE, Item
 from tce.network.store_reader import Arrival, Status
 from tce.road import Hold, Reason
 from tce.spool import Header, Incoming, Spool, Spooled
@@ -94,6 +95,21 @@ class ArrivalDesk:
                     self._waiting.popleft()
                 done += len(part)
         return done
+
+    def commitment(self, items: Sequence[Item]) -> list[int]:
+        """Say of each instance whether it is durable here: 0, or the Failure Reason (PS3.3 C.14.1.1)."""
+        self.index()
+        held = self._exports.held([item.sop_instance_uid for item in items])
+        return [self._verdict(item, held.get(item.sop_instance_uid, ())) for item in items]
+
+    def _verdict(self, item: Item, found: Sequence[tuple[str, str]]) -> int:
+        here = [sop_class for sop_class, file in found if self._spool.path(file).is_file()]
+        if not here:
+            return NO_SUCH_INSTANCE
+        if item.sop_class_uid not in here:
+            return CLASS_INSTANCE_CONFLICT
+        # Of two contents under one UID nobody can say which one is meant.
+        return 0 if len(found) == 1 else PROCESSING_FAILURE
 
     def adopt(self) -> int:
         """Index every spooled file that the index does not know; return how many.

@@ -203,6 +203,11 @@ class ExportSettings(_Table):
 
     settle_seconds: float = Field(default=2.0, ge=0, le=3600, description="quiet time before an export")
     poll_seconds: float = Field(default=0.5, gt=0, le=60, description="how often waiting work is looked at")
+    delivery_hours: float = Field(
+        default=72.0,
+        gt=0,
+        description="how long a receiver that is away, full or owes its commitment is tried again",
+    )
     stale_hours: float = Field(default=24.0, gt=0, description="an export incomplete for this long fails")
 
 

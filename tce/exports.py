@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from tce import collecting, purging
 from tce.collecting import Entry, Intake, Role
+from tce.commitments import Commitments
 from tce.counts import counted
 from tce.documents.manifest import DocumentKind
 from tce.errors import ExportError
@@ -30,6 +31,8 @@ from tce.retention import Rules
 from tce.road import Delivered, Hold, Reason, Received, Sealed, manifest_mark
 from tce.states import State, Verb
 from tce.tables import deliveries, exports, instances, members, open_database, outputs
+
+_IN_ONE_QUESTION = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,34 @@ class Exports:
             tx.alone()
             return collecting.enter(tx, entries, self._settle)
 
+    @property
+    def commitments(self) -> Commitments:
+        """What receivers were asked to commit themselves to."""
+        return Commitments(self._transaction)
+
+    def age(self, export: Export) -> float:
+        """Return for how many seconds an export has been in its state."""
+        return self._clock() - export.changed_at
+
     def known(self, names: Sequence[str]) -> dict[str, bool]:
         """Return which of these files the index knows, each with whether it is still to be kept."""
         of = instances.c
         with self._transaction() as tx:
             rows = tx.db.execute(sa.select(of.file, of.purged_at).where(of.file.in_(names)))
             return {row.file: row.purged_at is None for row in rows}
+
+    def held(self, uids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """Return (SOP Class UID, file) of every content that arrived under these SOP Instance UIDs."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        of = instances.c
+        with self._transaction() as tx:
+            for at in range(0, len(uids), _IN_ONE_QUESTION):
+                part = of.sop_instance_uid.in_(uids[at : at + _IN_ONE_QUESTION])
+                for row in tx.db.execute(
+                    sa.select(of.sop_instance_uid, of.sop_class_uid, of.file).where(part)
+                ):
+                    found.setdefault(row.sop_instance_uid, []).append((row.sop_class_uid, row.file))
+        return found
 
     # --- Work
 
@@ -151,7 +176,9 @@ class Exports:
         order = [DocumentKind.INSTANCE, DocumentKind.INFORMATION, DocumentKind.MANIFEST]
         return sorted((_member(row, where) for row in rows), key=lambda member: order.index(member.kind))
 
-    def give_back(self, export: Export, reason: Reason, *, wait: float, counted: bool = True) -> None:
+    def give_back(
+        self, export: Export, reasons: Sequence[Reason], *, wait: float, counted: bool = True
+    ) -> None:
         """End a lease without a result; the export is taken again after ``wait`` seconds.
 
         It counts as an attempt, unless nothing that was to be done could even be tried.
@@ -164,7 +191,7 @@ class Exports:
                 leased=False,
                 attempts=exports.c.attempts + int(counted),
                 not_before=tx.now + wait,
-                reasons=dump([reason]),
+                reasons=dump(reasons),
             )
 
     def fail(self, export: Export, reasons: Sequence[Reason]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 _BUSY_SECONDS = 30
-REVISION = "0002"  # the last one in tce/migrations/versions; a test compares
+REVISION = "0003"  # the last one in tce/migrations/versions; a test compares
 
 metadata = sa.MetaData()
 
@@ -100,6 +100,18 @@ deliveries = sa.Table(
     _uid("sop_instance_uid", primary_key=True),
     sa.Column("digest", sa.String(71), primary_key=True),
     sa.Column("delivered_at", sa.Float, nullable=False),
+    sa.Column("committed_at", sa.Float),
+)
+commitments = sa.Table(
+    "commitments",
+    metadata,
+    _uid("transaction_uid", primary_key=True),
+    sa.Column("export", sa.Integer, sa.ForeignKey("exports.number"), nullable=False, index=True),
+    sa.Column("receiver", sa.String(16), nullable=False),
+    sa.Column("asked_at", sa.Float, nullable=False),
+    sa.Column("answered_at", sa.Float),
+    # What was refused: [SOP Class UID, Failure Reason, how many].
+    sa.Column("refused", sa.Text, nullable=False),
 )
 
 untold = sa.Table(

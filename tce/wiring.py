@@ -331,6 +331,7 @@ def manager_settings(site: Site) -> ManagerSettings:
         exports_url=site.exports_url,
         settle_seconds=waits.settle_seconds,
         poll_seconds=waits.poll_seconds,
+        delivery_seconds=waits.delivery_hours * 3600,
         stale_seconds=waits.stale_hours * 3600,
         retention=lambda: retention_rules(site),
         durability=Durability(network.durability),

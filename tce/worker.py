@@ -3,7 +3,7 @@
 One export at a time, leased; whatever happens to this process, the export is taken again, and since
 pseudonyms and policy are the same, the same bytes come out. Nothing is decided by guessing: what a check does
 not pass is held with its reasons, what a service could not do now is tried again with longer and longer
-pauses. Only a key server that is away is waited for without end.
+pauses. Only a key server that is away is waited for without end, and a receiver that is away for days.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from pydicom import dcmread
 
 from policies.errors import Refusal
+from tce.delivering import ATTEMPTS, Delivery, Outlook, Shortfall
 from tce.documents import teaching_file_info
 from tce.documents.disposition import DocumentRules
 from tce.documents.manifest import DOCUMENT_CLASSES, DocumentKind
@@ -27,12 +28,9 @@ from tce.documents.teaching_file_info import PolicyRequest
 from tce.errors import ExportError
 from tce.exports import Exports, Member
 from tce.ledger import Export
-from tce.network.storage_scu import send
 from tce.road import (
     CaseTerms,
-    Delivered,
     Hold,
-    Peer,
     PolicyTerms,
     Reason,
     Received,
@@ -50,7 +48,8 @@ from tce.states import State
 from vault.errors import Sealed as SealedVault
 from vault.errors import Unreachable, VaultRoomError
 
-ATTEMPTS = 8
+PATIENCE = 72 * 3600.0
+_SHORTEST_WAIT = 2.0
 _LONGEST_WAIT = 300.0
 _LONGEST_ABSENCE = 60.0
 
@@ -65,12 +64,14 @@ class Worker:
         rooms: Rooms,
         ae_title: str,
         rules: DocumentRules = DocumentRules(),
+        patience: float = PATIENCE,
     ) -> None:
         self._exports = exports
         self._spool = spool
         self._rooms = rooms
         self._ae_title = ae_title
         self._rules = rules
+        self._patience = patience  # seconds for which a receiver may be away
         self._absences = 0  # times in a row that the key server was away
 
     def run(self, stop: threading.Event, poll_seconds: float, lull: Callable[[], None]) -> None:
@@ -127,9 +128,10 @@ class Worker:
         # 5. Deliver what is missing to each receiver of the case: instances, then manifests.
         terms = self._terms_still_standing(export)
         sealed = self._exports.sealed(export)
-        failures = [reason for to in terms.receivers for reason in self._deliver(export, sealed, to)]
-        if failures:
-            self._try_later(export, failures)
+        delivery = Delivery(self._exports, self._rooms.auditor, self._ae_title)
+        shortfalls = [one for to in terms.receivers for one in delivery.deliver(export, sealed, to)]
+        if shortfalls:
+            self._deliver_later(export, shortfalls)
             return
         # 6. Close: the signed release record, the audit message, the state.
         self._rooms.releases.close(
@@ -208,24 +210,21 @@ class Worker:
             raise Hold([Reason("policy-changed", "the case has another policy since this was anonymized")])
         return terms
 
-    def _deliver(self, export: Export, sealed: Sequence[Sealed], to: Peer) -> list[Reason]:
-        """Send to one receiver what it does not have yet; return what could not be sent."""
-        has = self._exports.has(export, to.ae_title)
-        missing = [one for one in sealed if (one.sop_instance_uid, one.digest) not in has]
-        if not missing:
-            return []
-        detail = {"export": export.id, "receiver": to.ae_title, "instances": str(len(missing))}
-        self._rooms.auditor.record("begin transfer", success=True, detail=detail)
-
-        def record(place: int) -> None:
-            self._exports.delivered(export, Delivered(missing[place], to.ae_title))
-
-        # One association, instances before manifests; after a failure nothing more, so that no manifest
-        # arrives where an instance that it references did not.
-        account = send(
-            [one.path for one in missing], to, self._ae_title, progress=record, stop_at_failure=True
-        )
-        return [Reason("delivery", f"{to.ae_title}: {failure.why}") for failure in account.failed[:1]]
+    def _deliver_later(self, export: Export, shortfalls: Sequence[Shortfall]) -> None:
+        """Give the lease back for a while, or fail: what is refused ends after its attempts, and who is away is
+        waited for until patience ends."""
+        reasons = [one.reason for one in shortfalls]
+        waits = [one.wait for one in shortfalls if one.outlook is Outlook.LATER]
+        age = self._exports.age(export)
+        if not waits and all(one.outlook is Outlook.REFUSED for one in shortfalls):
+            self._try_later(export, reasons)
+            return
+        with _unless_overtaken():
+            if not waits or age > self._patience:
+                self._exports.fail(export, reasons)
+            else:
+                wait = max(*waits, _SHORTEST_WAIT, 0.0 if all(waits) else age / 2)
+                self._exports.give_back(export, reasons, wait=min(_LONGEST_WAIT, wait), counted=False)
 
     def _try_later(self, export: Export, reasons: Sequence[Reason]) -> None:
         """Give the lease back for a while, or fail when it was tried often enough."""
@@ -234,7 +233,7 @@ class Worker:
                 self._exports.fail(export, reasons)
             else:
                 wait = min(_LONGEST_WAIT, 2.0**export.attempts)
-                self._exports.give_back(export, reasons[0], wait=wait)
+                self._exports.give_back(export, reasons, wait=wait)
 
     def _wait_for_the_keys(self, export: Export, exc: VaultRoomError) -> None:
         """Give the lease back without counting: nothing can be done for any export until the keys are back."""
@@ -242,7 +241,7 @@ class Worker:
         self._absences += 1
         reason = Reason("key-server-away", f"{exc.what}; it is asked again at least every minute")
         with _unless_overtaken():
-            self._exports.give_back(export, reason, wait=wait, counted=False)
+            self._exports.give_back(export, [reason], wait=wait, counted=False)
 
 
 def _unless_overtaken() -> contextlib.suppress:

@@ -29,6 +29,7 @@ OWNERS_OF_TABLES = (
     "tce/tables.py",
     "tce/exports*.py",
     "tce/collecting.py",
+    "tce/commitments.py",
     "tce/ledger.py",
     "tce/purging.py",
     "tce/spool*.py",

@@ -17,6 +17,7 @@ from tce.documents.disposition import DocumentRules
 from tce.exports import Exports
 from tce.ledger import Observer
 from tce.lulls import Lull, clear_leftovers
+from tce.network.commitment import hearing
 from tce.network.doorway import Contact, Incident
 from tce.network.storage_scp import StorageListener
 from tce.network.store_reader import Limits
@@ -24,7 +25,7 @@ from tce.network.tls import Certificates
 from tce.retention import Rules
 from tce.road import Auditor, Rooms
 from tce.spool import Durability, Spool
-from tce.worker import Worker
+from tce.worker import PATIENCE, Worker
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -41,6 +42,7 @@ class ManagerSettings:
     poll_seconds: float = 0.5
     stale_seconds: float = 86400.0
     retention: Callable[[], Rules] = Rules
+    delivery_seconds: float = PATIENCE
     durability: Durability = Durability.POWER
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     certificates: Certificates | None = None
@@ -81,11 +83,14 @@ def run(
             settings.limits,
             certificates=settings.certificates,
             tell=audit_contacts(rooms.auditor),
+            services=[hearing(exports.commitments.report)],
         )
         with desk.following(), listener:
             started(listener.port)
             lull = Lull(exports, spool, settings.stale_seconds, settings.retention)
-            worker = Worker(exports, spool, rooms, settings.ae_title, settings.documents)
+            worker = Worker(
+                exports, spool, rooms, settings.ae_title, settings.documents, settings.delivery_seconds
+            )
             worker.run(stop, settings.poll_seconds, lull)
     finally:
         exports.close()

@@ -17,6 +17,7 @@ from tce.arrivals import ArrivalDesk
 from tce.documents.manifest import DocumentKind
 from tce.exports import Exports
 from tce.ledger import Export
+from tce.network.commitment import committing
 from tce.network.storage_scp import StorageListener
 from tce.network.store_reader import Limits
 from tce.network.tls import Certificates
@@ -85,6 +86,7 @@ def run(
             settings.limits,
             certificates=settings.certificates,
             tell=audit_contacts(auditor),
+            services=[committing(desk.commitment)],
         )
         with desk.following(), listener:
             started(listener.port)
@@ -131,7 +133,7 @@ def _complete(
         if export.attempts + 1 >= _ATTEMPTS:
             exports.fail(export, [reason])
         else:
-            exports.give_back(export, reason, wait=2.0**export.attempts)
+            exports.give_back(export, [reason], wait=2.0**export.attempts)
         return
     exports.close_export(export)
     detail = {"export": export.id, "sender": export.calling_ae}

@@ -1,8 +1,8 @@
 """Listens for C-STORE (RAD-50 to RAD-53) and C-ECHO, and hands on each instance as the bytes that come.
 
 The caller's sink stores the instance and returns the status that goes back: Success is never sent before
-it returns. Only AE titles that are allowed get an association; nothing but Verification and Storage is
-served. Decoding, indexing and deciding are not done here.
+it returns. Only AE titles that are allowed get an association; nothing but Verification, Storage and
+what the caller adds is served. Decoding, indexing and deciding are not done here.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pynetdicom import AE, evt
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import PresentationContext, build_context
 
 from tce.errors import PortInUse
 from tce.network import quiet
@@ -29,6 +29,13 @@ from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 quiet.silence()
 
 _GRACE = 2.0  # seconds that a peer has to release after the listener was stopped
+
+
+class Service(NamedTuple):
+    """What a listener serves besides storage: presentation contexts, and handlers of pynetdicom for their messages."""
+
+    contexts: tuple[PresentationContext, ...]
+    handlers: tuple[tuple[Any, Callable[[Any], Any]], ...]
 
 
 class StorageListener:
@@ -49,6 +56,7 @@ class StorageListener:
         *,
         certificates: Certificates | None = None,
         tell: Tell = lambda contact: None,
+        services: Sequence[Service] = (),
     ) -> None:
         self.ae_title = ae_title
         self.host = host
@@ -69,6 +77,8 @@ class StorageListener:
         self._contexts = [build_context(VERIFICATION, list(UNCOMPRESSED))] + [
             build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_SOP_CLASSES
         ]
+        self._contexts += [context for service in services for context in service.contexts]
+        self._handlers = [handler for service in services for handler in service.handlers]
         self._server: Any = None
 
     def start(self) -> None:
@@ -84,6 +94,7 @@ class StorageListener:
             (evt.EVT_REJECTED, lambda event: self._told(Incident.REJECTED, event)),
             (evt.EVT_RELEASED, lambda event: self._told(Incident.ENDED, event)),
             (evt.EVT_ABORTED, lambda event: self._told(Incident.ABORTED, event)),
+            *self._handlers,
         ]
         try:
             self._server = self._ae.make_server(

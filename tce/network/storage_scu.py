@@ -1,9 +1,10 @@
 """Sends Part 10 files by C-STORE, each data set as the bytes that lie in the file.
 
 Presentation contexts are proposed for what is to be sent: one for each pair of SOP Class and transfer syntax,
-and a fallback to Implicit VR Little Endian for uncompressed ones, which is the only case in which a data set
-is encoded anew. More than 128 contexts (PS3.8 section 9.3.2.2) become several associations, in order. What
-may be sent, and to whom, is decided by the caller.
+and what it may be encoded anew as where the peer does not take it as it is, without a loss: Implicit VR Little
+Endian for uncompressed ones, Explicit VR Little Endian for RLE. Nothing else is ever decompressed. More than
+128 contexts (PS3.8 section 9.3.2.2) become several associations, in order. What may be sent, and to whom, is
+decided by the caller.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 from pynetdicom.presentation import build_context
 
 from policies.elements import read_file_meta
 from policies.errors import Refusal
 from tce.network import quiet
-from tce.network.calling import MAXIMUM_CONTEXTS, PeerUnavailable, associate
+from tce.network.calling import MAXIMUM_CONTEXTS, NothingAccepted, PeerUnavailable, associate
 from tce.network.contexts import UNCOMPRESSED
 from tce.network.store_writer import Encoded, PeerGone, StoreWriter
 from tce.road import Peer
@@ -33,18 +34,23 @@ quiet.silence()
 _ANSWER_SECONDS = 120.0
 _LONGEST_META = 1 << 16
 _TRANSFER_SYNTAXES_NOT_SUPPORTED = 4  # PS3.8 table 9-18
+_OUT_OF_RESOURCES = range(0xA700, 0xA800)
+_LARGEST_ANEW = 1 << 30  # bytes; encoding anew needs several times that in memory
+NOT_TRIED = "it was not tried after a failure"
 _SUCCESS_OR_WARNING = (0x0000, 0xB000, 0xB006, 0xB007)
 
 
 class Failure(NamedTuple):
     """One file that the peer does not have: its place in the list, the status if there was one, and why.
 
-    ``lost``: the peer went away.
+    ``refused``: the peer does not take this one, and sending it again will hardly change that. ``lost``: the peer
+    went away.
     """
 
     place: int
     status: int | None
     why: str
+    refused: bool = False
     lost: bool = False
 
 
@@ -73,37 +79,42 @@ def send(
     progress: Callable[[int], None] = lambda place: None,
     *,
     stop_at_failure: bool = False,
+    only_after_all: int | None = None,
 ) -> SendAccount:
     """Send files in their order; return which the peer has now and which not.
 
     ``progress`` is called with a file's place as soon as the peer has answered Success for it. A file that is
     not Part 10, or that the peer takes in no encoding, is a failure of its own; the others go on unless
-    ``stop_at_failure``, then they are failures, too. Raises PeerUnavailable when there is no association to
-    begin with.
+    ``stop_at_failure``, then they are failures, too. Files from the place ``only_after_all`` on go only if the peer
+    has all before them, and nothing more goes once the peer says that it has no room. Raises PeerUnavailable when
+    there is no association to begin with.
     """
     outgoing, failed = _examine(files)
     sent: list[int] = []
-    lost = False
+    lost = full = False
     for number, (contexts, batch) in enumerate(_associations(outgoing)):
         try:
             assoc = _associate(to, calling, contexts)
         except PeerUnavailable as exc:
             if number == 0:
                 raise
-            failed += [Failure(one.place, None, exc.what) for one in batch]
-            lost = True
+            nothing = isinstance(exc, NothingAccepted)
+            failed += [Failure(one.place, None, exc.what, refused=nothing) for one in batch]
+            lost = lost or not nothing
             continue
         gone = False
         try:
             with StoreWriter(assoc, _ANSWER_SECONDS) as writer:
                 for one in batch:
-                    if failed and stop_at_failure:
-                        failed.append(Failure(one.place, None, "it was not tried after a failure"))
+                    last = only_after_all is not None and one.place >= only_after_all
+                    if failed and (stop_at_failure or full or last):
+                        failed.append(Failure(one.place, None, NOT_TRIED))
                     elif gone:
                         failed.append(Failure(one.place, None, "the association was lost before", lost=True))
                     elif (failure := _send_one(assoc, writer, one)) is not None:
                         failed.append(failure)
                         gone = failure.lost
+                        full = full or (only_after_all is not None and failure.status in _OUT_OF_RESOURCES)
                     else:
                         sent.append(one.place)
                         progress(one.place)
@@ -155,9 +166,8 @@ def _associations(
     contexts: dict[tuple[str, str], None] = {}
     batch: list[_Outgoing] = []
     for one in outgoing:
-        wanted = {(one.sop_class_uid, one.transfer_syntax_uid): None}
-        if one.transfer_syntax_uid in UNCOMPRESSED:
-            wanted[one.sop_class_uid, str(ImplicitVRLittleEndian)] = None
+        syntaxes = (one.transfer_syntax_uid, *_without_loss(one.transfer_syntax_uid))
+        wanted = {(one.sop_class_uid, syntax): None for syntax in syntaxes}
         if len(contexts | wanted) > MAXIMUM_CONTEXTS:
             yield list(contexts), batch
             contexts, batch = {}, []
@@ -177,19 +187,18 @@ def _send_one(assoc: Any, writer: StoreWriter, one: _Outgoing) -> Failure | None
         for cx in assoc.accepted_contexts
         if cx.abstract_syntax == one.sop_class_uid
     }
-    context = contexts.get(one.transfer_syntax_uid)
-    content: Encoded | bytes = Encoded(one.path, one.offset)
+    syntaxes = (one.transfer_syntax_uid, *_without_loss(one.transfer_syntax_uid))
+    syntax = next((syntax for syntax in syntaxes if syntax in contexts), None)
+    if syntax is None:
+        why = f"the peer does not take its {_not_taken(assoc, one, contexts)}"
+        return Failure(one.place, None, why, refused=True)
     try:
-        if context is None:
-            context = contexts.get(str(ImplicitVRLittleEndian))
-            if context is None or one.transfer_syntax_uid not in UNCOMPRESSED:
-                return Failure(
-                    one.place, None, f"the peer does not take its {_not_taken(assoc, one, contexts)}"
-                )
-            content = _in_implicit(one.path)
+        content: Encoded | bytes = Encoded(one.path, one.offset)
+        if syntax != one.transfer_syntax_uid:
+            content = _encoded_anew(one.path, syntax)
         status = writer.store(
             content,
-            context=context,
+            context=contexts[syntax],
             sop_class_uid=one.sop_class_uid,
             sop_instance_uid=one.sop_instance_uid,
             message_id=one.place % 65535 + 1,
@@ -199,11 +208,12 @@ def _send_one(assoc: Any, writer: StoreWriter, one: _Outgoing) -> Failure | None
     except OSError:
         # Part of it may be on its way; what follows would be taken for the rest.
         return Failure(one.place, None, "the file could not be read to its end", lost=True)
-    except (ValueError, AttributeError, InvalidDicomError):
-        return Failure(one.place, None, "it cannot be encoded in a way that the peer takes")
+    except (ValueError, AttributeError, RuntimeError, InvalidDicomError):
+        return Failure(one.place, None, "it cannot be encoded in a way that the peer takes", refused=True)
     if status in _SUCCESS_OR_WARNING:
         return None
-    return Failure(one.place, status, f"the peer answered status 0x{status:04X}")
+    refused = status not in _OUT_OF_RESOURCES
+    return Failure(one.place, status, f"the peer answered status 0x{status:04X}", refused=refused)
 
 
 def _not_taken(assoc: Any, one: _Outgoing, contexts: Collection[str]) -> str:
@@ -214,9 +224,28 @@ def _not_taken(assoc: Any, one: _Outgoing, contexts: Collection[str]) -> str:
     return "transfer syntax" if known else "SOP Class"
 
 
-def _in_implicit(path: Path) -> bytes:
+def _without_loss(transfer_syntax_uid: str) -> tuple[str, ...]:
+    """Return what a data set may be encoded anew as, the preferred first. Pixel values stay what they are.
+
+    Of the compressed ones RLE only: its decoder is part of pydicom, and decoding it leaves no choice of colour
+    space. Other lossless ones would need decoders that may be absent; lossy ones are what they are.
+    """
+    if transfer_syntax_uid in UNCOMPRESSED:
+        return (str(ImplicitVRLittleEndian),)
+    if transfer_syntax_uid == RLELossless:
+        return str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)
+    return ()
+
+
+def _encoded_anew(path: Path, transfer_syntax_uid: str) -> bytes:
+    if path.stat().st_size > _LARGEST_ANEW:
+        raise ValueError("it is too large to be encoded anew")
     ds = dcmread(path)
+    if ds.file_meta.TransferSyntaxUID == RLELossless:
+        # It stays the same instance, in the colour space that it has.
+        ds.decompress(as_rgb=False, generate_instance_uid=False)
     buffer = DicomBytesIO()
-    buffer.is_little_endian, buffer.is_implicit_VR = True, True
+    buffer.is_little_endian = True
+    buffer.is_implicit_VR = transfer_syntax_uid == ImplicitVRLittleEndian
     write_dataset(buffer, ds)
     return bytes(buffer.getvalue())

@@ -29,6 +29,7 @@ from tce.audit.journal import EVENTS, Shape
 from tce.config import ActorSettings, ManagerSettings, NetworkSettings, ReceiverSettings, SelectorSettings
 from tce.documents.codes import DelayReason, ExportTitle, InformationTitle, Scheme
 from tce.network import storage_scu, tls
+from tce.network.commitment import PUSH_MODEL
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
 from tce.network.query_retrieve import FIND, GET, MOVE
 from tce.network.store_reader import MAXIMUM_PDU, Status
@@ -69,6 +70,7 @@ def services() -> str:
             (_name(VERIFICATION), f"`{VERIFICATION}`", "no", "SCP", "SCP"),
             (storage, listed, "SCU; SCP for what an archive sends", "SCU and SCP", "SCP"),
             *((_name(uid), f"`{uid}`", "SCU", "no", "no") for uid in (FIND, MOVE, GET)),
+            (_name(PUSH_MODEL), f"`{PUSH_MODEL}`", "no", "SCU, also on associations of the SCP", "SCP"),
         ],
     )
 

@@ -332,7 +332,7 @@ def test_a_dead_delivery_goes_on_where_it_was(index: Exports, url: str, clock: C
 def test_what_failed_for_now_is_tried_after_a_pause(index: Exports, clock: Clock) -> None:
     """A lease given back is taken again later, with its attempts counted and the reason kept."""
     export = complete(index, clock)
-    index.give_back(export, Reason("failed", "a service was away"), wait=5)
+    index.give_back(export, [Reason("failed", "a service was away")], wait=5)
     assert index.lease() is None
     clock.now += 6
     again = index.lease()

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.pixels import pixel_array
 from pydicom.uid import JPEG2000Lossless, UID_dictionary
 from pynetdicom import AE, evt
 
@@ -299,6 +302,33 @@ def test_no_logger_hears_an_identifier(
             send(files, peer, "SELECTOR")
     assert [record for record in caplog.records if record.name.startswith("pynetdicom")] == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_rle_is_decoded_for_a_peer_that_takes_no_rle(tmp_path: Path) -> None:
+    """Without a loss: the same instance with the same pixel values, in its own colour space."""
+    path = tmp_path / "rle"
+    path.write_bytes(Path(str(get_testdata_file("SC_rgb_rle_2frame.dcm"))).read_bytes())
+    source = dcmread(path)
+    came: list[Dataset] = []
+
+    def handle(event: evt.Event) -> int:
+        ds = event.dataset
+        ds.file_meta = event.file_meta
+        came.append(ds)
+        return 0x0000
+
+    ae = AE("OLD")
+    ae.add_supported_context(source.SOPClassUID, ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)])
+    try:
+        account = send([path], Peer("OLD", "127.0.0.1", server.server_address[1]), "SELECTOR")
+    finally:
+        ae.shutdown()
+    assert account.failed == ()
+    assert came[0].file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert came[0].SOPInstanceUID == source.SOPInstanceUID
+    assert came[0].PhotometricInterpretation == source.PhotometricInterpretation
+    assert (pixel_array(came[0], raw=True) == pixel_array(source, raw=True)).all()
 
 
 def test_an_answer_to_another_message_is_none(ct_files: list[Path]) -> None:

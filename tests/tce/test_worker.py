@@ -6,19 +6,18 @@ uses.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import generate_uid
 
 from tce.actors.receiver import MediumReport
 from tce.arrivals import ArrivalDesk
+from tce.delivering import ATTEMPTS
 from tce.documents.codes import TITLE_MODIFIER, DelayReason, ExportTitle, InformationTitle, Scheme
 from tce.documents.content import code, concept
 from tce.documents.disposition import Disposition, DocumentRules
@@ -26,18 +25,12 @@ from tce.documents.manifest import Manifest, parse
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.storage_scu import send
-from tce.network.store_reader import Arrival, Status
-from tce.road import CaseTerms, Delivered, Hold, Peer, Reason, Workshop
-from tce.spool import Spool
+from tce.road import CaseTerms, Delivered, Hold, Reason, Workshop
 from tce.states import State
-from tce.worker import ATTEMPTS, Worker
+from tce.worker import PATIENCE, Worker
 from tests.tce.parts import (
     CASE,
     MANAGER,
-    SELECTOR,
-    CaseShelf,
-    Log,
-    ReleaseShelf,
     a_receiver,
     a_request,
     documents,
@@ -45,70 +38,8 @@ from tests.tce.parts import (
     rooms,
     terms,
 )
+from tests.tce.workbench import Bench
 from vault.errors import Sealed, Unreachable
-
-NOWHERE = Peer("RECEIVER", "127.0.0.1", 1)
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class Bench:
-    """A worker with its spool, index and rooms; instances are handed in as a listener would."""
-
-    home: Path
-    spool: Spool
-    exports: Exports
-    desk: ArrivalDesk
-    worker: Worker
-    cases: CaseShelf
-    releases: ReleaseShelf
-    log: Log
-    clock: Clock
-
-    def hand_in(self, *paths: Path, calling: str = SELECTOR, uid: str = "") -> None:
-        for path in paths:
-            meta = read_file_meta_info(path)
-            data = path.read_bytes()
-            arrival = Arrival(
-                calling_ae=calling,
-                sop_class_uid=str(meta.MediaStorageSOPClassUID),
-                sop_instance_uid=uid or str(meta.MediaStorageSOPInstanceUID),
-                transfer_syntax_uid=str(meta.TransferSyntaxUID),
-            )
-            arriving = self.desk.open(arrival)
-            arriving.write(memoryview(data)[144 + int.from_bytes(data[140:144], "little") :])
-            assert arriving.finish() is Status.SUCCESS
-        self.desk.index()
-
-    def work(self) -> Export:
-        """Let the worker do everything that can be done now; return the newest export."""
-        steps = sum(1 for _ in itertools.takewhile(lambda _: self.worker.step(), range(1000)))
-        assert steps < 1000, "the worker finds work for ever"
-        return self.exports.listing()[-1]
-
-
-@pytest.fixture(scope="session")
-def ct(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A pseudonymized CT study."""
-    return pseudonymized_ct(tmp_path_factory.mktemp("stage-1") / "ct")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    clock, log, releases = Clock(), Log(), ReleaseShelf()
-    cases = CaseShelf({CASE: terms(NOWHERE)})
-    spool, exports = Spool(tmp_path / "spool"), Exports(f"sqlite:///{tmp_path / 'exports.db'}", clock=clock)
-    desk = ArrivalDesk(spool, exports)
-    worker = Worker(exports, spool, rooms(cases, log, releases), MANAGER)
-    yield Bench(tmp_path, spool, exports, desk, worker, cases, releases, log, clock)
-    exports.close()
 
 
 def in_another_study(path: Path) -> Path:
@@ -444,12 +375,15 @@ def test_a_key_server_that_is_back_is_asked_soon_the_next_time(bench: Bench, ct:
 
 
 def test_a_receiver_that_never_answers_fails_the_export_in_the_end(bench: Bench, ct: list[Path]) -> None:
-    """It is tried with pauses, then reported as failed with the reason, and can be retried."""
+    """It is tried for days, then reported as failed with the reason, and can be retried."""
     bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
-    for _ in range(ATTEMPTS):
-        export = bench.work()
-        bench.clock.now += 1000
+    began = bench.clock.now
+    while (export := bench.work()).state is State.DELIVERING:
+        bench.clock.now += PATIENCE / 5
+        assert bench.clock.now < began + 2 * PATIENCE
     assert export.state is State.FAILED
+    assert bench.clock.now - began > PATIENCE
+    assert [reason.code for reason in export.reasons] == ["receiver-away"]
     assert "does not answer" in export.reasons[0].what
     assert bench.releases.releases == {}
 
