@@ -9,7 +9,7 @@ for each patient, since a manifest is of one.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,14 +53,14 @@ def select(
     delay: Sequence[DelayReason] = (),
     info: TeachingFileInfo | None = None,
     scheme: Scheme = Scheme.IHERADTF,
-    studies: Collection[str] = (),
+    chosen: Callable[[Candidate], bool] = lambda candidate: True,
     agree: Callable[[Sequence[Candidate]], None] = lambda candidates: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SelectAccount:
     """Send every instance found in files, folders and media, then manifest and additional information.
 
-    ``request`` names the case, and optionally its policy by name, version and digest. With ``studies`` what is of
-    another Study Instance UID is set aside. ``agree`` is shown what would go before anything does, and raises to
+    ``request`` names the case, and optionally its policy by name, version and digest. What was not ``chosen``
+    is set aside. ``agree`` is shown what would go before anything does, and raises to
     stop it. ``progress`` is told how many of how many instances have been sent. Raises Refused when nothing can be
     selected, PeerUnavailable when the Export Manager does not answer or goes away: then no manifest was sent, and
     nothing will be exported.
@@ -68,7 +68,7 @@ def select(
     if not request.case:
         raise Refused("the selection names no case", next_step="name one: --case")
     # 1. Look at every file; what is no instance of a Storage SOP Class of the standard is set aside.
-    candidates, set_aside = _of_studies(studies, *examine(sources))
+    candidates, set_aside = _only(chosen, *examine(sources))
     if not candidates:
         raise Refused(
             f"nothing to select: {counted(len(set_aside), 'file was', 'files were')} set aside",
@@ -93,14 +93,14 @@ def select(
     )
 
 
-def _of_studies(
-    studies: Collection[str], candidates: list[Candidate], set_aside: list[NotSelected]
+def _only(
+    chosen: Callable[[Candidate], bool], candidates: list[Candidate], set_aside: list[NotSelected]
 ) -> tuple[list[Candidate], list[NotSelected]]:
-    """Set aside what is not of these studies; none means all."""
-    chosen = [one for one in candidates if not studies or one.reference.study_uid in studies]
-    others = (one for one in candidates if studies and one.reference.study_uid not in studies)
-    what = "it is of a study that was not chosen"
-    return chosen, [*set_aside, *(NotSelected(one.path, "not-chosen", what) for one in others)]
+    """Set aside what was not chosen."""
+    kept = [one for one in candidates if chosen(one)]
+    others = (one.path for one in candidates if not chosen(one))
+    what = "it is of another study or patient than those that were chosen"
+    return kept, [*set_aside, *(NotSelected(path, "not-chosen", what) for path in others)]
 
 
 def _manifests(documents: Iterable[Dataset]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
 from tce import archive, counts, wiring
@@ -112,7 +113,7 @@ def select(
     tce select --from PACS@127.0.0.1:104 --patient LN0ZQE612QW3GGSZ --modality CT --case lung-1 --to …
     """
     run = session(context)
-    question = Question(patient, accession, date, modality)
+    question = Question(patient, accession, date, modality.upper())
     if bool(sources) == bool(archived) or (question != Question() and not archived):
         raise Refused(
             "it is not said where to select from",
@@ -137,7 +138,7 @@ def select(
             delay=[DelayReason[one.name] for one in delay or ()],
             info=additional,
             scheme=run.site.settings.documents.selected_codes,
-            studies=chosen.studies,
+            chosen=chosen.holds,
             agree=lambda going: _ask(run, progress, _to_go(going), f"Send this to {peer.ae_title}?", yes=yes),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
@@ -145,10 +146,20 @@ def select(
 
 
 class _Chosen(NamedTuple):
-    """Where a selection is taken from; of which studies, if not of all."""
+    """Where a selection is taken from, and what of it: studies and their patient, where an archive was asked."""
 
     sources: tuple[Path, ...]
     studies: frozenset[str] = frozenset()
+    patient: str = ""
+
+    def holds(self, candidate: Candidate) -> bool:
+        """Say whether an instance is of what was chosen."""
+        return (not self.studies or candidate.reference.study_uid in self.studies) and (
+            self.patient in ("", candidate.patient[0].strip())
+        )
+
+    def __repr__(self) -> str:
+        return "_Chosen(…)"
 
 
 def _fetched(
@@ -192,7 +203,8 @@ def _fetched(
         progress=lambda done: progress.update(task, completed=done),
     )
     progress.remove_task(task)
-    return _Chosen((folder / "arrived",), frozenset(one.study_uid for one in answer.studies))
+    studies = frozenset(one.study_uid for one in answer.studies)
+    return _Chosen((folder / "arrived",), studies, question.patient)
 
 
 class _Row(NamedTuple):
@@ -229,7 +241,8 @@ def _ask(run: Session, progress: Progress, rows: Sequence[_Row], question: str, 
     """Show studies at the terminal, and ask. Raises Refused where the answer is no, or nobody is there to answer."""
     if run.out.is_terminal:
         progress.stop()
-        run.table([row._asdict() for row in rows], as_json=False, empty="")
+        shown = [{name: _plain(value) for name, value in row._asdict().items()} for row in rows]
+        run.table(shown, as_json=False, empty="")
         patients = counts.patients(len({row.patient for row in rows}))
         instances = counts.instances(sum(row.instances or 0 for row in rows))
         run.say(f"{patients}, {counts.studies(len(rows))}, {instances}")
@@ -242,6 +255,12 @@ def _ask(run: Session, progress: Progress, rows: Sequence[_Row], question: str, 
         if not typer.confirm(question):
             raise Refused("nothing was sent", next_step="select something else")
     progress.start()
+
+
+def _plain(value: object) -> str:
+    """Return a value as the terminal may have it: what stands in an instance could be a command to either."""
+    text = "" if value is None else str(value)
+    return escape("".join(sign if sign.isprintable() else "?" for sign in text))
 
 
 def _tell(run: Session, account: SelectAccount, peer: Peer) -> None:

@@ -15,6 +15,8 @@ import pytest
 from pydicom import dcmread
 
 from media.pdi import write_medium
+from tce import archive
+from tce.archive import Answer, Question
 from tce.cli import main
 from tce.config import NetworkSettings, SelectorSettings, Settings, Site, save
 from tce.documents.manifest import DocumentKind, recognise
@@ -22,7 +24,7 @@ from tce.network.storage_scp import StorageListener
 from tce.network.storage_scu import send
 from tce.network.store_reader import Arrival, Status
 from tce.road import Peer, manifest_mark
-from tests.builders import a_ct_study, an_mr_study, written
+from tests.builders import a_ct_image, a_ct_study, an_mr_study, written
 from tests.media.builders import LABEL
 from tests.tce.listening import Keeping, Kept
 from tests.tce.pacs import a_dcmqrscp, a_free_port, an_orthanc, needs_dcmqrscp, needs_orthanc
@@ -118,6 +120,16 @@ def test_a_person_is_shown_what_would_go_and_asked(
     assert sorted(marks) == sorted(manifest_mark([uid]) for uid in uids(kept, DocumentKind.MANIFEST))
 
 
+def test_what_stands_in_an_instance_commands_no_terminal(site: Site, manager: Peer, tmp_path: Path) -> None:
+    """A Patient ID is shown as it is written, brackets too, and its control characters do nothing."""
+    ds = a_ct_image()
+    ds.PatientID = "A[red]B[/]\x07\x9b2J"
+    ds.save_as(tmp_path / "one", enforce_file_format=True)
+    status, shown = at_terminal(words(site, manager, tmp_path / "one"), "n")
+    assert status == 1
+    assert "A[red]B[/]??2J" in shown
+
+
 def test_a_script_says_yes_or_nothing_goes(
     site: Site, manager: Peer, kept: list[Kept], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +204,33 @@ def test_a_study_of_an_archive_is_selected(
     assert uids(kept, DocumentKind.INSTANCE) == {str(dcmread(path).SOPInstanceUID) for path in files}
     assert len(uids(kept, DocumentKind.MANIFEST)) == 1
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.peer
+@needs_orthanc
+def test_an_archive_that_sends_another_patient_is_not_believed(
+    site: Site,
+    manager: Peer,
+    kept: list[Kept],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What an archive files under the patient that was asked for, and what its instances say, have to agree."""
+    files = written(a_ct_study(patient=1), tmp_path / "ct")
+    patient = str(dcmread(files[0]).PatientID)
+    ask = archive.ask
+
+    def misfiled(pacs: Peer, calling: str, question: Question) -> Answer:
+        return ask(pacs, calling, Question(patient=patient))
+
+    monkeypatch.setattr("tce.archive.ask", misfiled)
+    with an_orthanc(tmp_path / "archive", calling=SELECTOR) as pacs:
+        assert send(files, pacs, SELECTOR).failed == ()
+        asked = ["--from", f"{pacs.ae_title}@{pacs.host}:{pacs.port}", "--yes"]
+        assert by_script(site, manager, *asked, "--patient", "ANOTHER") == 1
+    assert "nothing to select" in capsys.readouterr().err
+    assert kept == []
 
 
 def test_an_archive_does_not_send_in_the_clear(

@@ -232,6 +232,22 @@ def test_nothing_goes_before_it_was_agreed_to(tmp_path: Path) -> None:
     assert kept == []
 
 
+def test_what_was_not_chosen_stays(tmp_path: Path) -> None:
+    """Where studies were chosen, what came beside them is set aside and never referenced."""
+    chosen = written(a_ct_study(), tmp_path / "in")
+    beside = written(an_mr_study(patient=1), tmp_path / "in")
+    study = str(dcmread(chosen[0]).StudyInstanceUID)
+
+    def of_study(candidate: Candidate) -> bool:
+        return candidate.reference.study_uid == study
+
+    kept: list[Dataset] = []
+    with a_manager_that_keeps(kept) as peer:
+        account = select([tmp_path / "in"], REQUEST, peer, SELECTOR, chosen=of_study)
+    assert {(one.path, one.reason) for one in account.set_aside} == {(path, "not-chosen") for path in beside}
+    assert {str(ds.StudyInstanceUID) for ds in kept} == {study}
+
+
 def test_the_mark_is_that_of_the_manifests(tmp_path: Path) -> None:
     """One mark a patient, made of the manifests that go together; the Export Manager can make it, too."""
     written(a_ct_study(patient=1), tmp_path / "in")
