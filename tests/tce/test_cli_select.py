@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 import time
@@ -81,12 +82,16 @@ def at_terminal(command: Sequence[str], answers: str) -> tuple[int, str]:
     shown, waiting = b"", list(answers)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
+        if not select.select([ours], [], [], 1.0)[0]:
+            continue
         try:
             shown += os.read(ours, 4096)
         except OSError:  # the other end is closed
             break
         if waiting and shown.count(b"[y/N]") > len(answers) - len(waiting):
             os.write(ours, f"{waiting.pop(0)}\n".encode())
+    else:
+        process.kill()
     status = process.wait(60)
     os.close(ours)
     return status, shown.decode()
