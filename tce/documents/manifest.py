@@ -7,6 +7,7 @@ manifest leads to is not decided here; faults are named, and the caller holds th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,6 +45,7 @@ from tce.errors import Refused
 from tce.road import Hold, Reason
 
 DOCUMENT_CLASSES = TEXT_SR_CLASSES | {KEY_OBJECT_SELECTION}
+_UID = re.compile(r"[0-9.]{1,64}")
 _REFERENCE_TYPES = frozenset({"IMAGE", "WAVEFORM", "COMPOSITE"})
 _SHOWN_WITH = ("ReferencedSOPSequence", "ReferencedRealWorldValueMappingInstanceSequence")
 
@@ -154,7 +156,10 @@ def parse(ds: Dataset) -> ParsedManifest:
             description=_text_of(content, codes.KEY_OBJECT_DESCRIPTION),
         )
         sop_instance_uid = str(ds.SOPInstanceUID)
-    except (AttributeError, TypeError, ValueError, IndexError):
+        _require_uids([*evidence, *identical], listed)
+    except Hold:
+        raise
+    except Exception:  # a peer's bytes may fail in any way, and must not stop what others sent
         raise Hold([Reason("malformed-manifest", "the manifest cannot be read")]) from None
     return ParsedManifest(
         manifest=manifest,
@@ -204,6 +209,17 @@ def _references(content: Sequence[Dataset]) -> dict[str, str]:
             for one in (sop, *shown_with):
                 found[str(one.ReferencedSOPInstanceUID)] = str(one.ReferencedSOPClassUID)
     return found
+
+
+def _require_uids(references: Sequence[Reference], listed: Mapping[str, str]) -> None:
+    """Raise ValueError unless every UID has the form of one (PS3.5 section 9): the index takes nothing else."""
+    uids = {
+        uid
+        for one in references
+        for uid in (one.study_uid, one.series_uid, one.sop_class_uid, one.sop_instance_uid)
+    }
+    if not all(_UID.fullmatch(uid) for uid in uids.union(listed, listed.values())):
+        raise ValueError
 
 
 def _faults(

@@ -133,7 +133,9 @@ def parse(ds: Dataset) -> tuple[TeachingFileInfo, PolicyRequest]:
             contact=_first(_values(below, codes.CONTACT)),
             **{key: tuple(_values(content, name)) for key, name in _BEFORE_CATEGORY},
         )
-    except (AttributeError, TypeError, ValueError, IndexError):
+    except Hold:
+        raise
+    except Exception:  # a peer's bytes may fail in any way
         raise Hold([Reason("malformed-information", "the additional information cannot be read")]) from None
     return info, PolicyRequest(**request)
 

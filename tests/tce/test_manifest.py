@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import DataElement, config, dcmread
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -247,6 +249,44 @@ def test_a_reference_without_instance_is_malformed() -> None:
     with pytest.raises(Hold) as held:
         parse(reread(ds))
     assert [reason.code for reason in held.value.reasons] == ["malformed-manifest"]
+
+
+@pytest.mark.parametrize(
+    "uid", ["1.2.3\0", "1." + 64 * "2", "somebody", ""], ids=["nul", "long", "text", "empty"]
+)
+@pytest.mark.parametrize("of", ["StudyInstanceUID", "ReferencedSOPInstanceUID", "ReferencedSOPClassUID"])
+def test_what_is_no_uid_references_nothing(of: str, uid: str) -> None:
+    """Text, or more of it than a UID can have, makes the manifest unreadable before it reaches the index."""
+    (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES[:1]), headers(), now=NOW)
+    study = ds.CurrentRequestedProcedureEvidenceSequence[0]
+    place = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0] if of not in study else study
+    place[of] = DataElement(of, "UI", uid, validation_mode=config.IGNORE)
+    with pytest.raises(Hold, match="cannot be read"):
+        parse(ds)
+
+
+@pytest.mark.parametrize("scheme", Scheme, ids=str)
+def test_whatever_bytes_a_manifest_holds_it_is_read_or_held(scheme: Scheme) -> None:
+    """Bytes that were altered, cut out or put in by chance lead to a manifest, a hold, or no instance at all."""
+    (ds,) = build(
+        Manifest(ExportTitle.TRIAL, REFERENCES, (DelayReason.DEATH,)), headers(), scheme=scheme, now=NOW
+    )
+    buffer, chance, outcomes = BytesIO(), random.Random(7), Counter[str]()
+    ds.save_as(buffer, enforce_file_format=True)
+    for _ in range(600):
+        data = bytearray(buffer.getvalue())
+        at, length = chance.randrange(400, len(data)), chance.choice([0, 1, 1, 1, 2, 4])
+        data[at : at + length] = chance.randbytes(chance.choice([length, length, length, 2]))
+        try:
+            kind = recognise(KOS, spoiled := dcmread(BytesIO(bytes(data))))
+        except Exception:  # refused as an instance; what matters is what counts as a manifest
+            continue
+        if kind is DocumentKind.MANIFEST:
+            try:
+                outcomes["faulty" if parse(spoiled).faults else "read"] += 1
+            except Hold:
+                outcomes["held"] += 1
+    assert outcomes.keys() == {"read", "faulty", "held"}
 
 
 def test_nothing_selected_is_refused() -> None:

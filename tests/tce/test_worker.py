@@ -170,6 +170,19 @@ def test_a_delay_that_comes_while_an_export_is_held_is_not_forgotten(bench: Benc
     assert held(bench.work()) == ["delay"]
 
 
+def test_a_broken_manifest_stops_nobody_else(bench: Bench, ct: list[Path], tmp_path: Path) -> None:
+    """One altered byte, a Value Representation that does not exist: held by itself, and the next selection goes on."""
+    (broken,) = documents(ct, tmp_path / "broken", description=CASE)
+    data = broken.read_bytes()
+    at = data.rindex(b"\x08\x00\x55\x11UI")  # Referenced SOP Instance UID of the last content item
+    broken.write_bytes(data[: at + 4] + b"UQ" + data[at + 6 :])
+    bench.hand_in(*ct, broken, *documents(ct, bench.home / "docs", request=a_request()))
+    bench.work()
+    first, second = bench.exports.listing()
+    assert held(first) == ["malformed-manifest"]
+    assert second.state is State.DELIVERING
+
+
 def test_several_studies_in_one_manifest_are_exported_as_they_came(bench: Bench, ct: list[Path]) -> None:
     """A selector that writes one manifest for two studies, and names no sibling, waits for none."""
     two = [*ct[:2], in_another_study(ct[2])]
