@@ -46,6 +46,7 @@ class Candidate:
     patient: tuple[str, str] = field(repr=False)
     study_date: str = field(default="", repr=False)
     modality: str = field(default="", repr=False)
+    identity_removed: bool = False
 
     def header(self) -> Dataset:
         """Read Patient and General Study module: one a study is needed, so none is kept."""
@@ -104,7 +105,7 @@ def _look_at(path: Path) -> Candidate | NotSelected | None:
         uids = [_text(ds, kw) for kw in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
         sop_class_uid = _text(ds, "SOPClassUID")
         patient = _text(ds, "PatientID"), _text(ds, "IssuerOfPatientID")
-        seen = _text(ds, "StudyDate"), _text(ds, "Modality")
+        seen = _text(ds, "StudyDate"), _text(ds, "Modality"), ds.get("PatientIdentityRemoved") == "YES"
     except InvalidDicomError:
         return NotSelected(path, "not-dicom", "it is not a DICOM file")
     except Exception:  # what a broken file does to a parser is not foreseeable

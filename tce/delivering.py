@@ -80,7 +80,8 @@ class Delivery:
         missing = [one for one in sealed if (one.sop_instance_uid, one.digest) not in has]
         if not missing:
             return []
-        detail = {"export": export.id, "receiver": to.ae_title, "instances": str(len(missing))}
+        detail = {"export": export.id, "instances": str(len(missing))}
+        detail |= {"receiver": to.ae_title, "receiver_address": to.host}
         self._auditor.record("begin transfer", success=True, detail=detail)
 
         def record(place: int) -> None:

@@ -20,8 +20,8 @@ from tce import cases, events, folder, portable, pseudonym_stores, recipients
 from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import ReceiverSettings
 from tce.approvals_desk import Desk
-from tce.audit.journal import Journal
-from tce.audit.messages import Participant, Study
+from tce.audit.journal import Journal, peer_of
+from tce.audit.messages import Study
 from tce.cases import Case
 from tce.config import ActorSettings, Site, is_here
 from tce.errors import CaseError, NotApproved, Refused, TceError
@@ -256,10 +256,10 @@ class RoadAuditor:
         studies: Mapping[str, Sequence[Study]] = {}
         sender = receiver = self._self
         if success and event in ("begin transfer", "export") and "receiver" in detail:
-            receiver = Participant(detail["receiver"], ae_title=detail["receiver"])
+            receiver = peer_of(detail["receiver"], detail.get("receiver_address", ""))
             studies = self._studies_of(detail.get("export", ""))
         elif success and event == "import" and "sender" in detail:
-            sender = Participant(detail["sender"], ae_title=detail["sender"])
+            sender = peer_of(detail["sender"])
             studies = portable.by_patient(self._received(detail.get("export", "")))
         if studies:
             self._journal.transferred(event, sender, receiver, studies, detail)

@@ -138,7 +138,8 @@ class Worker:
             Release(export.id, terms.id, terms.policy, terms.receivers, tuple(sealed), export.tally)
         )
         for to in terms.receivers:
-            detail = {"export": export.id, "case": terms.id, "receiver": to.ae_title}
+            detail = {"export": export.id, "case": terms.id}
+            detail |= {"receiver": to.ae_title, "receiver_address": to.host}
             detail["instances"] = str(len(sealed))
             detail["manifest"] = manifest_mark(one.sop_instance_uid for one in sealed if one.is_manifest)
             self._rooms.auditor.record("export", success=True, detail=detail)

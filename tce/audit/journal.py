@@ -221,8 +221,11 @@ class Journal:
         if row.shape is Shape.TRANSFER:
             if detail.get("instances") == "0":
                 return b""
-            sender = caller or _end(detail.get("sender", "")) or self.participant
-            receiver = _end(detail.get("receiver", "")) or self.participant
+            sender = receiver = self.participant
+            if caller or "sender" in detail:
+                sender = caller or peer_of(detail["sender"])
+            if "receiver" in detail:
+                receiver = peer_of(detail["receiver"], detail.get("receiver_address", ""))
             return _transfer(row)(self._source, sender, receiver, (), "", outcome=outcome)
         return self._alert(row, event, outcome, detail, self.participant, caller)
 
@@ -289,14 +292,14 @@ def _transfer(row: EventRow) -> Callable[..., bytes]:
     return messages.begin_transferring if begins else messages.instances_transferred
 
 
+def peer_of(ae_title: str, address: str = "") -> Participant:
+    """Return another application entity as a participant: by its AE title, and by its address without one."""
+    return Participant(ae_title or address, ae_title=ae_title, node=address)
+
+
 def _caller(detail: Mapping[str, str]) -> Participant | None:
     """Return who called, where an event tells of an association."""
-    address, ae_title = detail.get("address", ""), detail.get("calling_ae", "")
-    return Participant(ae_title or address, ae_title=ae_title, node=address) if address else None
-
-
-def _end(ae_title: str) -> Participant | None:
-    return Participant(ae_title, ae_title=ae_title) if ae_title else None
+    return peer_of(detail.get("calling_ae", ""), detail["address"]) if "address" in detail else None
 
 
 # Details that say which thing an alert is about.

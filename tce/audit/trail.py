@@ -266,6 +266,8 @@ class Trail:
                 head = _step(head, _parsed(line, head.records + 1), len(line))
             trail.truncate(head.size)
             os.fsync(trail.fileno())
+        # Before anything is added: two records behind the head would look like a trail that was rewritten.
+        self._write_head(head)
         return head
 
     def _write(self, line: bytes) -> None:

@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from tce import archive, counts, wiring
+from tce import archive, counts, selection, wiring
 from tce.actors import export_selector
 from tce.actors.export_selector import SelectAccount
 from tce.archive import Question
@@ -122,6 +122,11 @@ def select(
     peer = wiring.peer(run.site, *address_of(to), tls=tls)
     request = request_for(run, case, with_policy=policy)
     additional = information(info) if info else None
+
+    def agree(going: Sequence[Candidate]) -> None:
+        _ask(run, progress, _to_go(going), f"Send this to {peer.ae_title}?", yes=yes)
+        selection.tell_of_beginning(run.site, run.person, going, peer)
+
     with contextlib.ExitStack() as ending, run.progress() as progress:
         chosen = _Chosen(tuple(sources or ()))
         if archived:
@@ -139,7 +144,7 @@ def select(
             info=additional,
             scheme=run.site.settings.documents.selected_codes,
             chosen=chosen.holds,
-            agree=lambda going: _ask(run, progress, _to_go(going), f"Send this to {peer.ae_title}?", yes=yes),
+            agree=agree,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _tell(run, account, peer)

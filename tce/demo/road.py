@@ -37,6 +37,7 @@ from tce.ledger import Export
 from tce.logins import Logins, plan_of
 from tce.road import Peer
 from tce.samples.studies import write_two_studies
+from tce.selection import tell_of_beginning
 from tce.shelf import Shelf, renamed
 from tce.states import State
 from vault.enrolment import enrol_person
@@ -228,11 +229,13 @@ class Road:
         manager = ["--home", home, "manager", "run"]
         manager_pid = children.start("manager", manager, port=network.manager.port)
         ref = self._case.stage2
+        to = Peer(network.manager.ae_title, "127.0.0.1", network.manager.port)
         account = export_selector.select(
             [self._folder.research],
             PolicyRequest(name=ref.name, version=ref.version, digest=ref.digest, case=CASE),
-            Peer(network.manager.ae_title, "127.0.0.1", network.manager.port),
+            to,
             network.selector.ae_title,
+            agree=lambda going: tell_of_beginning(self.site, "", going, to),
         )
         self._selected = account.patients
         return {

@@ -122,6 +122,15 @@ def test_a_transfer_of_which_no_studies_are_known_is_a_transfer(
     assert [one.get("AlternativeUserID") for one in root.iter("ActiveParticipant")] == [source, destination]
 
 
+def test_a_transfer_says_where_it_went(site: Site) -> None:
+    """The receiver's address stands in the message beside its AE title."""
+    detail = {"receiver": "R", "receiver_address": "192.0.2.9", "instances": "3"}
+    Journal(site, "me", ae_title="ME").record("begin transfer", detail=detail)
+    [record] = records(site)
+    receiver = etree.fromstring(record.message.encode()).findall("ActiveParticipant")[1]
+    assert (receiver.get("UserID"), receiver.get("NetworkAccessPointID")) == ("R", "192.0.2.9")
+
+
 def test_who_was_turned_away_is_a_participant(site: Site) -> None:
     """Who, when and from where stand in the message itself: AE title and address of the peer, and who reports it."""
     for event in ("association.refused", "association.plaintext"):

@@ -145,3 +145,27 @@ def test_reading_does_not_go_on_from_an_end_that_never_was(trail: Trail) -> None
 def test_a_line_is_plain_json(trail: Trail) -> None:
     """Any tool can read the trail."""
     assert json.loads(lines_of(trail)[0])["event"] == "policy.approved"
+
+
+def test_writers_that_die_one_after_the_other_leave_a_whole_trail(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is killed between its record and the head; the next one's record does not make that look rewritten."""
+
+    class Killed(BaseException):
+        """Nothing of the program catches it."""
+
+    whole = Trail._write_head
+
+    def dies_after_its_record(self: Trail, head: object) -> None:
+        if len(lines_of(self)) > before:
+            raise Killed
+        whole(self, head)  # type: ignore[arg-type]
+
+    for _ in range(3):
+        before = len(lines_of(trail))
+        with monkeypatch.context() as patch:
+            patch.setattr(Trail, "_write_head", dies_after_its_record)
+            with pytest.raises(Killed):
+                trail.append("policy.approved", actor="approver")
+        assert trail.verify().records == before + 1
