@@ -208,6 +208,12 @@ def test_a_faulty_list_changes_nothing(home: Path, identified: Path, tmp_path: P
     assert last.detail["refusal"] == "BadList"
 
 
+def _agreed(tce: Tce, case: str) -> None:
+    for words in (f"--as carla case submit {case}", f"--as ann case approve {case}"):
+        said = tce(*words.split())
+        assert said.status == 0, said.err
+
+
 def test_a_case_does_not_change_its_way(home: Path, identified: Path, tmp_path: Path, tce: Tce) -> None:
     """A case that began with derived pseudonyms never draws, and one that draws never derives."""
     assert tce("pseudonymize", identified, "--case", "digits", "--out", tmp_path / "a").status == 0
@@ -223,7 +229,10 @@ def test_a_case_does_not_change_its_way(home: Path, identified: Path, tmp_path: 
             for way, source in ((KEYED, other), (DRAWN, home / "cases" / "drawn" / "case.yaml"))
         }
         text.write_text(kept.replace(f"{old}-one", f"{new}-one").replace(digest[old], digest[new]))
+        # One person's edit is stopped as such; here two agree on it.
+        _agreed(tce, case)
         said = tce("pseudonymize", identified, "--case", case, "--out", tmp_path / "never")
         text.write_text(kept)
+        _agreed(tce, case)
         assert said.status == 1
         assert words in said.err
