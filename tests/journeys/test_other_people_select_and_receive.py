@@ -71,7 +71,7 @@ class Receiving:
 
 
 @contextmanager
-def a_storescp(scratch: Path) -> Iterator[Receiving]:
+def a_storescp(scratch: Path, manager: Peer) -> Iterator[Receiving]:
     folder = scratch / "got"
     folder.mkdir()
     peer = Peer("ARCHIVE", "127.0.0.1", a_free_port())
@@ -93,8 +93,9 @@ def a_storescp(scratch: Path) -> Iterator[Receiving]:
 
 
 @contextmanager
-def an_orthanc_that_receives(scratch: Path) -> Iterator[Receiving]:
-    with an_orthanc(scratch / "receiving", calling=MANAGER) as peer:
+def an_orthanc_that_receives(scratch: Path, manager: Peer) -> Iterator[Receiving]:
+    """Orthanc offers storage commitment, and reports to those that it knows on associations of its own."""
+    with an_orthanc(scratch / "receiving", [manager], calling=MANAGER) as peer:
 
         def got() -> list[Dataset]:
             studies = ask(peer, MANAGER, Question(date="19000101-")).studies
@@ -120,15 +121,18 @@ def an_orthanc_that_receives(scratch: Path) -> Iterator[Receiving]:
 def test_a_selection_of_others_arrives_at_others(
     tmp_path: Path,
     select: Callable[[Sequence[Path], Peer, Path], None],
-    receiving: Callable[[Path], AbstractContextManager[Receiving]],
+    receiving: Callable[[Path, Peer], AbstractContextManager[Receiving]],
 ) -> None:
     """Instances, information and manifest of one vendor reach another; references resolve, and no UID is an old one."""
     files = pseudonymized_ct(tmp_path / "ps")
     files += documents(files, tmp_path / "documents", request=a_request())
     with ExitStack() as ending:
-        there = ending.enter_context(receiving(tmp_path))
-        shelf = CaseShelf({CASE: terms(there.peer)})
-        manager = ending.enter_context(a_manager(tmp_path / "manager", shelf))
+        here = Peer(MANAGER, "127.0.0.1", a_free_port())
+        there = ending.enter_context(receiving(tmp_path, here))
+        shelf, allowed = CaseShelf({CASE: terms(there.peer)}), (SELECTOR, there.peer.ae_title)
+        manager = ending.enter_context(
+            a_manager(tmp_path / "manager", shelf, port=here.port, allowed=allowed)
+        )
         select(files, manager.peer, tmp_path)
         [export] = manager.wait_for(lambda all_: [one.state for one in all_] == [State.DELIVERED])
         assert export.calling_ae == SELECTOR

@@ -208,13 +208,14 @@ def a_manager(
     *,
     policy: Policy = STAGE_2,
     rules: DocumentRules = DocumentRules(),
+    port: int = 0,
     allowed: Sequence[str] = (SELECTOR, "OTHER"),
 ) -> Iterator[Running]:
-    """An Export Manager on a free port, its spool and index in ``home``."""
+    """An Export Manager, by default on a free port, its spool and index in ``home``."""
     settings = ManagerSettings(
         ae_title=MANAGER,
         host="127.0.0.1",
-        port=0,
+        port=port,
         allowed=tuple(allowed),
         spool=home / "spool",
         exports_url=f"sqlite:///{home / 'exports.db'}",

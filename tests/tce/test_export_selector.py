@@ -19,6 +19,7 @@ from tce.documents import teaching_file_info
 from tce.documents.codes import DelayReason, ExportTitle
 from tce.documents.manifest import DocumentKind, parse, recognise
 from tce.errors import Refused, TceError
+from tce.exports import Exports
 from tce.network.calling import PeerUnavailable
 from tce.network.storage_scp import StorageListener
 from tce.network.store_reader import Arrival, Status
@@ -26,7 +27,7 @@ from tce.road import Peer, manifest_mark
 from tests.builders import a_ct_image, a_ct_study, an_mr_study, written
 from tests.media.builders import LABEL
 from tests.tce.listening import Keeping, Kept
-from tests.tce.parts import SELECTOR, a_request, pseudonymized_ct
+from tests.tce.parts import CASE, SELECTOR, CaseShelf, a_manager, a_request, pseudonymized_ct, terms
 
 REQUEST = a_request()
 
@@ -261,6 +262,26 @@ def test_the_mark_is_that_of_the_manifests(tmp_path: Path) -> None:
         uids.setdefault(ds.PatientID, []).append(str(ds.SOPInstanceUID))
     assert sorted(map(len, uids.values())) == [1, 2]
     assert sorted(account.marks) == sorted(manifest_mark(found) for found in uids.values())
+
+
+def test_the_manager_finds_an_export_by_its_mark(tmp_path: Path) -> None:
+    """What the selector is told at the end leads to its export, and to no other, whatever id that has."""
+    with a_manager(tmp_path / "manager", CaseShelf({CASE: terms()})) as manager:
+        marks = {
+            patient: select(
+                [pseudonymized_ct(tmp_path / str(patient), patient=patient)[0].parent],
+                a_request(),
+                manager.peer,
+                SELECTOR,
+            ).marks
+            for patient in (1, 2)
+        }
+        manager.wait_for(lambda found: len(found) == 2)
+        index = Exports(manager.exports_url)
+        found = [index.find(mark) for [mark] in marks.values()]
+        assert [index.mark(export) for export in found] == [mark for [mark] in marks.values()]
+        index.close()
+    assert len({export.id for export in found}) == 2
 
 
 def test_nothing_to_select_is_refused(tmp_path: Path) -> None:
