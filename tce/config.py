@@ -165,6 +165,28 @@ class TlsSettings(_Table):
         return self
 
 
+class PacsSettings(_Table):
+    """An archive of pseudonymized instances, from which the Export Manager fetches what an export waits for."""
+
+    ae_title: Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~ ]{0,16}$")] = Field(
+        default="", description="its AE title; empty: nothing is fetched"
+    )
+    host: Host = Field(default="127.0.0.1", description="its address")
+    port: Port = Field(default=104, description="its port")
+    tls: bool = Field(
+        default=False, description="true: call it over TLS, with the certificates of network.tls"
+    )
+    method: Literal["get", "move"] = Field(
+        default="get",
+        description="get: over the association that asks; move: it calls the Export Manager, which must allow it",
+    )
+    after_minutes: float = Field(
+        default=0.0,
+        ge=0,
+        description="fetch without being asked after so long, and again after as long; 0: only by tce exports fetch",
+    )
+
+
 class NetworkSettings(_Table):
     """AE titles and ports of the three actors."""
 
@@ -176,6 +198,14 @@ class NetworkSettings(_Table):
     selector: SelectorSettings = SelectorSettings()
     manager: ManagerSettings = ManagerSettings()
     receiver: ReceiverSettings = ReceiverSettings()
+    pacs: PacsSettings = PacsSettings()
+
+    @model_validator(mode="after")
+    def _moves_only_to_who_lets_it_in(self) -> NetworkSettings:
+        pacs = self.pacs
+        if pacs.ae_title and pacs.method == "move" and pacs.ae_title not in self.manager.allowed:
+            raise ValueError("pacs.method: it could not call; add its AE title to network.manager.allowed")
+        return self
 
     @model_validator(mode="after")
     def _secured(self) -> NetworkSettings:

@@ -25,6 +25,7 @@ from tce.commitments import Commitments
 from tce.counts import counted
 from tce.documents.manifest import DocumentKind
 from tce.errors import ExportError
+from tce.fetches import Fetches
 from tce.ledger import Export, Observer, Transaction, as_export, dump, tell_late, transaction
 from tce.purging import Purge, Unclaimed
 from tce.retention import Rules
@@ -97,6 +98,11 @@ class Exports:
     def commitments(self) -> Commitments:
         """What receivers were asked to commit themselves to."""
         return Commitments(self._transaction)
+
+    @property
+    def fetches(self) -> Fetches:
+        """Which exports are to be completed from the archive."""
+        return Fetches(self._transaction)
 
     def age(self, export: Export) -> float:
         """Return for how many seconds an export has been in its state."""

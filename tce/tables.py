@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 _BUSY_SECONDS = 30
-REVISION = "0003"  # the last one in tce/migrations/versions; a test compares
+REVISION = "0004"  # the last one in tce/migrations/versions; a test compares
 
 metadata = sa.MetaData()
 
@@ -114,6 +114,14 @@ commitments = sa.Table(
     sa.Column("refused", sa.Text, nullable=False),
 )
 
+fetches = sa.Table(
+    "fetches",
+    metadata,
+    _of_export(),
+    sa.Column("asked_at", sa.Float),
+    sa.Column("tried_at", sa.Float),
+    sa.Column("said", sa.Text, nullable=False),
+)
 untold = sa.Table(
     "untold",
     metadata,

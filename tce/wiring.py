@@ -26,7 +26,9 @@ from tce.cases import Case
 from tce.config import ActorSettings, Site, is_here
 from tce.errors import CaseError, NotApproved, Refused, TceError
 from tce.exports import Exports
+from tce.fetching import Archive
 from tce.logins import Logins, ServiceSession
+from tce.network.query_retrieve import Method
 from tce.network.store_reader import Limits
 from tce.network.tls import Certificates
 from tce.proving import Provers
@@ -338,7 +340,17 @@ def manager_settings(site: Site) -> ManagerSettings:
         limits=_limits(network),
         certificates=_certificates(site) if network.tls else None,
         documents=site.settings.documents.rules(),
+        archive=archive(site),
     )
+
+
+def archive(site: Site) -> Archive | None:
+    """Return the archive of a site, if it has one. Raises what :func:`peer` raises."""
+    pacs = site.settings.network.pacs
+    if not pacs.ae_title:
+        return None
+    called = peer(site, pacs.ae_title, pacs.host, pacs.port, tls=pacs.tls)
+    return Archive(called, Method(pacs.method), pacs.after_minutes * 60 or None)
 
 
 def retention_rules(site: Site) -> Rules:

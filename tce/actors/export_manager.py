@@ -15,6 +15,7 @@ from pathlib import Path
 from tce.arrivals import ArrivalDesk
 from tce.documents.disposition import DocumentRules
 from tce.exports import Exports
+from tce.fetching import Archive, Fetcher
 from tce.ledger import Observer
 from tce.lulls import Lull, clear_leftovers
 from tce.network.commitment import hearing
@@ -46,6 +47,7 @@ class ManagerSettings:
     durability: Durability = Durability.POWER
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     certificates: Certificates | None = None
+    archive: Archive | None = None
     documents: DocumentRules = DocumentRules()  # noqa: RUF009 - frozen
 
 
@@ -87,6 +89,19 @@ def run(
         )
         with desk.following(), listener:
             started(listener.port)
+            if settings.archive is not None:
+                fetcher = Fetcher(
+                    exports,
+                    spool,
+                    desk,
+                    rooms.auditor,
+                    settings.ae_title,
+                    settings.archive,
+                    settings.limits,
+                )
+                # It may take long, and holds nothing that a process which ends would lose.
+                work = (stop, settings.poll_seconds)
+                threading.Thread(target=fetcher.run, args=work, name="fetch", daemon=True).start()
             lull = Lull(exports, spool, settings.stale_seconds, settings.retention)
             worker = Worker(
                 exports, spool, rooms, settings.ae_title, settings.documents, settings.delivery_seconds

@@ -128,6 +128,12 @@ EVENTS: Mapping[str, EventRow] = {
     "export.released": EventRow(Shape.ALERT, _RESTRICTED, "a person let a held export go on"),
     "export.retried": EventRow(Shape.ALERT, _RESTRICTED, "a person had an export tried again"),
     "export.cancelled": EventRow(Shape.ALERT, _RESTRICTED, "a person gave an export up"),
+    "export.fetch-asked": EventRow(
+        Shape.ALERT, _RESTRICTED, "a person had missing instances asked of the archive"
+    ),
+    "export.fetched": EventRow(
+        Shape.ALERT, _RESTRICTED, "missing instances were asked of the archive; whether all came"
+    ),
     "instances.unclaimed": EventRow(
         Shape.ALERT, _RESTRICTED, "instances came, and no manifest has named them for too long"
     ),

@@ -16,7 +16,7 @@ from tce import counts, wiring
 from tce.actors.export_manager import audit_states
 from tce.audit.journal import Journal
 from tce.cli.session import JsonOption, Session, session, verbs
-from tce.errors import ExportError
+from tce.errors import ExportError, Refused
 from tce.exports import Exports, Missing
 from tce.ledger import Export
 from tce.lulls import carry_out
@@ -82,6 +82,7 @@ def show(
         found = index.find(export)
         sealed = index.sealed(found)
         missing = index.missing(found.id)
+        fetched = index.fetches.said(found)
         mark = index.mark(found)
     record = run.site.releases_dir / found.id / "release.json"
     row: dict[str, Any] = {
@@ -90,6 +91,7 @@ def show(
         "reasons": [reason.what for reason in found.reasons],
         "missing": len(missing),
         "missing_instances": [_missing(one) for one in missing],
+        "fetched": fetched,
         "attempts": found.attempts,
         "sealed_instances": len(sealed),
         "manifest": manifest_mark(one.sop_instance_uid for one in sealed if one.is_manifest)
@@ -119,6 +121,21 @@ def retry(context: typer.Context, export: ExportId) -> None:
     run = session(context)
     with _index(run) as index:
         _done(run, "export.retried", index.retry(export))
+
+
+@app.command()
+def fetch(context: typer.Context, export: ExportId) -> None:
+    """Have the Export Manager fetch from the archive of the settings (network.pacs) what an export waits for.
+
+    It does so at once if it runs, else when it is started; tce exports show tells what came of it.
+
+    Example: tce exports fetch 3f9a0c11d2e4
+    """
+    run = session(context)
+    if not run.site.settings.network.pacs.ae_title:
+        raise Refused("this site has no archive to fetch from", next_step="fill in network.pacs in tce.toml")
+    with _index(run) as index:
+        _done(run, "export.fetch-asked", index.fetches.ask(export))
 
 
 @app.command()

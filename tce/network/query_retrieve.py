@@ -49,6 +49,13 @@ class Level(StrEnum):
     IMAGE = "IMAGE"
 
 
+class Method(StrEnum):
+    """How an archive is asked to send: over the association that asks, or over one of its own."""
+
+    GET = "get"
+    MOVE = "move"
+
+
 class QueryFailed(TceError):
     """The PACS did not do what it was asked; the status that it answered is named."""
 

@@ -69,7 +69,8 @@ def services() -> str:
         [
             (_name(VERIFICATION), f"`{VERIFICATION}`", "no", "SCP", "SCP"),
             (storage, listed, "SCU; SCP for what an archive sends", "SCU and SCP", "SCP"),
-            *((_name(uid), f"`{uid}`", "SCU", "no", "no") for uid in (FIND, MOVE, GET)),
+            (_name(FIND), f"`{FIND}`", "SCU", "no", "no"),
+            *((_name(uid), f"`{uid}`", "SCU", "SCU", "no") for uid in (MOVE, GET)),
             (_name(PUSH_MODEL), f"`{PUSH_MODEL}`", "no", "SCU, also on associations of the SCP", "SCP"),
         ],
     )
