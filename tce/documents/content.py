@@ -180,9 +180,9 @@ def first_code(sequence: Sequence[Dataset] | None) -> Code | None:
     """Return the first code of a code sequence; None when it is absent, empty or not a short code."""
     for item in sequence or ():
         if "CodeValue" in item and "CodingSchemeDesignator" in item:
-            return Code(
-                str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.get("CodeMeaning", ""))
-            )
+            # Blanks at either end are no part of an SH (PS3.5 section 6.2).
+            value, scheme = str(item.CodeValue).strip(), str(item.CodingSchemeDesignator).strip()
+            return Code(value, scheme, str(item.get("CodeMeaning", "")))
     return None
 
 

@@ -144,11 +144,7 @@ def parse(ds: Dataset) -> ParsedManifest:
         listed = _references(content)
         evidence = flattened(ds.get("CurrentRequestedProcedureEvidenceSequence") or ())
         identical = flattened(ds.get("IdenticalDocumentsSequence") or ())
-        delay_codes = [
-            first_code(item.get("ConceptCodeSequence"))
-            for item in content
-            if codes.TITLE_MODIFIER.same(concept(item))
-        ]
+        delay_codes = [first_code(item.get("ConceptCodeSequence")) for item in content if _may_delay(item)]
         manifest = Manifest(
             title=title,
             references=tuple(reference for reference in evidence if reference.sop_instance_uid in listed),
@@ -209,6 +205,15 @@ def _references(content: Sequence[Dataset]) -> dict[str, str]:
             for one in (sop, *shown_with):
                 found[str(one.ReferencedSOPInstanceUID)] = str(one.ReferencedSOPClassUID)
     return found
+
+
+def _may_delay(item: Dataset) -> bool:
+    """Whether an item is a title modifier, or of those that could be one, or says what only a modifier can say."""
+    name = concept(item)
+    if name is None:
+        return bool(item.get("RelationshipType") == "HAS CONCEPT MOD")
+    value = first_code(item.get("ConceptCodeSequence"))
+    return codes.TITLE_MODIFIER.same(name) or delay_reason(value) is not None
 
 
 def _require_uids(references: Sequence[Reference], listed: Mapping[str, str]) -> None:

@@ -48,10 +48,8 @@ def _take_out(ds: Dataset) -> bool:
 
 def _stays_here(item: Dataset) -> bool:
     name = concept(item)
-    if name is None:
-        return False
-    delays = codes.TITLE_MODIFIER.same(name) and delay_reason(first_code(item.get("ConceptCodeSequence")))
-    return bool(delays) or name.scheme == codes.CASE.scheme
+    of_request = name is not None and name.scheme == codes.CASE.scheme
+    return of_request or delay_reason(first_code(item.get("ConceptCodeSequence"))) is not None
 
 
 def _recode(ds: Dataset, translation: Mapping[tuple[str, str], Code]) -> bool:
