@@ -140,6 +140,8 @@ EVENTS: Mapping[str, EventRow] = {
     "spool.purged": EventRow(
         Shape.ALERT, _RESTRICTED, "received instances were removed from the spool by a rule of the site"
     ),
+    "archive.asked": EventRow(Shape.NONE, _RESTRICTED, "an archive was asked which studies it has"),
+    "archive.fetched": EventRow(Shape.NONE, _RESTRICTED, "studies were fetched from an archive"),
     "begin transfer": EventRow(Shape.TRANSFER, messages.BEGIN_TRANSFERRING, "instances are being sent"),
     "export": EventRow(Shape.TRANSFER, messages.INSTANCES_TRANSFERRED, "instances were sent"),
     "import": EventRow(Shape.TRANSFER, messages.INSTANCES_TRANSFERRED, "instances were received"),

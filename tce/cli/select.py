@@ -18,13 +18,14 @@ from tce import archive, counts, selection, wiring
 from tce.actors import export_selector
 from tce.actors.export_selector import SelectAccount
 from tce.archive import Question
+from tce.audit.journal import Journal
 from tce.candidates import Candidate
 from tce.cli.actors import address_of, information, request_for
 from tce.cli.session import Session, session
 from tce.config import is_here
 from tce.counts import counted
 from tce.documents.codes import DelayReason, ExportTitle
-from tce.errors import Held, Refused
+from tce.errors import Held, Refused, TceError
 from tce.road import Peer
 
 
@@ -184,7 +185,14 @@ def _fetched(
             "the archive could send to this machine without TLS",
             next_step="have it called over TLS, or set network.plaintext = true in tce.toml",
         )
-    answer = archive.ask(pacs, own.ae_title, question)
+    journal = Journal(run.site, run.person, ae_title=own.ae_title)
+    where = {"archive": pacs.ae_title, "archive_address": pacs.host}
+    try:
+        answer = archive.ask(pacs, own.ae_title, question)
+    except TceError as exc:
+        journal.refused("archive.asked", exc, where)
+        raise
+    journal.record("archive.asked", detail={**where, "studies": str(len(answer.studies))})
     if answer.beside:
         run.err.print(
             f"{pacs.ae_title} named {counts.studies(answer.beside)} beside what was asked for: left out"
@@ -199,17 +207,22 @@ def _fetched(
     known = [one.instances for one in answer.studies if one.instances is not None]
     whole = sum(known) if len(known) == len(answer.studies) else None
     task = progress.add_task("fetching", total=whole)
-    archive.fetch(
-        pacs,
-        own.ae_title,
-        answer.studies,
-        folder,
-        listen=(own.host, own.port) if by_move else None,
-        progress=lambda done: progress.update(task, completed=done),
-    )
+    try:
+        files = archive.fetch(
+            pacs,
+            own.ae_title,
+            answer.studies,
+            folder,
+            listen=(own.host, own.port) if by_move else None,
+            progress=lambda done: progress.update(task, completed=done),
+        )
+    except TceError as exc:
+        journal.refused("archive.fetched", exc, where)
+        raise
+    journal.record("archive.fetched", detail={**where, "instances": str(len(files))})
     progress.remove_task(task)
     studies = frozenset(one.study_uid for one in answer.studies)
-    return _Chosen((folder / "arrived",), studies, question.patient)
+    return _Chosen(tuple(files), studies, question.patient)
 
 
 class _Row(NamedTuple):

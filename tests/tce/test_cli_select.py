@@ -18,6 +18,7 @@ from pydicom import dcmread
 from media.pdi import write_medium
 from tce import archive
 from tce.archive import Answer, Question
+from tce.audit.trail import Trail
 from tce.cli import main
 from tce.config import NetworkSettings, SelectorSettings, Settings, Site, save
 from tce.documents.manifest import DocumentKind, recognise
@@ -209,6 +210,17 @@ def test_a_study_of_an_archive_is_selected(
     assert uids(kept, DocumentKind.INSTANCE) == {str(dcmread(path).SOPInstanceUID) for path in files}
     assert len(uids(kept, DocumentKind.MANIFEST)) == 1
     assert list((tmp_path / "scratch").iterdir()) == []
+    told = [
+        (one.event, one.detail.get("studies") or one.detail["instances"])
+        for one in Trail(site.audit_trail).records()
+        if one.event.startswith("archive.")
+    ]
+    assert told == [
+        ("archive.asked", "1"),
+        ("archive.fetched", str(len(files))),
+        ("archive.asked", "0"),
+    ]
+    assert patient not in site.audit_trail.read_text()
 
 
 @pytest.mark.peer
