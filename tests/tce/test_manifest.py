@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
@@ -22,6 +23,7 @@ from tce.documents import content
 from tce.documents.codes import DelayReason, ExportTitle, InformationTitle, Scheme
 from tce.documents.content import Reference, flattened
 from tce.documents.manifest import DocumentKind, Manifest, build, parse, recognise, value_type
+from tce.documents.outgoing import outgoing
 from tce.errors import Refused
 from tce.road import Hold
 from tests.builders import a_code, a_ct_image
@@ -263,6 +265,42 @@ def test_what_is_no_uid_references_nothing(of: str, uid: str) -> None:
     place[of] = DataElement(of, "UI", uid, validation_mode=config.IGNORE)
     with pytest.raises(Hold, match="cannot be read"):
         parse(ds)
+
+
+def blanks(item: Dataset) -> None:
+    for one in (item.ConceptNameCodeSequence[0], item.ConceptCodeSequence[0]):
+        one.CodeValue, one.CodingSchemeDesignator = f" {one.CodeValue}", f" {one.CodingSchemeDesignator} "
+
+
+def another_name(item: Dataset) -> None:
+    item.ConceptNameCodeSequence[0].CodeValue = "121049"
+
+
+def another_relationship(item: Dataset) -> None:
+    item.RelationshipType = "CONTAINS"
+
+
+def no_name(item: Dataset) -> None:
+    del item.ConceptNameCodeSequence
+
+
+def nothing_said(item: Dataset) -> None:
+    del item.ConceptCodeSequence
+
+
+@pytest.mark.parametrize("spoil", [blanks, another_name, another_relationship, no_name, nothing_said])
+def test_a_delay_is_not_overlooked_because_it_is_badly_written(spoil: Callable[[Dataset], None]) -> None:
+    """Whatever may be a Delay Reason delays, or holds where it does not say which; and it does not leave."""
+    (ds,) = build(Manifest(ExportTitle.TRIAL, REFERENCES, (DelayReason.DEATH,)), headers(), now=NOW)
+    spoil(ds.ContentSequence[0])
+    parsed = parse(reread(ds))
+    faults = [fault.code for fault in parsed.faults]
+    if parsed.manifest.delay_reasons:
+        assert (parsed.manifest.delay_reasons, faults) == ((DelayReason.DEATH,), [])
+        assert outgoing(ds)
+        assert "TCE017" not in str(ds)
+    else:
+        assert faults == ["unknown-modifier"]
 
 
 @pytest.mark.parametrize("scheme", Scheme, ids=str)
