@@ -115,6 +115,16 @@ class Commitments:
             )
             return {(row.sop_instance_uid, row.digest) for row in rows}
 
+    def progress(self, export: Export) -> dict[str, tuple[int, int]]:
+        """Return by receiver how many instances it has, and to how many of them it has committed itself."""
+        of = deliveries.c
+        counted = sa.select(
+            of.receiver, sa.func.count().label("has"), sa.func.count(of.committed_at).label("held")
+        )
+        with self._transaction() as tx:
+            rows = tx.db.execute(counted.where(of.export == export.number).group_by(of.receiver))
+            return {row.receiver: (row.has, row.held) for row in rows.all()}
+
     def standing(self, export: Export, receiver: str) -> Standing:
         """Return how far a receiver is."""
         with self._transaction() as tx:

@@ -83,6 +83,7 @@ def show(
         sealed = index.sealed(found)
         missing = index.missing(found.id)
         fetched = index.fetches.said(found)
+        progress = index.commitments.progress(found)
         mark = index.mark(found)
     record = run.site.releases_dir / found.id / "release.json"
     row: dict[str, Any] = {
@@ -94,6 +95,9 @@ def show(
         "fetched": fetched,
         "attempts": found.attempts,
         "sealed_instances": len(sealed),
+        "receivers": [
+            f"{name} has {has}, committed {committed}" for name, (has, committed) in sorted(progress.items())
+        ],
         "manifest": manifest_mark(one.sop_instance_uid for one in sealed if one.is_manifest)
         if sealed
         else "",

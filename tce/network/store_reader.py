@@ -32,6 +32,8 @@ MAXIMUM_PDU: Final = 1 << 18  # large enough that framing does not count, small 
 _P_DATA: Final = 0x04
 _DATA_TRANSFER: Final = "Sta6"  # PS3.8 9.2.1: association established
 _LONGEST_OTHER_PDU: Final = 1 << 20
+_LONGEST_OTHER_MESSAGE: Final = 1 << 24
+"""The toolkit keeps other messages in memory; a request for storage commitment of 100,000 instances is that long."""
 _WAIT_MILLISECONDS: Final = 5
 """How long the thread waits for the next PDU before it looks what else there is to do."""
 _LEGAL_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -192,6 +194,9 @@ class StoreReader:
                 command, self._command = bytes(self._command), bytearray()
                 self._begin(connection, context, command)
         elif self._foreign:
+            self._received += len(fragment)
+            if self._received > _LONGEST_OTHER_MESSAGE:
+                raise _Fault
             self._hand_over(_pdu(context, control, fragment))
             self._foreign = not last
         else:
@@ -218,7 +223,7 @@ class StoreReader:
         except ExportError:
             raise _Fault from None
         if command.field != C_STORE_RQ:
-            self._foreign = command.has_data_set
+            self._foreign, self._received = command.has_data_set, 0
             self._hand_over(_pdu(context, 0x03, content))
             return
         accepted = self._assoc._accepted_cx.get(context)

@@ -12,6 +12,7 @@ from pynetdicom import AE, evt
 
 from tce.actors.receiver import MediumReport
 from tce.delivering import ATTEMPTS
+from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.commitment import NO_SUCH_INSTANCE, Item, Report, committing, hearing
 from tce.network.storage_scp import Service, StorageListener
@@ -183,6 +184,28 @@ def test_without_a_report_nothing_is_delivered(ready: Bench, monkeypatch: pytest
     assert export.state is State.DELIVERING
     assert [reason.code for reason in export.reasons] == ["commitment-awaited"]
     assert len(kept) == len(uids(ready, export)), "what was answered with Success is not sent again"
+
+
+def test_a_report_that_comes_after_a_restart_counts(ready: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked is in the index, not in the process that asked."""
+    monkeypatch.setattr("tce.delivering._REPORT_SECONDS", 0.3)
+    asked: list[str] = []
+
+    def take(event: evt.Event) -> tuple[int, None]:
+        asked.append(str(event.action_information.TransactionUID))
+        return 0x0000, None
+
+    silent = Service(committing(lambda items: []).contexts, ((evt.EVT_N_ACTION, take),))
+    with a_listener([], silent) as peer:
+        export = deliver(ready, peer, until=lambda export: bool(asked))
+        assert export.state is State.DELIVERING
+        another = Exports(f"sqlite:///{ready.home / 'exports.db'}", clock=ready.clock)
+        items = tuple(Item(one.sop_class_uid, one.sop_instance_uid) for one in ready.exports.sealed(export))
+        assert another.commitments.report(RECEIVER, Report(asked[0], items, ()))
+        assert another.commitments.progress(export) == {RECEIVER: (len(items), len(items))}
+        another.close()
+        assert ready.work().state is State.DELIVERED
+    assert len(asked) == 1
 
 
 def test_a_report_of_somebody_else_counts_for_nothing(ready: Bench) -> None:

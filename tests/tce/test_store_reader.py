@@ -231,6 +231,19 @@ def test_an_instance_beyond_the_limit_ends_the_association() -> None:
     assert [one.sop_instance_uid for one in kept] == ["1.1"]
 
 
+def test_another_message_without_end_ends_the_association() -> None:
+    """Whatever is not C-STORE is kept in memory by the toolkit, so that it has a bound of its own."""
+    command = a_request().replace(element(0x0100, b"\1\0"), element(0x0100, struct.pack("<H", 0x0130)))
+    with a_call([]) as caller:
+        caller.socket.settimeout(20)  # long before the listener loses patience with who says nothing
+        with contextlib.suppress(ConnectionError):
+            caller.send(pdu(value(3, command)))
+            piece = pdu(value(0, bytes(MAXIMUM_PDU - 6)))
+            for _ in range(2 + (1 << 24) // (MAXIMUM_PDU - 6)):
+                caller.send(piece)
+            assert caller.exactly(6)[0] == 7
+
+
 def test_a_pdu_that_does_not_come_to_its_end_ends_the_association() -> None:
     """A peer that sends a byte now and then holds no thread for ever."""
     kept: list[Kept] = []
