@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from media.pdi import write_medium
 from tce import archive
@@ -21,7 +22,9 @@ from tce.archive import Answer, Question
 from tce.audit.trail import Trail
 from tce.cli import main
 from tce.config import NetworkSettings, SelectorSettings, Settings, Site, save
+from tce.documents.codes import DelayReason, ExportTitle, InformationTitle, Scheme
 from tce.documents.manifest import DocumentKind, recognise
+from tce.documents.settings import DocumentSettings
 from tce.network.storage_scp import StorageListener
 from tce.network.storage_scu import send
 from tce.network.store_reader import Arrival, Status
@@ -259,3 +262,26 @@ def test_an_archive_does_not_send_in_the_clear(
     save(Settings(network=network.model_copy(update={"selector": open_to_all})), site.home / "tce.toml")
     assert by_script(site, manager, "--from", "PACS@127.0.0.1:1", "--patient", "P", "--move", "--yes") == 1
     assert "could send to this machine without TLS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scheme", Scheme, ids=str)
+def test_documents_are_written_in_the_codes_that_are_set(
+    site: Site, manager: Peer, kept: list[Kept], tmp_path: Path, scheme: Scheme
+) -> None:
+    """Title, delay and information are coded as ``selected_codes`` says."""
+    settings = site.settings.model_copy(update={"documents": DocumentSettings(selected_codes=scheme)})
+    save(settings, site.home / "tce.toml")
+    written(a_ct_study(patient=1, slices=1), tmp_path / "in")
+    assert by_script(Site(site.home), manager, "--yes", "--delay", "death", tmp_path / "in") == 0
+    said = {code for one in kept for code in codes_of(one.read())}
+    wanted = [ExportTitle.TRIAL, InformationTitle.ADDITIONAL_INFORMATION, DelayReason.DEATH]
+    assert {one.code(scheme)[:2] for one in wanted} == said & {
+        one.code(either)[:2] for one in wanted for either in Scheme
+    }
+
+
+def codes_of(ds: Dataset) -> Iterator[tuple[str, str]]:
+    """Every code of a document, as value and scheme."""
+    for item in ds.iterall():
+        if item.keyword in ("ConceptNameCodeSequence", "ConceptCodeSequence"):
+            yield item.value[0].CodeValue, item.value[0].CodingSchemeDesignator
