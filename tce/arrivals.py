@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from sys import intern
 
 from pydicom import dcmread
 
@@ -55,11 +56,12 @@ class ArrivalDesk:
         """
         if len(self._waiting) >= _MOST_WAITING:
             raise ExportError("the index does not follow", next_step="look after the database of exports")
+        # Many wait for the index at a time, and say the same in all but one of these.
         header = Header(
-            arrival.sop_class_uid,
+            intern(arrival.sop_class_uid),
             arrival.sop_instance_uid,
-            arrival.transfer_syntax_uid,
-            arrival.calling_ae,
+            intern(arrival.transfer_syntax_uid),
+            intern(arrival.calling_ae),
         )
         return Arriving(self, self._spool.begin(header))
 

@@ -20,7 +20,7 @@ _EVERY = 60.0
 """Seconds between two looks at what has been waiting for hours or days."""
 _LATE = 60.0
 """Seconds after which a notice that was not told is one that nobody will tell any more."""
-_PURGES = 20
+_PURGES = 5
 """So many pages go in one lull, so that an export which has become ready does not wait for the rest."""
 
 

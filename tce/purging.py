@@ -19,7 +19,7 @@ from tce.retention import Rules
 from tce.states import State
 from tce.tables import exports, instances, members
 
-_PAGE = 2000
+_PAGE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
