@@ -19,6 +19,7 @@ The tree::
     ├── NotAllowed         the person or role that asks may not do this
     ├── PortInUse          another program listens there
     ├── ExportError        an export is unknown, or in a state that forbids what was asked
+    ├── IndexAway          the index of exports cannot be read or written now: database away, disk full
     ├── Refused            any other request that must not be carried out
     └── Held               done in part: something waits for review
 
@@ -104,6 +105,10 @@ class NotAllowed(TceError):
 
 class PortInUse(TceError):
     """Another program listens on the port that an actor needs."""
+
+
+class IndexAway(TceError):
+    """The index of exports cannot be read or written now. Nothing was changed; it is tried again."""
 
 
 class ExportError(TceError):

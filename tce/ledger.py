@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tce.errors import ExportError, TceError
+from tce.errors import ExportError, IndexAway, TceError
 from tce.road import Reason
 from tce.states import WHO_ACTS, State, Verb, transition
 from tce.tables import exports, untold
@@ -127,11 +127,21 @@ class Transaction:
 
 @contextmanager
 def transaction(engine: sa.Engine, clock: Callable[[], float], observer: Observer) -> Iterator[Transaction]:
-    """Open one transaction; commit it at the end of the block, then tell the observer what happened."""
-    with engine.begin() as db:
-        opened = Transaction(db, clock())
-        yield opened
-    tell(engine, opened.notices, observer)
+    """Open one transaction; commit it at the end of the block, then tell the observer what happened.
+
+    Raises IndexAway when the database does not take part; then nothing has changed.
+    """
+    try:
+        with engine.begin() as db:
+            opened = Transaction(db, clock())
+            yield opened
+    except sa.exc.OperationalError:
+        raise IndexAway(
+            "the index of exports cannot be read or written",
+            next_step="make room on its disk, or look after its database",
+        ) from None
+    if opened.notices:
+        tell(engine, opened.notices, observer)
 
 
 def tell(engine: sa.Engine, notices: Mapping[int, Notice], observer: Observer) -> None:
@@ -158,7 +168,8 @@ def tell_late(engine: sa.Engine, before: float, observer: Observer) -> int:
     late = {
         row.number: Notice(row.event, row.success, json.loads(row.detail) | {"told": "late"}) for row in rows
     }
-    tell(engine, late, observer)
+    if late:
+        tell(engine, late, observer)
     return len(late)
 
 

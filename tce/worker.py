@@ -25,7 +25,7 @@ from tce.documents.manifest import DOCUMENT_CLASSES, DocumentKind
 from tce.documents.manifest import parse as parse_manifest
 from tce.documents.outgoing import outgoing
 from tce.documents.teaching_file_info import PolicyRequest
-from tce.errors import ExportError
+from tce.errors import ExportError, IndexAway
 from tce.exports import Exports, Member
 from tce.ledger import Export
 from tce.road import (
@@ -75,11 +75,22 @@ class Worker:
         self._absences = 0  # times in a row that the key server was away
 
     def run(self, stop: threading.Event, poll_seconds: float, lull: Callable[[], None]) -> None:
-        """Work until ``stop`` is set; whenever there is nothing to do, ``lull`` is called."""
+        """Work until ``stop`` is set; whenever there is nothing to do, ``lull`` is called.
+
+        While the index is away, as on a full disk, nothing is done; then it goes on where it was.
+        """
+        away = False
         while not stop.is_set():
-            if not self.step():
+            try:
+                if away:
+                    self._exports.recover()
+                away = False
+                if self.step():
+                    continue
                 lull()
-                stop.wait(poll_seconds)
+            except IndexAway:
+                away = True
+            stop.wait(poll_seconds)
 
     def step(self) -> bool:
         """Take one export as far as it goes now; False when there was none."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from tce.actors.export_manager import audit_contacts, audit_states
 from tce.arrivals import ArrivalDesk
 from tce.documents.manifest import DocumentKind
+from tce.errors import IndexAway
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.commitment import committing
@@ -90,13 +91,20 @@ def run(
         )
         with desk.following(), listener:
             started(listener.port)
+            away = False
             while not stop.is_set():
-                export = exports.lease()
-                if export is None:
+                try:
+                    if away:
+                        exports.recover()
+                    away = False
+                    export = exports.lease()
+                    if export is not None:
+                        _complete(export, exports, spool, settings.out, write_medium, auditor, reported)
+                        continue
                     exports.give_up(settings.stale_seconds)
-                    stop.wait(settings.poll_seconds)
-                    continue
-                _complete(export, exports, spool, settings.out, write_medium, auditor, reported)
+                except IndexAway:
+                    away = True
+                stop.wait(settings.poll_seconds)
     finally:
         exports.close()
         spool.release()
@@ -135,8 +143,9 @@ def _complete(
         else:
             exports.give_back(export, [reason], wait=2.0**export.attempts)
         return
-    exports.close_export(export)
+    # The trail first: if this process dies in between, it has the import twice rather than never.
     detail = {"export": export.id, "sender": export.calling_ae}
     detail |= {"medium": str(export.number), "manifest": manifest, "instances": str(len(paths))}
     auditor.record("import", success=True, detail=detail)
+    exports.close_export(export)
     reported(MediumReport(medium, len(paths), manifest))

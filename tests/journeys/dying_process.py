@@ -37,51 +37,54 @@ def pause() -> None:
         time.sleep(0.01)
 
 
-def _before(owner: type, name: str, count: int = 1) -> None:
-    _around(owner, name, count, before=die)
+def before(owner: Any, name: str, count: int = 1) -> None:
+    """Die when something is called for the so-manieth time."""
+    around(owner, name, count, first=die)
 
 
-def _after(owner: type, name: str, count: int = 1) -> None:
-    _around(owner, name, count, after=die)
+def after(owner: Any, name: str, count: int = 1) -> None:
+    """Die when something has been done for the so-manieth time."""
+    around(owner, name, count, then=die)
 
 
-def _around(
-    owner: type,
+def around(
+    owner: Any,
     name: str,
     count: int,
-    before: Callable[[], None] = lambda: None,
-    after: Callable[[], None] = lambda: None,
+    first: Callable[[], None] = lambda: None,
+    then: Callable[[], None] = lambda: None,
 ) -> None:
+    """Do something around one call of something."""
     original, calls = getattr(owner, name), iter(range(1, sys.maxsize))
 
     @functools.wraps(original)
     def wrapped(*arguments: Any, **more: Any) -> Any:
         now = next(calls) == count
         if now:
-            before()
+            first()
         result = original(*arguments, **more)
         if now:
-            after()
+            then()
         return result
 
     setattr(owner, name, wrapped)
 
 
 MOMENTS: dict[str, Callable[[], None]] = {
-    "before anything is derived": lambda: _before(Client, "hmac_batches"),
-    "sealed, not written": lambda: _before(MappingStore, "insert"),
-    "written, not committed": lambda: _after(MappingStore, "_insert_rows"),
-    "committed, not told": lambda: _after(MappingStore, "insert"),
-    "the second batch written, not committed": lambda: _after(MappingStore, "_insert_rows", 2),
-    "told, no instance written": lambda: _before(Engine, "write"),
-    "some instances written": lambda: _after(Engine, "write", 40),
+    "before anything is derived": lambda: before(Client, "hmac_batches"),
+    "sealed, not written": lambda: before(MappingStore, "insert"),
+    "written, not committed": lambda: after(MappingStore, "_insert_rows"),
+    "committed, not told": lambda: after(MappingStore, "insert"),
+    "the second batch written, not committed": lambda: after(MappingStore, "_insert_rows", 2),
+    "told, no instance written": lambda: before(Engine, "write"),
+    "some instances written": lambda: after(Engine, "write", 40),
 }
 PAUSE = "a pause between two batches"
 
 
 if __name__ == "__main__":
     if sys.argv[1] == PAUSE:
-        _around(Engine, "write", 40, after=pause)
+        around(Engine, "write", 40, then=pause)
     else:
         MOMENTS[sys.argv[1]]()
     main(sys.argv[2:])
