@@ -69,11 +69,11 @@ class World:
 
     def start(self, actor: str, moment: str = "") -> None:
         """Start an actor and wait until it listens; the one with a moment will die there."""
-        command = ["tests.journeys.dying_actor", actor, moment] if moment else ["tce"]
         arguments = ["--home", str(self.home), actor, "run"]
         arguments += ["--out", str(self.media)] if actor == "receiver" else []
+        command = [sys.executable, "-m", "tests.journeys.dying_actor", actor, moment, *arguments]
         with (self.home / f"{actor}.log").open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", *command, *arguments], stdout=log, stderr=log)
+            process = subprocess.Popen(command, stdout=log, stderr=log)
         self.running[actor] = process
         port = getattr(self.site.settings.network, actor).port
         # An actor may come to its moment before it listens: what a predecessor had begun is done first.
