@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vault.assignments import Assignments, Origin, Original
+from vault.assignments import Assignments, Given, Origin, Original
 from vault.errors import BadList
 from vault.keys import Kind
 from vault.mapping import MappingStore
@@ -93,26 +93,65 @@ class Intake:
         return Taken(len(offered) - len(given), len(given))
 
     def _opposed(self, entries: Sequence[Entry], originals: Sequence[Original]) -> Iterator[Fault]:
-        """Yield the lines that contradict what the case gave so far."""
+        """Yield the lines that contradict what the case gave or knows so far.
+
+        All in one sentence, also where what is offered is what the case gave by itself: whoever imports guesses must
+        not learn from the answer which of them was right.
+        """
         given = self.store.given(originals)
+        derived = self._derived(originals)
         named = [one.pseudonym for one in entries if one.identifier[0] != Kind.DATE_OFFSET]
-        holders = self.store.holders(named)
-        derived = {one: pseudonym(one.kind, one.digest, self.form) for one in originals}
-        claims = self.mapping.claims(self.case, [*named, *derived.values()]) if self.mapping else {}
+        holders = self.store.holders([*named, *(_value(one) for one in entries)])
+        claims = self.mapping.claims(self.case, named) if self.mapping else {}
+        known = self._known(entries)
         for entry, original in zip(entries, originals, strict=True):
             text, mark = _normal(entry), fingerprint(original.digest)
-            if original in given:
-                if given[original].pseudonym != text:
-                    yield Fault(entry.line, "the case gave this original another pseudonym already")
-            elif original.kind is not Kind.DATE_OFFSET and mark in claims.get(derived[original], ()):
-                yield Fault(entry.line, "this original was pseudonymized already, with a derived pseudonym")
-            if original.kind is Kind.DATE_OFFSET:
-                continue
-            if holders.get(text, original.place) != original.place or claims.get(text, set()) - {mark}:
-                yield Fault(entry.line, "this pseudonym stands for another original of the case already")
+            same = Given(text, Origin.IMPORTED)
+            opposed = given.get(original, None if original in derived else same) != same
+            if original.kind is not Kind.DATE_OFFSET:
+                opposed |= holders.get(text, original.place) != original.place
+                opposed |= bool(claims.get(text, set()) - {mark})
+                opposed |= holders.get(_value(entry), ("", b""))[0] == original.kind
+                opposed |= entry in known
+            if opposed:
+                yield Fault(entry.line, "it contradicts what the case gave or knows already")
+
+    def _known(self, entries: Sequence[Entry]) -> set[Entry]:
+        """The entries that give as pseudonym what the case knows as an original, of any issuer that the list names."""
+        issuers: dict[str, set[str]] = {}
+        for entry in entries:
+            kind, issuer, _ = entry.identifier
+            if kind != Kind.DATE_OFFSET:
+                issuers.setdefault(kind, {""}).add(issuer)
+        asked = {
+            (kind, issuer, entry.pseudonym)
+            for entry in entries
+            for kind in issuers.keys() & {entry.identifier[0]}
+            for issuer in issuers[kind]
+        }
+        digests = self.digests(asked)
+        originals = {one: Original(known_kind(one[0]), digests[one]) for one in asked}
+        met = self.store.given(originals.values()).keys() | self._derived(originals.values())
+        names = {(kind, text) for (kind, _, text), original in originals.items() if original in met}
+        return {entry for entry in entries if (entry.identifier[0], entry.pseudonym) in names}
+
+    def _derived(self, originals: Collection[Original]) -> set[Original]:
+        """Those that stage 1 pseudonymized already, with a derived pseudonym."""
+        names = {
+            one: pseudonym(one.kind, one.digest, self.form)
+            for one in originals
+            if one.kind is not Kind.DATE_OFFSET
+        }
+        claims = self.mapping.claims(self.case, names.values()) if self.mapping else {}
+        return {one for one, name in names.items() if fingerprint(one.digest) in claims.get(name, ())}
 
 
 def _illegal(entries: Sequence[Entry]) -> Iterator[Fault]:
+    lines = {
+        (one.identifier[0], _value(one)): one.line
+        for one in reversed(entries)
+        if one.identifier[0] != Kind.DATE_OFFSET
+    }
     for entry in entries:
         kind, issuer, value = entry.identifier
         if not value.strip(PADDING) or len(value) > _LONGEST_ORIGINAL or _CONTROL.search(issuer + value):
@@ -122,8 +161,10 @@ def _illegal(entries: Sequence[Entry]) -> Iterator[Fault]:
         what = _illegal_pseudonym(known_kind(kind), entry.pseudonym)
         if what:
             yield Fault(entry.line, what)
-        elif unicodedata.normalize("NFC", value).strip(PADDING) == entry.pseudonym:
+        elif _value(entry) == entry.pseudonym:
             yield Fault(entry.line, "the pseudonym is the original itself")
+        elif (kind, entry.pseudonym) in lines:
+            yield Fault(entry.line, f"the pseudonym is the original of line {lines[kind, entry.pseudonym]}")
 
 
 def _illegal_pseudonym(kind: Kind, text: str) -> str:
@@ -159,6 +200,11 @@ def _contradicting(entries: Sequence[Entry], originals: Sequence[Original]) -> I
         other, line = by_pseudonym.setdefault(entry.pseudonym, (original, entry.line))
         if other != original:
             yield Fault(entry.line, f"the pseudonym of line {line} stands for another original here")
+
+
+def _value(entry: Entry) -> str:
+    """The original as it is compared."""
+    return unicodedata.normalize("NFC", entry.identifier[2]).strip(PADDING)
 
 
 def _normal(entry: Entry) -> str:

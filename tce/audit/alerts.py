@@ -24,7 +24,8 @@ from tce.errors import Outcome
 
 RULES_SET = "alerts.set"
 ALERTS = "alert."
-WATCHED = ("login", "access.refused", "reidentify.", RULES_SET, ALERTS)
+_IMPORTED = "mapping.imported"
+WATCHED = ("login", "access.refused", _IMPORTED, "reidentify.", RULES_SET, ALERTS)
 """How the names of all events begin that alerts are worked out from, with the alerts themselves."""
 
 EVERYBODY = "everybody"
@@ -73,7 +74,7 @@ KINDS: Mapping[Kind, KindRow] = {
     Kind.REFUSALS: KindRow(
         Outcome.SERIOUS_FAILURE,
         messages.AUTHORIZATION_DECISION,
-        "one person, or all together, were refused many times: logins, steps of re-identification, rights",
+        "one person, or all together, were refused many times: logins, steps of re-identification, lists, rights",
     ),
     Kind.ODD_HOURS: KindRow(
         Outcome.MINOR_FAILURE,
@@ -182,7 +183,7 @@ class Watch:
 
 
 def _is_refusal(record: Record) -> bool:
-    if record.event == "login":
+    if record.event in ("login", _IMPORTED):
         return record.outcome != Outcome.SUCCESS
     return record.event in ("access.refused", _REFUSED)
 

@@ -72,16 +72,18 @@ def test_whoever_goes_on_causes_another_alert() -> None:
 
 
 def test_refusals_of_every_sort_add_up() -> None:
-    """Custody, logins and forbidden steps count together; a login that succeeds does not."""
+    """Custody, logins, lists and forbidden steps count together; a login or a list that is taken does not."""
     records = [
         a_record(1, "login", failed="1"),
         a_record(2, "login"),
         a_record(3, "reidentify.refused", reason="SamePerson"),
         a_record(4, "access.refused"),
+        a_record(5, "mapping.imported"),
+        a_record(6, "mapping.imported", failed="1"),
     ]
-    [alert] = due(records, refusals=3)
-    assert (alert.kind, alert.record, alert.about["refusals"]) == (Kind.REFUSALS, 4, "3")
-    assert due(records, refusals=4) == []
+    [alert] = due(records, refusals=4)
+    assert (alert.kind, alert.record, alert.about["refusals"]) == (Kind.REFUSALS, 6, "4")
+    assert due(records, refusals=5) == []
 
 
 def test_refusals_of_many_names_add_up_as_well() -> None:

@@ -30,6 +30,7 @@ from vault.server import EmbeddedServer
 pytestmark = pytest.mark.vault
 
 ACCESSION = Identifier("accession", "RIS", "ACC-1")
+OPPOSED = "^line 2: it contradicts what the case gave or knows already$"
 
 
 def entries(*pairs: tuple[Identifier, str]) -> list[Entry]:
@@ -152,6 +153,12 @@ WRONG = [
     ("no days", [(offset(1), "ten")], ["line 2", "days"]),
     ("two numbers of days", [(offset(1), "-3"), (offset(1), "-4")], ["line 3", "line 2"]),
     ("the original itself", [(patient_id(1), "MRN-000001")], ["line 2", "itself"]),
+    ("the original of a later line", [(patient_id(1), "MRN-000002"), (patient_id(2), "S-2")], ["line 2", "line 3"]),
+    ("two that exchange their IDs", [(patient_id(1), "MRN-000002"), (patient_id(2), "MRN-000001")],
+     ["line 2", "line 3"]),
+    ("the original of another issuer", [(patient_id(1), "MRN-000002"), (patient_id(2)._replace(issuer=""), "S-2")],
+     ["line 2", "line 3"]),
+    ("another image's UID", [(image(1, 0), image(1, 1).value), (image(1, 1), "1.2.3")], ["line 2", "line 3"]),
     ("an original that is none", [(patient_id(1)._replace(value="A\\B"), "S-1")], ["line 2"]),
     ("an empty original", [(patient_id(1)._replace(value="  "), "S-1")], ["line 2"]),
     ("an empty list", [], ["nobody"]),
@@ -202,18 +209,51 @@ def test_who_was_pseudonymized_already_is_refused(
 def test_a_derived_pseudonym_is_not_given_to_another(intake: Intake, stage_one: StageOne) -> None:
     """An imported pseudonym that stands for somebody else already is a collision."""
     derived = stage_one().resolve([a_subject(1)])[patient_id(1)]
-    with pytest.raises(BadList, match="line 2: this pseudonym stands for another"):
+    with pytest.raises(BadList, match=OPPOSED):
         intake.take(entries((patient_id(2), derived)))
 
 
 def test_lists_do_not_contradict_each_other(intake: Intake) -> None:
     """A later list neither renames a subject, nor gives his ID to another."""
     intake.take(entries((patient_id(1), "S-1")))
-    with pytest.raises(BadList, match="line 2: the case gave this original another"):
+    with pytest.raises(BadList, match=OPPOSED):
         intake.take(entries((patient_id(1), "S-2")))
-    with pytest.raises(BadList, match="line 2: this pseudonym stands for another"):
+    with pytest.raises(BadList, match=OPPOSED):
         intake.take(entries((patient_id(2), "S-1")))
     assert intake.take(entries((patient_id(1), "S-1"), (patient_id(2), "S-2"))) == Taken(new=1, known=1)
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_a_refusal_does_not_tell_whether_a_guess_was_right(
+    intake: Intake, later: Callable[..., IdentityPseudonyms], assigned: Assignments, draws: bool
+) -> None:
+    """The right pseudonym of a patient, that of another, and a patient who is unknown: the answer is the same."""
+    assigned.begin()
+    names = later(draws=draws).resolve([a_subject(1), a_subject(2)])
+    right, wrong = names[patient_id(1)], names[patient_id(2)]
+    said = []
+    for patient, guess in ((1, right), (1, wrong), (99, wrong), (1, "S-1"), (99, patient_id(1).value)):
+        with pytest.raises(BadList, match=OPPOSED) as fault:
+            intake.take(entries((patient_id(patient), guess)))
+        said.append((fault.value.what, fault.value.next_step))
+    assert len(set(said)) == 1
+
+
+@pytest.mark.parametrize("way", ["derived", "drawn", "imported"])
+def test_an_id_of_a_patient_of_the_case_is_nobodys_pseudonym(
+    intake: Intake, later: Callable[..., IdentityPseudonyms], assigned: Assignments, way: str
+) -> None:
+    """Who is on no line of the list, but known to the case, is not named by his ID; nor can he join later as one."""
+    assigned.begin()
+    if way == "imported":
+        intake.take(entries((patient_id(1), "S-1")))
+    else:
+        later(draws=way == "drawn").resolve([a_subject(1)])
+    with pytest.raises(BadList, match=OPPOSED):
+        intake.take(entries((patient_id(2), patient_id(1).value)))
+    intake.take(entries((patient_id(3), patient_id(4).value)))
+    with pytest.raises(BadList, match=OPPOSED):
+        intake.take(entries((patient_id(4), "S-4")))
 
 
 def test_a_derived_pseudonym_that_a_list_gave_away_stops_the_job(
