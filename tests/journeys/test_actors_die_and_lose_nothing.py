@@ -298,6 +298,7 @@ def test_an_actor_dies_at_every_moment_of_an_export(
 
 def test_actors_die_again_and_again(world: World, undisturbed: Counter[bytes]) -> None:
     """kill -9 of either or both at random moments: the same bytes come out, once."""
+    print(f"TCE_SEED={SEED} TCE_KILLS={KILLS}")  # shown when it fails
     chance = random.Random(SEED)
     for actor in ("receiver", "manager"):
         world.start(actor)
@@ -312,7 +313,7 @@ def test_actors_die_again_and_again(world: World, undisturbed: Counter[bytes]) -
         for actor in actors:
             world.start(actor)
     world.to_the_end()
-    assert world.result() == undisturbed, f"TCE_SEED={SEED} TCE_KILLS={KILLS}"
+    assert world.result() == undisturbed
     world.require_order()
 
 
