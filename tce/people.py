@@ -111,7 +111,8 @@ class PeopleSettings(_Table):
         description="who needs the code of an authenticator as well; []: nobody",
     )
     login_names: Mapping[PersonName, LoginName] = Field(
-        default_factory=dict, description='who is called otherwise at login: { anna = "a.meier" }'
+        default_factory=dict,
+        description='who is called otherwise at login by ldap or oidc: { anna = "a.meier" }',
     )
     ldap: LdapSettings = LdapSettings()
     oidc: OidcSettings = OidcSettings()
@@ -128,6 +129,10 @@ class PeopleSettings(_Table):
         strangers = sorted(self.login_names.keys() - seen.keys())
         if strangers:
             raise ValueError(f"login_names: {strangers[0]} has no role")
+        if self.login_names and self.login is Type.USERPASS:
+            raise ValueError(
+                "login_names: with login = userpass everybody logs in under the own name; leave it out"
+            )
         return self
 
     def everyone(self) -> Iterator[tuple[str, str]]:

@@ -160,6 +160,7 @@ def test_policies_are_written_for_review(site: Site, tce: Tce, tmp_path: Path) -
 def test_people_cannot_have_one_login(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One human in two roles is refused by name before the key server is asked."""
     settings = Settings().model_dump()
+    settings["people"]["login"] = "ldap"
     settings["people"]["login_names"] = {"coordinator": "a.meier", "approver": "a.meier"}
     save(Settings.model_validate(settings), tmp_path / "tce.toml")
     with pytest.raises(SystemExit) as ended:

@@ -44,6 +44,10 @@ def test_every_key_has_a_comment_of_its_own() -> None:
         ("[people]\ncustodians = ['one']\n", ["line 2", "people.custodians", "two"]),
         ("[people]\ncustodians = ['one', 'one']\n", ["people.custodians", "two"]),
         ("[people]\napprovers = ['coordinator']\n", ["line 2", "people.approvers", "one role"]),
+        (
+            "[people]\ncustodians = ['carol', 'dave']\nlogin_names = { carol = 'dave', dave = 'carol' }\n",
+            ["line 3", "people.login_names", "userpass"],
+        ),
         ("[vault]\nmode = 'server'\naddress = 'vault'\n", ["vault.address", "https://"]),
         ("[vault]\ntoken = 'x'\n", ["line 2", "vault.token"]),
         ("[site\n", ["line 1"]),
