@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tce.cli import main
+from tce.entry import main
 
 if __name__ == "__main__":
     main()

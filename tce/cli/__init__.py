@@ -87,18 +87,15 @@ def _options(
 _INTERRUPTED = 130  # how the command line's library tells of Ctrl-C
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its status. Without ``arguments`` this is a process of its own."""
+def main(arguments: list[str]) -> None:
+    """Run the command line and exit with its status. A process of its own begins in :mod:`tce.entry`."""
     begun: list[Session] = []
     try:
-        if arguments is None:
-            discretion.begin()
-            arguments = sys.argv[1:]
         status = app(arguments, standalone_mode=False, obj=begun)
     except Exception as exc:
         for run in begun:
             run.tell_forbidden(exc)
-        sys.exit(_told(exc, verbose="--verbose" in (arguments or ())))
+        sys.exit(_told(exc, verbose="--verbose" in arguments))
     if status == _INTERRUPTED:
         sys.exit(_told(KeyboardInterrupt(), verbose=False))
     sys.exit(status if isinstance(status, int) else Exit.OK)

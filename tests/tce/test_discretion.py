@@ -8,12 +8,14 @@ import signal
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tce import discretion, logins
+from tce import __version__, discretion, logins
 
+ROOT = Path(__file__).parents[2]
 CANARY = "Kanarienvogel"
 
 _BEGINS = "from tce import discretion; discretion.begin()\n"
@@ -75,6 +77,32 @@ def test_a_process_keeps_to_itself(tmp_path: Path) -> None:
     assert CANARY not in told["children"].values()
     assert Path(told["tmp"]).parent == tmp_path / f"tce-{os.getuid()}"
     assert stat.S_IMODE((tmp_path / f"tce-{os.getuid()}").stat().st_mode) == 0o700
+
+
+_WATCHES = """
+import sys
+from tce import discretion
+discretion.begin = lambda: print(sorted({"tce.cli", "pydantic", "typer", "sqlalchemy"} & sys.modules.keys()))
+sys.argv = ["tce", "--version"]
+"""
+_SCRIPT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["tce"]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import runpy; runpy.run_module('tce', run_name='__main__')",
+        f"from {_SCRIPT.replace(':', ' import ')}; main()",
+    ],
+    ids=["python -m tce", "tce"],
+)
+def test_a_process_is_discreet_before_it_loads_the_rest(start: str) -> None:
+    """Both ways to start the program begin while nothing is loaded that takes long."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _WATCHES + start], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == ["[]", f"tce {__version__}"]
 
 
 def test_every_variable_with_a_secret_is_known() -> None:
