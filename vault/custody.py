@@ -31,10 +31,12 @@ from vault.errors import (
     NoWayBack,
     SamePerson,
     SharedPseudonym,
+    Tampered,
     UnknownPseudonym,
     UnknownRequest,
 )
 from vault.field_keys import Seed, sealing_key, share_of
+from vault.key_ids import is_of
 from vault.keys import Kind, Mount, ways_back
 from vault.mapping import MappingStore, SubjectKey
 from vault.moments import moment, timestamp
@@ -168,10 +170,14 @@ class Custody:
         self._ledger.add(request, lambda: self._tell("requested", request))
         return request
 
-    def approve(self, request_id: str) -> Request:
+    def approve(self, request_id: str, agrees: Callable[[Request], bool] = lambda request: True) -> Request:
         """Grant another custodian's request with the own shares of exactly its patients and fields.
 
-        Raises SamePerson, NotApproved, Expired, or NoWayBack for a case that was forgotten.
+        ``agrees`` is shown the request as it is granted: what somebody writes into the database meanwhile does not
+        count.
+
+        Raises SamePerson, NotApproved (also where ``agrees`` says no), Expired, Tampered, or NoWayBack for a case that
+        was forgotten.
         """
         request = self._asked(request_id)
         if request.requester == self.person:
@@ -179,6 +185,11 @@ class Custody:
         self._check_window(request)
         self._check_state(request, State.REQUESTED)
         self._check_way_back(request)
+        if not agrees(request):
+            raise NotApproved(
+                "the request was not approved; it goes on waiting",
+                next_step=f"deny it, if it is not to be: tce reidentify deny {request.id}",
+            )
         locks = [lock for lock in self._locks(request) if self.person in lock.key.shares]
         if not locks:
             self._refuse(
@@ -274,6 +285,13 @@ class Custody:
     def _locks(self, request: Request) -> list[_Lock]:
         """Every key that is needed for what a request asks for."""
         keys = self._store.keys(request.case_id, request.patients)
+        if not all(is_of(key.id, key.case_id, key.patient) for key in keys):
+            moved = Tampered(
+                "a key of another patient stands among those that were asked for",
+                next_step="restore the mapping from its backup and report the incident",
+            )
+            self._tell("refused", request, {"reason": Tampered.__name__})
+            raise moved
         fields = self._store.field_keys([key.id for key in keys])
         locks = [_Lock(key, _WHOLE_PATIENT, b"") for key in keys if key.id not in fields]
         locks += [
@@ -326,6 +344,7 @@ class Custody:
             "ticket": request.ticket,
             "patients": str(len(request.patients)),
             "fields": " ".join(request.fields),
+            "content": request.digest(),
         }
         self._record(f"reidentify.{what}", detail | dict(more or {}))
 

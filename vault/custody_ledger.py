@@ -9,6 +9,8 @@ record in the trail. It decides nothing about persons and opens nothing (:mod:`v
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -59,6 +61,19 @@ class Request:
     state: State
     decided_by: str
     decided: str
+
+    def digest(self) -> str:
+        """What the trail says of the content, so that an auditor sees whether it was changed on the way."""
+        content = [
+            self.case_id,
+            self.patients,
+            self.fields,
+            self.purpose,
+            self.ticket,
+            self.requester,
+            self.expires,
+        ]
+        return hashlib.sha256(json.dumps([self.id, *content]).encode()).hexdigest()[:32]
 
 
 _COLUMNS = tuple(field.name for field in fields(Request))

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault.client import Client, Sealable
 from vault.errors import BadPlan, Tampered
 from vault.field_keys import Seed, new_field, new_seeds, sealing_key
+from vault.key_ids import new_key_id
 from vault.keys import Mount, ways_back
 from vault.mapping import FieldKey, MappingStore, SubjectKey
 from vault.moments import timestamp
@@ -166,7 +167,7 @@ class Sealer:
                 keys[patient] = known
         if not new:
             return keys, []
-        ids = [secrets.token_hex(16) for _ in new]
+        ids = [new_key_id(self._case, patient) for patient in new]
         for patient, key_id, way_back in zip(new, ids, ways_back(self._client, self._case, ids), strict=True):
             keys[patient] = _PatientKey(key_id, new_seeds(len(self._custodians)), way_back)
         closed = self._client.encrypt_batches(

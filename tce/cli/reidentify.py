@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from tce.logins import ask_at_terminal
 from tce.reidentifying import is_instance, open_encrypted, reveal_instances
 from tce.revealed import into_file, rows_of
 from vault.custody import LONGEST_WINDOW, Custody, Purpose, Revealed
+from vault.custody_ledger import Request
 from vault.envelopes import Opener
 from vault.errors import BadRequest
 
@@ -75,16 +77,45 @@ def request(
 
 
 @app.command()
-def approve(context: typer.Context, request: RequestId) -> None:
+def approve(
+    context: typer.Context,
+    request: RequestId,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask; for scripts that have shown the request themselves.")
+    ] = False,
+) -> None:
     """Approve another custodian's request. Nobody approves the own one.
+
+    It shows whose originals are asked for, which, and why, and asks. What was shown is what is approved.
 
     Example: tce --as custodian-b reidentify approve 5d0c9c1f0e4b7a21
     """
     run = session(context)
-    granted = _custody(run, "approving").approve(request)
+
+    def agrees(asked: Request) -> bool:
+        run.say(_in_words(asked))
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise Refused("nobody can be asked here", next_step="look at the request, and add --yes")
+        return typer.confirm("Approve this?")
+
+    granted = _custody(run, "approving").approve(request, agrees)
     run.say(
         f"approved request {granted.id} of {granted.requester}\n"
         f"next: tce --as {granted.requester} reidentify reveal {granted.id}"
+    )
+
+
+def _in_words(asked: Request) -> str:
+    return "\n".join(
+        (
+            f"request {asked.id} by {asked.requester}, until {asked.expires}",
+            f"  case: {asked.case_id}",
+            f"  patients: {', '.join(asked.patients)}",
+            f"  originals: {', '.join(asked.fields)}",
+            f"  purpose: {asked.purpose}, ticket {asked.ticket}",
+        )
     )
 
 

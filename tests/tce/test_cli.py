@@ -180,8 +180,8 @@ def test_custody_takes_two(home: Path, identified: Path, tmp_path: Path, tce: Tc
     assert asked.status == 0 and request
     for refused in (("--as", "kim", "reidentify", "approve"), ("--as", "kim", "reidentify", "reveal")):
         assert tce("--home", home, *refused, request[1]).status == 1
-    assert tce("--home", home, "--as", "carla", "reidentify", "approve", request[1]).status == 1
-    assert tce("--home", home, "--as", "lee", "reidentify", "approve", request[1]).status == 0
+    assert tce("--home", home, "--as", "carla", "reidentify", "approve", request[1], "--yes").status == 1
+    assert tce("--home", home, "--as", "lee", "reidentify", "approve", request[1], "--yes").status == 0
     said = tce("--home", home, "--as", "kim", "reidentify", "reveal", request[1], "--json")
     names = {row["original"] for row in json.loads(said.out) if row["field"] == "PatientName"}
     originals = {str(pydicom.dcmread(path).PatientName) for path in identified.rglob("Testov_*.dcm")}

@@ -111,7 +111,7 @@ def test_one_reveal_uses_the_grant_up(asked_for: str, tce: Tce) -> None:
     """The table has the fields that were asked for and no other, and is shown once."""
     request = asked(tce, f"{asked_for} {GOOD} --field PatientBirthDate")
     assert tce("carol", f"reveal {request}")[0] == 1
-    assert tce("dave", f"approve {request}")[0] == 0
+    assert tce("dave", f"approve {request} --yes")[0] == 0
     for other in ("dave", "erin"):
         assert "only the requester" in tce(other, f"reveal {request}")[2]
     status, out, err = tce("carol", f"reveal {request} --json")
@@ -125,23 +125,23 @@ def test_one_reveal_uses_the_grant_up(asked_for: str, tce: Tce) -> None:
 
 def test_what_was_denied_stays_closed(asked_for: str, tce: Tce) -> None:
     """A denial ends a request before its approval and after it; also the requester may give the own one up."""
-    for before, who in (((), "dave"), (("approve",), "erin"), ((), "carol")):
+    for before, who in (((), "dave"), (("approve --yes",), "erin"), ((), "carol")):
         request = asked(tce, f"{asked_for} {GOOD}")
         for verb in before:
             assert tce("dave", f"{verb} {request}")[0] == 0
         assert tce(who, f"deny {request}")[0] == 0
         assert tce("carol", f"reveal {request}")[0] == 1
-        assert tce("dave", f"approve {request}")[0] == 1
+        assert tce("dave", f"approve {request} --yes")[0] == 1
         assert (listed(tce, request)["state"], listed(tce, request)["decided_by"]) == ("denied", who)
 
 
 def test_after_its_window_a_request_is_over(asked_for: str, tce: Tce, tmp_path: Path) -> None:
     """What has run out is neither approved nor revealed, and both refusals say when it ended."""
     waiting, approved = (asked(tce, f"{asked_for} {GOOD}") for _ in range(2))
-    assert tce("dave", f"approve {approved}")[0] == 0
+    assert tce("dave", f"approve {approved} --yes")[0] == 0
     with sqlite3.connect(tmp_path / "mapping.db") as database:
         database.execute("UPDATE custody_requests SET expires = '2020-01-01T00:00:00Z'")
-    for person, line in (("dave", f"approve {waiting}"), ("carol", f"reveal {approved}")):
+    for person, line in (("dave", f"approve {waiting} --yes"), ("carol", f"reveal {approved}")):
         status, out, err = tce(person, line)
         assert status == 1 and "ended 2020-01-01" in err
         assert "Canary1" not in out

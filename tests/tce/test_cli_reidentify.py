@@ -127,7 +127,7 @@ def granted(tce: Tce) -> Callable[..., str]:
         )
         found = re.search(r"request ([0-9a-f]{16})", asked.out)
         assert found, asked.err
-        assert tce("--as", "lee", "reidentify", "approve", found[1]).status == 0
+        assert tce("--as", "lee", "reidentify", "approve", found[1], "--yes").status == 0
         return found[1]
 
     return ask

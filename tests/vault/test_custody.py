@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 import threading
@@ -34,6 +35,7 @@ from vault.errors import (
     VaultRoomError,
 )
 from vault.field_keys import Seed, sealing_key, share_of
+from vault.key_ids import is_of, new_key_id
 from vault.keys import Mount, ways_back
 from vault.mapping import MappingStore, SubjectKey
 from vault.row_tags import MappingRow, server_tags
@@ -613,3 +615,56 @@ def test_a_pseudonym_of_another_case_is_unknown(room: Room) -> None:
             fields=["patient"],
             window=WINDOW,
         )
+
+
+def test_a_key_that_was_moved_under_another_patient_is_not_handed_over(room: Room) -> None:
+    """Who writes the database cannot have one patient approved and another one opened."""
+    one, two = room.names["patient 1"], room.names["patient 2"]
+    request = room.ask("carol")
+    with room.store.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE subject_keys SET patient=? WHERE patient=?", (one, two))
+    with pytest.raises(Tampered):
+        room.of("dave").approve(request.id)
+    assert room.events[-1][0] == "reidentify.refused"
+
+
+def test_what_is_approved_is_what_was_shown(room: Room) -> None:
+    """A request that is rewritten while somebody looks at it grants what was seen; the trail tells the difference."""
+    two = room.names["patient 2"]
+    request = room.ask("carol")
+    shown: list[Request] = []
+
+    def look(asked: Request) -> bool:
+        shown.append(asked)
+        with room.store.database.writing() as connection:
+            rewritten = json.dumps([two])
+            connection.exec_driver_sql(
+                "UPDATE custody_requests SET patients=? WHERE id=?", (rewritten, request.id)
+            )
+        return True
+
+    room.of("dave").approve(request.id, look)
+    assert shown[0].patients == request.patients
+    assert room.of("carol").reveal(request.id).lines == ()
+    contents = {detail["content"] for _, detail in room.events}
+    assert len(contents) == 2
+
+
+def test_who_does_not_agree_approves_nothing(room: Room) -> None:
+    """A custodian who says no leaves the request as it was."""
+    request = room.ask("carol")
+    with pytest.raises(NotApproved):
+        room.of("dave").approve(request.id, lambda asked: False)
+    with pytest.raises(NotApproved):
+        room.of("carol").reveal(request.id)
+
+
+def test_an_id_of_a_key_says_whose_it_is() -> None:
+    """It fits one case and one patient; one that is cut or altered fits nobody."""
+    key_id = new_key_id("lung-1", "P1")
+    assert len(key_id) == 32
+    assert is_of(key_id, "lung-1", "P1")
+    for case, patient in (("lung-2", "P1"), ("lung-1", "P2"), ("lung-1P", "1")):
+        assert not is_of(key_id, case, patient)
+    assert not is_of(key_id[:-1], "lung-1", "P1")
+    assert not is_of("!" * 32, "lung-1", "P1")
