@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Member:
 class Missing:
     """One instance that an export waits for."""
 
-    sop_instance_uid: str
+    sop_instance_uid: str = field(repr=False)
     sop_class_uid: str
     is_manifest: bool
 

@@ -70,7 +70,7 @@ class Provers:
         return [function(*part) for part in parts]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Terms:
     """What the results of a set have to be like; see :class:`policies.verify.Verification`."""
 

@@ -79,32 +79,43 @@ _DECIDED = """
     policies.text_operations.DropKnown: otherwise
     policies.text_operations.KeepLawful: otherwise
     policies.text_operations.MoveInText: otherwise
+    tce.actors.export_selector.SelectAccount: marks
     tce.actors.receiver.MediumReport: manifest
+    tce.archive.FoundStudy: modalities
+    tce.archive.Question: modality
     tce.audit.alerts.Alert: about
     tce.audit.alerts.Examination: _due _told
     tce.audit.alerts.Finding: detail
     tce.audit.alerts._Window: seen
     tce.audit.anchors.Anchored: newest
+    tce.audit.forwarding.Progress: away_since
+    tce.audit.forwarding.Standing: away_since oldest
     tce.audit.messages.Code: value
     tce.audit.messages.Medium: label uri
     tce.audit.messages.Participant: user
     tce.audit.messages.Source: site
     tce.audit.messages.Study: instances uid
+    tce.audit.repository.RepositorySettings: fingerprints repository
     tce.audit.rules.AlertRules: time_zone working_hours
     tce.audit.trail.Entry: detail message
     tce.audit.trail.Record: detail message prev
     tce.audit.withdrawals._Read: forgotten
     tce.cases.EncryptFor: certificate
     tce.cases.Trial: coordinating_center protocol_id protocol_name site_id site_name sponsor
+    tce.commitments.Standing: refused
     tce.config.SiteSettings: contact institution
     tce.config.TlsSettings: ca certificate key peers
     tce.config.VaultSettings: address ca namespace
     tce.demo.Account: steps
     tce.documents.codes.Code: value
+    tce.documents.disposition.Disposition: descriptions titles
+    tce.documents.settings.DocumentSettings: descriptions titles
     tce.folder.FolderAccount: patients series studies
     tce.forgetting.Standing: keys
     tce.forgotten.Attempt: answer
     tce.forgotten.ForgottenRecord: audit_head carried_out_by format order releases software
+    tce.ledger.Notice: detail
+    tce.network.commitment.Item: sop_instance_uid
     tce.network.doorway.Contact: address called_ae
     tce.network.storage_scu._Outgoing: sop_instance_uid
     tce.network.tls.Certificates: peers
@@ -113,8 +124,11 @@ _DECIDED = """
     tce.people.PeopleSettings: auditors coordinators custodians login_names
     tce.portable.TakenIn: deviations
     tce.proof.Answer: question
+    tce.purging.Purge: export rule sender
+    tce.purging.Unclaimed: sender
     tce.release.ReleaseRecord: audit_head format policy software
     tce.release.ReleasedInstance: sop_instance_uid
+    tce.retention.Rules: delivered
     tce.road.Anonymized: patient_id series_uid sop_instance_uid study_uid
     tce.road.Sealed: sop_instance_uid
     tce.road.Workshop: engine

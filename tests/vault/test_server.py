@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -277,7 +278,7 @@ def test_a_home_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     home.mkdir()
     (home / "raft").mkdir()
     (home / "raft" / "vault.db").mkdir()
-    (home / "seal.key").write_bytes(b"x" * 32)
+    (home / "seal.key").write_bytes(secrets.token_bytes(32))
     with pytest.raises(NotStarted) as fault:
         EmbeddedServer(home).start()
     assert "server.log" in fault.value.next_step
