@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,6 @@ from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from media.profiles import Profile
 from tce.audit.repository import RepositorySettings
@@ -27,6 +26,7 @@ from tce.documents.settings import DocumentSettings
 from tce.errors import ConfigFault, SiteMissing
 from tce.people import PeopleSettings
 from tce.retention import RetentionSettings
+from tce.settings_text import fault_text, lines_of_keys, table_text
 
 SETTINGS_FILE = "tce.toml"
 HOME_VARIABLE = "TCE_HOME"
@@ -285,7 +285,7 @@ def loads(text: str, source: str) -> Settings:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigFault(f"{source}: {exc}", next_step=f"correct this line of {source}") from None
-    return checked(raw, source, _lines_of_keys(text))
+    return checked(raw, source, lines_of_keys(text))
 
 
 def checked(
@@ -295,7 +295,7 @@ def checked(
     try:
         return Settings.model_validate(fields)
     except ValidationError as exc:
-        what = f"{source}: " + "; ".join(_fault(error, lines) for error in exc.errors())
+        what = f"{source}: " + "; ".join(fault_text(error, lines) for error in exc.errors())
         raise ConfigFault(what, next_step=f"correct these keys in {source}") from None
 
 
@@ -316,7 +316,7 @@ def load(path: Path) -> Settings:
 def dumps(settings: Settings) -> str:
     """Write settings as TOML with a comment above every key; :func:`loads` reads the same settings back."""
     head = "# Settings of this site. Every key has a default: a key that is left out means the default.\n"
-    return head + "".join(_table_text((), settings))
+    return head + "".join(table_text((), settings))
 
 
 def save(settings: Settings, path: Path) -> None:
@@ -324,90 +324,6 @@ def save(settings: Settings, path: Path) -> None:
     draft = path.with_suffix(".new")
     draft.write_text(dumps(settings), "utf-8")
     draft.replace(path)
-
-
-def _table_text(name: tuple[str, ...], table: BaseModel) -> Iterator[str]:
-    fields = type(table).model_fields
-    plain = [key for key in fields if not isinstance(getattr(table, key), BaseModel)]
-    if name and (plain or type(table).__doc__):
-        yield f"\n# {(type(table).__doc__ or '').strip()}\n"
-    if plain:
-        yield f"[{'.'.join(name)}]\n"
-    for key in plain:
-        yield f"# {fields[key].description}\n{key} = {_toml(getattr(table, key))}\n"
-    for key in fields:
-        value = getattr(table, key)
-        if isinstance(value, BaseModel):
-            yield from _table_text((*name, key), value)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, Mapping):
-        return (
-            "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-            if value
-            else "{}"
-        )
-    if isinstance(value, str):
-        # A TOML basic string escapes these two and control characters (TOML 1.0, String).
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-_HEADER = re.compile(r"^\s*\[\s*([A-Za-z0-9_.\s-]+?)\s*\]")
-_KEY = re.compile(r"^\s*([A-Za-z0-9_.-]+)\s*=")
-
-
-def _lines_of_keys(text: str) -> dict[tuple[str, ...], int]:
-    lines: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            table = tuple(part.strip() for part in header[1].split("."))
-            lines.setdefault(table, number)
-        elif key := _KEY.match(line):
-            lines.setdefault((*table, *key[1].split(".")), number)
-    return lines
-
-
-_WORDS = {
-    "extra_forbidden": "is not a setting; remove it or check its spelling",
-    "missing": "is missing; add it",
-    "greater_than_equal": "is too small; write {ge:.15g} or more",
-    "greater_than": "is too small; write more than {gt:.15g}",
-    "less_than_equal": "is too large; write {le:.15g} or less",
-    "int_type": "is no whole number; write it without quotes",
-    "int_parsing": "is no whole number; write it without quotes",
-    "int_from_float": "is no whole number; write it without quotes",
-    "float_type": "is no number; write it without quotes",
-    "float_parsing": "is no number; write it without quotes",
-    "string_type": "is no text; write it in quotes",
-    "string_too_short": "is empty; write at least {min_length} character",
-    "string_too_long": "is too long; write at most {max_length} characters",
-    "string_pattern_mismatch": (
-        "is not legal (AE title: at most 16 characters; person: lower-case letters, digits, hyphen)"
-    ),
-    "enum": "is not possible; write {expected}",
-    "literal_error": "is not possible; write {expected}",
-    "tuple_type": "is no list; write ['…', '…']",
-    "model_type": "is no table; write its keys below [{key}]",
-}
-
-
-def _fault(error: ErrorDetails, lines: Mapping[tuple[str, ...], int]) -> str:
-    loc, kind = tuple(str(part) for part in error["loc"]), error["type"]
-    context = {"key": ".".join(loc), **error.get("ctx", {})}
-    reason = _WORDS[kind].format(**context) if kind in _WORDS else error["msg"].removeprefix("Value error, ")
-    if kind == "value_error" and ": " in reason:  # our own validators name the key in front
-        key, reason = reason.split(": ", 1)
-        loc = (*loc, key)
-    for end in range(len(loc), 0, -1):
-        if loc[:end] in lines:
-            return f"line {lines[loc[:end]]}, {'.'.join(loc)}: {reason}"
-    return f"{'.'.join(loc)}: {reason}"
 
 
 def default_home() -> Path:

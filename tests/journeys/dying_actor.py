@@ -15,8 +15,8 @@ from tce.arrivals import ArrivalDesk
 from tce.cli import main
 from tce.exports import Exports
 from tce.releasing import SignedReleases
+from tce.road_auditor import RoadAuditor
 from tce.spool import Incoming, Spool
-from tce.wiring import RoadAuditor
 from tests.journeys.dying_process import after, before
 
 MANAGER: dict[str, Callable[[], None]] = {

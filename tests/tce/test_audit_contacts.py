@@ -16,7 +16,7 @@ from tce.network.storage_scp import StorageListener
 from tce.network.storage_scu import echo, send
 from tce.network.store_reader import Arrival, Status
 from tce.road import Peer
-from tce.wiring import RoadAuditor
+from tce.road_auditor import RoadAuditor
 from tests.builders import a_ct_study, written
 from tests.tce.listening import Keeping, Kept
 from tests.tce.test_audit_messages import SCHEMA
