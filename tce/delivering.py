@@ -29,7 +29,7 @@ ATTEMPTS: Final = 8
 _REPORT_SECONDS: Final = 10.0
 _LONGEST_SILENCE: Final = 900.0
 _LOOK_AGAIN_SECONDS: Final = 30.0
-_AT_ONCE: Final = 5000
+_AT_ONCE: Final = 500
 """So many instances stand in one request for commitment."""
 
 
