@@ -141,13 +141,13 @@ _DECIDED = """
     vault.custody.Line: field patient pseudonym
     vault.custody._Lock: field parts
     vault.custody_ledger.Request: fields patients
+    vault.deeds.Deed: path takes
     vault.envelopes._Transport: head
     vault.forgetting.ForgetOrder: agreed
     vault.mapping.FieldKey: field parts
     vault.mapping.SubjectKey: patient
     vault.mapping_check.Checked: schema
     vault.methods.Method: mount reads_with role settings
-    vault.rights.Deed: path takes
     vault.rights.Rights: may too_little too_much
     vault.roles.SitePlan: login_names people
     vault.row_tags.MappingRow: fingerprint patient pseudonym sealed tag
