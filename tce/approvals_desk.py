@@ -16,14 +16,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from tce import cases
+from tce import cases, forgotten
 from tce.audit.journal import Journal
 from tce.audit.trail import Trail
 from tce.audit.withdrawals import EVENT_OF, forgotten_by, told_by
 from tce.cases import Case
 from tce.config import Site
-from tce.errors import AuditError, NotApproved
-from tce.forgotten import FORGOTTEN_FILE, ORDER_FILE
+from tce.errors import AuditError, CaseError, NotApproved, ReleaseError
+from tce.forgotten import ORDER_FILE
 from tce.logins import Logins
 from tce.shelf import Shelved
 from vault import approvals
@@ -144,8 +144,25 @@ class Desk:
             self.require_case(case)
 
     def require_not_forgotten(self, case: Case) -> None:
-        """Return unless a key of a case was destroyed. Raises NotApproved, which is written to the trail."""
-        if self.is_forgotten(case):
+        """Return unless a key of a case was destroyed. Raises NotApproved, which is written to the trail.
+
+        A record beside the case that does not count, because it is broken or of another case, stops the work too: it
+        may be what is left of a genuine one, and a person looks at it first.
+        """
+        self.require_keys(case)
+        try:
+            forgotten.of_case(self._site, case)
+        except (ApprovalRefusal, CaseError, ReleaseError) as exc:
+            refusal = NotApproved(
+                f"a record says that the case {case.id} is forgotten, and does not count: {exc.what}",
+                next_step="ask who put it beside the case; if it is not its own, set it aside",
+            )
+            self._refused("", _case_document(case), refusal)
+            raise refusal from None
+
+    def require_keys(self, case: Case) -> None:
+        """Return unless the trail tells that a key of a case was destroyed. Raises NotApproved, which is told there."""
+        if case.id in forgotten_by(self._trail):
             refusal = NotApproved(
                 f"the case {case.id} is forgotten: its keys were destroyed",
                 next_step="begin a new case under another id",
@@ -153,14 +170,13 @@ class Desk:
             self._refused("", _case_document(case), refusal)
             raise refusal
 
-    def is_forgotten(self, case: Case) -> bool:
-        """Whether a key of a case was destroyed, by its record or by the audit trail. Raises AuditError."""
-        return self._beside(case, FORGOTTEN_FILE).exists() or case.id in forgotten_by(self._trail)
-
     def case_standing(self, case: Case) -> Standing:
         """Say how it stands with a case."""
-        if self._beside(case, FORGOTTEN_FILE).exists():
-            return Standing(False, "forgotten")
+        try:
+            if forgotten.of_case(self._site, case) is not None:
+                return Standing(False, "forgotten")
+        except (ApprovalRefusal, AuditError, CaseError, ReleaseError) as exc:
+            return Standing(False, f"stopped by a record of forgetting that does not count: {exc.what}")
         if self._beside(case, ORDER_FILE).exists():
             return Standing(False, "ordered to be forgotten, waits for a custodian")
         return self.standing(self._case_file(case), case.digest)

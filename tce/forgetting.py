@@ -2,7 +2,7 @@
 
 The custodian's act, each step on the audit trail, each repeated harmlessly by a run that finishes a killed one::
 
-    1. the order is verified, and that the case is closed
+    1. the order is verified, that the case is closed, and that every login is there that is needed to the end
     2. the key of the way back is destroyed, then the key of stage 2
     3. what must fail now is tried: both derivations, and opening a row of the mapping
     4. the rows of the case are removed from the mapping
@@ -15,10 +15,11 @@ What the server allows to whom is :mod:`vault.forgetting`'s; whether a case is f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from tce import __version__, cases, counts, forgotten, release
 from tce.approvals_desk import Desk
@@ -26,34 +27,32 @@ from tce.audit.journal import Journal
 from tce.audit.trail import Trail
 from tce.cases import Case
 from tce.config import Site
-from tce.errors import CaseError, Refused
-from tce.forgotten import FORGOTTEN_FILE, ORDER_FILE, Attempt, ForgottenRecord
+from tce.errors import CaseError, Refused, ReleaseError
+from tce.forgotten import FORGOTTEN_FILE, ORDER_FILE, WITHDRAWAL_FILE, Attempt, ForgottenRecord
 from tce.logins import Logins
 from vault import forgetting
 from vault.approvals import sign_forgotten
 from vault.client import Client
+from vault.errors import ApprovalRefusal
 from vault.forgetting import ForgetOrder, ForgetReason
 from vault.keys import CASE_MOUNTS, Mount, has_case_key
 from vault.mapping import MappingStore
 from vault.roles import Service
 from vault.trust import Trust
 
+T = TypeVar("T")
 Told = Callable[[str], None]
 _DERIVES = {Mount.WAYS_BACK: Service.PSEUDONYMIZER, Mount.CASES: Service.MANAGER}
 _UNKNOWN = "unknown: no login of its service is kept here"
-_WORDS = {
-    Mount.WAYS_BACK: "derive a way back, as the pseudonymizer",
-    Mount.CASES: "derive a pseudonym of the case, as the manager",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far the forgetting of a case has come."""
+    """How far the forgetting of a case has come. An order or a record that does not count is told of in words."""
 
     case: str
-    order: ForgetOrder | None
-    record: ForgottenRecord | None
+    order: ForgetOrder | str | None
+    record: ForgottenRecord | str | None
     keys: dict[str, str]
     patients_left: bool
 
@@ -68,6 +67,7 @@ class Forgetting:
         folder = cases.case_dir(site.cases_dir, case.id)
         self.order_path = folder / ORDER_FILE
         self.record_path = folder / FORGOTTEN_FILE
+        self._withdrawal_path = folder / WITHDRAWAL_FILE
 
     def agree(self, person: str, reason: ForgetReason, ticket: str) -> ForgetOrder:
         """Order it as an approver: sign, record, and allow at the key server that the keys are deleted.
@@ -84,43 +84,54 @@ class Forgetting:
         return order
 
     def take_back(self, person: str) -> None:
-        """Take the order back as an approver.
+        """Take the order back as an approver: first at the key server, then by a signed file and on the trail.
 
-        Raises CaseError without an order, and NotApproved once a key is destroyed.
+        It may be repeated. Raises CaseError without an order, and NotApproved once a key is destroyed.
         """
-        self.order()
-        Desk(self._site).require_not_forgotten(self._case)
+        order = self._written_order()
+        forgetting.verify_order(order, self._case.id, self._case.digest, Trust.load(self._site.trust_path))
+        Desk(self._site).require_keys(self._case)  # whatever file lies there: the keys stay
         approver = self._logins.person(person)
         forgetting.allow(approver, self._case.id, allowed=False)
-        self._tell(person, "case.forget-taken-back", {})
+        _write(self._withdrawal_path, forgetting.take_back(approver, order).to_json())
+        self._tell(person, "case.forget-taken-back", {"order": order.reference()})
         self.order_path.unlink()
 
     def order(self) -> ForgetOrder:
-        """The order, its signature verified. Raises CaseError when there is none, and what verifying raises."""
+        """The order, after verifying its signature and that nobody took it back.
+
+        Raises CaseError when there is none, and what verifying raises.
+        """
+        order, trust = self._written_order(), Trust.load(self._site.trust_path)
+        withdrawals = forgotten.withdrawals_in([self.order_path.parent])
+        forgetting.verify_order(order, self._case.id, self._case.digest, trust, withdrawals=withdrawals)
+        forgotten.require_not_taken_back(order, Trail(self._site.audit_trail))
+        return order
+
+    def _written_order(self) -> ForgetOrder:
         try:
-            order = ForgetOrder.from_json(self.order_path.read_text("utf-8"))
+            return ForgetOrder.from_json(self.order_path.read_text("utf-8"))
         except FileNotFoundError:
             raise CaseError(
                 f"nobody has ordered that the case {self._case.id} is forgotten",
                 next_step=f"an approver does: tce --as APPROVER case forget {self._case.id} --reason … --ticket …",
             ) from None
-        forgetting.verify_order(order, self._case.id, self._case.digest, Trust.load(self._site.trust_path))
-        return order
 
     def carry_out(self, person: str, told: Told = lambda step: None) -> ForgottenRecord:
         """Carry the order out as a custodian, or finish what a killed run began; return the signed record.
 
         Raises CaseError without an order, Forbidden for who is no custodian or while no approver has allowed it,
-        Refused when something that must fail afterwards did not, and what verifying a record raises.
+        LoginFailed where a service's login is not kept, Refused when something that must fail afterwards did not, and
+        what verifying a record raises.
         """
-        if self.record_path.exists():
-            record, signature = forgotten.read(self.record_path)
-            forgotten.require_signed(record, signature, Trust.load(self._site.trust_path))
-            return record
+        done = forgotten.of_case(self._site, self._case)
+        if done is not None:
+            return self._irreversible(done)
         # 1. Ordered, closed, and everybody logged in who is needed to the end.
         order = self.order()
         self._require_closed()
-        custodian, sign = self._logins.person(person), self._signer()
+        custodian = self._logins.person(person)
+        services = {mount: self._logins.service(service) for mount, service in _DERIVES.items()}
         self._tell(person, "case.forget-begun", {"ordered_by": order.approver, "ticket": order.ticket})
         # 2. The keys.
         for mount in CASE_MOUNTS:
@@ -132,7 +143,7 @@ class Forgetting:
         # 3. What must fail.
         store = MappingStore(self._site.mapping_url)
         try:
-            attempts = tuple(self._attempts(custodian, store))
+            attempts = tuple(self._attempts(custodian, services, store))
             # 4. The rows.
             removed = forgetting.remove_rows(store, self._case.id)
             self._tell(person, "case.mapping-removed", {"rows": str(removed)})
@@ -141,24 +152,28 @@ class Forgetting:
             store.close()
         # 5. The record.
         record = self._record(order, person, attempts)
-        forgotten.write(record, sign, self.record_path)
+        signer = services[Mount.WAYS_BACK]
+        forgotten.write(record, lambda payload: sign_forgotten(signer, payload), self.record_path)
         digest, _ = release.digests_of(self.record_path)
         proved = "yes" if record.irreversible else "no"
         self._tell(person, "case.forgotten", {"record": digest, "proved": proved})
+        return self._irreversible(record)
+
+    def _irreversible(self, record: ForgottenRecord) -> ForgottenRecord:
         if not record.irreversible:
-            wrong = "; ".join(one.what for one in attempts if not one.failed)
             raise Refused(
-                f"the case {self._case.id} was forgotten, but this did not fail afterwards: {wrong}",
+                f"the case {self._case.id} was forgotten, but not all of what must fail: {'; '.join(record.faults)}",
                 next_step="report it; the record says so, and no release counts as irreversible",
             )
         return record
 
     def standing(self) -> Standing:
-        """How far it has come. Keys are asked for where this site keeps the login of the service that uses them."""
-        order = (
-            ForgetOrder.from_json(self.order_path.read_text("utf-8")) if self.order_path.exists() else None
-        )
-        record = forgotten.read(self.record_path)[0] if self.record_path.exists() else None
+        """How far it has come. Keys are asked for where this site keeps the login of the service that uses them.
+
+        An order that was carried out stays beside its record. Raises AuditError.
+        """
+        order = _counts(self.order) if self.order_path.exists() else None
+        record = _counts(lambda: forgotten.of_case(self._site, self._case))
         keys = {str(mount): self._key_standing(mount) for mount in CASE_MOUNTS}
         store = MappingStore(self._site.mapping_url)
         try:
@@ -181,18 +196,19 @@ class Forgetting:
                 next_step=f"close it first: tce --as APPROVER case close {self._case.id} --reason …",
             )
 
-    def _attempts(self, custodian: Client, store: MappingStore) -> Iterator[Attempt]:
+    def _attempts(
+        self, custodian: Client, services: Mapping[Mount, Client], store: MappingStore
+    ) -> Iterator[Attempt]:
         for mount in CASE_MOUNTS:
-            standing = self._key_standing(mount)
-            if standing != _UNKNOWN:  # who cannot log in here cannot try
-                yield _tried(_WORDS[mount], standing == "there")
+            there = has_case_key(services[mount], mount, self._case.id)
+            yield _tried(forgotten.DERIVE_AS_SERVICE[mount], there)
             there = forgetting.destroy(custodian, mount, self._case.id)
-            yield _tried(f"find the key {mount}/{self._case.id}, as a custodian", there)
+            yield _tried(forgotten.find_as_custodian(mount, self._case.id), there)
         there = has_case_key(custodian, Mount.WAYS_BACK, self._case.id)
-        yield _tried("derive a way back, as a custodian", there)
+        yield _tried(forgotten.DERIVE_AS_CUSTODIAN, there)
         opened = forgetting.opens_a_row(custodian, store, self._case.id)
-        answers = {None: "no row is left", False: "refused: no way back", True: "possible"}
-        yield Attempt("open a row of the mapping, as a custodian", not opened, answers[opened])
+        answers = {None: forgotten.NO_ROW, False: forgotten.NO_WAY_BACK, True: forgotten.POSSIBLE}
+        yield Attempt(forgotten.OPEN_A_ROW, not opened, answers[opened])
 
     def _record(self, order: ForgetOrder, person: str, attempts: tuple[Attempt, ...]) -> ForgottenRecord:
         head = Trail(self._site.audit_trail).head()
@@ -214,18 +230,21 @@ class Forgetting:
             if made.case == self._case.id:
                 yield {"release": made.release, "digest": release.digests_of(path)[0]}
 
-    def _signer(self) -> Callable[[bytes], str]:
-        kept = next((one for one in _DERIVES.values() if self._logins.keeps(one)), Service.PSEUDONYMIZER)
-        service = self._logins.service(kept)
-        return lambda payload: sign_forgotten(service, payload)
-
     def _tell(self, person: str, event: str, detail: dict[str, str]) -> None:
         about = {"case": self._case.id, "digest": self._case.digest}
         Journal(self._site, person).record(event, detail=about | detail)
 
 
 def _tried(what: str, possible: bool) -> Attempt:
-    return Attempt(what, not possible, "possible" if possible else "refused: no such key")
+    return Attempt(what, not possible, forgotten.POSSIBLE if possible else forgotten.NO_KEY)
+
+
+def _counts(ask: Callable[[], T]) -> T | str:
+    """Return what was found, or in words why it does not count."""
+    try:
+        return ask()
+    except (ApprovalRefusal, CaseError, ReleaseError) as exc:
+        return exc.what
 
 
 def summary(record: ForgottenRecord) -> dict[str, object]:

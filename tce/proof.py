@@ -1,7 +1,8 @@
 """Proving a release offline: is this release what it says it is, and does anything still lead back? (``tce verify``)
 
-Asks the record, the site's public keys and the files, and nobody else. Every question is answered, also after
-one was answered with no, so that a person sees all of what is wrong.
+Asks the record, the site's public keys and the files; of a forgotten case also the site's folder and audit trail, where
+these are at hand. Every question is answered, also after one was answered with no, so that a person sees all of what
+is wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tce import counts, forgotten, release
-from tce.errors import ReleaseError
+from tce.config import Site
+from tce.errors import AuditError, ReleaseError
 from tce.forgotten import ForgottenRecord
 from tce.release import Match, ReleaseRecord
 from vault.approvals import Approval, verify, verify_release
@@ -51,12 +53,17 @@ class Proof:
 
 
 def prove(
-    path: Path, trust: Trust, folder: Path | None = None, *, forgotten_record: Path | None = None
+    path: Path,
+    trust: Trust,
+    folder: Path | None = None,
+    *,
+    forgotten_record: Path | None = None,
+    site: Site | None = None,
 ) -> Proof:
     """Prove a release record, and with a folder that its files are the ones that were released.
 
-    With the record that its case was forgotten, prove as well that the release is irreversible. Raises ReleaseError
-    for what is no record or no folder.
+    With the record that its case was forgotten, prove as well that the release is irreversible, as
+    :func:`prove_forgotten` does. Raises ReleaseError for what is no record or no folder.
     """
     record, signature = release.read(path)
     made = datetime.fromisoformat(record.made)
@@ -73,7 +80,7 @@ def prove(
         _whole(record),
     ]
     if forgotten_record is not None:
-        answers.append(_irreversible(record, forgotten_record, trust))
+        answers.append(_irreversible(record, forgotten_record, trust, site))
     others: tuple[Path, ...] = ()
     if folder is not None:
         match = release.compare(record, folder)
@@ -82,32 +89,57 @@ def prove(
     return Proof(record.release, record.case, len(record.instances), tuple(answers), others)
 
 
-def prove_forgotten(path: Path, trust: Trust) -> Proof:
-    """Prove the record of a forgotten case. Raises ReleaseError for what is none."""
+def prove_forgotten(path: Path, trust: Trust, site: Site | None = None) -> Proof:
+    """Prove the record of a forgotten case. Raises ReleaseError for what is none.
+
+    With the site that it is of, its trail is asked too whether the order was taken back and the keys were destroyed.
+    """
     record, signature = forgotten.read(path)
-    answers = [
-        _asked(
-            "signatures of the record and of the order",
-            lambda: forgotten.require_signed(record, signature, trust),
-        )
-    ]
+    answers = _witnessed(record, signature, path, trust, site)
     answers += [Answer(f"tried to {one.what}", one.failed, one.answer) for one in record.attempts]
     answers.append(_said(record))
     return Proof("", record.case, 0, tuple(answers))
 
 
+def _witnessed(
+    record: ForgottenRecord, signature: str, path: Path, trust: Trust, site: Site | None
+) -> list[Answer]:
+    """Ask everything but the record itself: its signatures, and what is at hand beside it."""
+    signed = _asked(
+        "signatures of the record and of the order",
+        lambda: forgotten.require_signed(record, signature, trust),
+    )
+    if not signed.holds:
+        return [signed]
+    answers = [
+        signed,
+        _asked(
+            "the order was not taken back",
+            lambda: forgotten.require_order_stands(record, path, trust, site),
+            "nothing here says so",
+        ),
+    ]
+    if site is not None:
+        answers.append(
+            _asked(
+                "audit trail of the site", lambda: forgotten.require_destroyed(record, site), "keys destroyed"
+            )
+        )
+    return answers
+
+
 def _said(record: ForgottenRecord) -> Answer:
     named = counts.counted(len(record.releases), "release", "releases")
     who = f"ordered by {record.order.get('approver', '')}, carried out by {record.carried_out_by} at {record.made}"
-    return Answer(_NO_WAY_BACK, record.irreversible, f"{named}; {who}")
+    return Answer(_NO_WAY_BACK, record.irreversible, "; ".join([*record.faults, named, who]))
 
 
-def _irreversible(released: ReleaseRecord, path: Path, trust: Trust) -> Answer:
-    """Say whether a release is of a case that was forgotten, by a record that is signed."""
+def _irreversible(released: ReleaseRecord, path: Path, trust: Trust, site: Site | None) -> Answer:
+    """Say whether a release is of a case that was forgotten, by a signed record that nothing speaks against."""
     record, signature = forgotten.read(path)
-    signed = _asked(_NO_WAY_BACK, lambda: forgotten.require_signed(record, signature, trust))
-    if not signed.holds:
-        return signed
+    for answer in _witnessed(record, signature, path, trust, site):
+        if not answer.holds:
+            return Answer(_NO_WAY_BACK, False, answer.what)
     if record.case != released.case:
         return Answer(_NO_WAY_BACK, False, f"the record is of another case, {record.case}")
     if not record.names(released.release):
@@ -115,14 +147,14 @@ def _irreversible(released: ReleaseRecord, path: Path, trust: Trust) -> Answer:
     return _said(record)
 
 
-def _asked(question: str, ask: Callable[[], None]) -> Answer:
+def _asked(question: str, ask: Callable[[], None], holds: str = "verified") -> Answer:
     try:
         ask()
-    except ApprovalRefusal as exc:
+    except (ApprovalRefusal, AuditError, ReleaseError) as exc:
         return Answer(question, False, exc.what)
     except (KeyError, TypeError, AttributeError):
         return Answer(question, False, "the record does not hold it")
-    return Answer(question, True, "verified")
+    return Answer(question, True, holds)
 
 
 def _approved(

@@ -99,7 +99,8 @@ _DECIDED = """
     tce.audit.rules.AlertRules: time_zone working_hours
     tce.audit.trail.Entry: detail message
     tce.audit.trail.Record: detail message prev
-    tce.audit.withdrawals._Read: forgotten
+    tce.audit.withdrawals.Destroyed: key
+    tce.audit.withdrawals.TakenBack: order
     tce.cases.EncryptFor: certificate
     tce.cases.Trial: coordinating_center protocol_id protocol_name site_id site_name sponsor
     tce.commitments.Standing: refused
@@ -111,7 +112,7 @@ _DECIDED = """
     tce.documents.disposition.Disposition: descriptions titles
     tce.documents.settings.DocumentSettings: descriptions titles
     tce.folder.FolderAccount: patients series studies
-    tce.forgetting.Standing: keys
+    tce.forgetting.Standing: keys order record
     tce.forgotten.Attempt: answer
     tce.forgotten.ForgottenRecord: audit_head carried_out_by format order releases software
     tce.ledger.Notice: detail
@@ -144,6 +145,7 @@ _DECIDED = """
     vault.deeds.Deed: path takes
     vault.envelopes._Transport: head
     vault.forgetting.ForgetOrder: agreed
+    vault.forgetting.ForgetWithdrawal: order taken_back
     vault.mapping.FieldKey: field parts
     vault.mapping.SubjectKey: patient
     vault.mapping_check.Checked: schema

@@ -1,4 +1,4 @@
-"""Which approvals the audit trail says were withdrawn: policies withdrawn, cases closed, cases forgotten.
+"""What the audit trail says was withdrawn: policies, cases that were closed or forgotten, orders to forget one.
 
 The file of a withdrawal can be deleted in silence; its event cannot be taken out of the hash chain. The whole
 chain is proved while it is read, once in a process; after that only what was added is read. Who signed a
@@ -19,6 +19,7 @@ from vault.approvals import Approval
 from vault.moments import moment
 
 KEY_DESTROYED = "case.key-destroyed"
+ORDER_TAKEN_BACK = "case.forget-taken-back"
 EVENT_OF = {"policy": "policy.withdrawn", "case": "case.closed"}
 _KIND_OF = {event: kind for kind, event in EVENT_OF.items()}
 
@@ -54,13 +55,34 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """That the order to forget a case was taken back, as the trail tells it; ``order`` names the order."""
+
+    n: int
+    time: str
+    actor: str
+    case: str
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Destroyed:
+    """That a key of a case was destroyed, as the trail tells it; ``key`` is the mount."""
+
+    n: int
+    case: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
     """What this process knows of one trail: how its file looked, where it ended, and what it told."""
 
     looks: tuple[int, int, int] | None
     end: Head
     told: tuple[Told, ...]
-    forgotten: frozenset[str] = frozenset()
+    taken_back: tuple[TakenBack, ...] = ()
+    destroyed: tuple[Destroyed, ...] = ()
 
 
 _NOTHING = _Read(None, Head(), ())
@@ -78,7 +100,26 @@ def told_by(trail: Trail) -> Sequence[Told]:
 
 def forgotten_by(trail: Trail) -> frozenset[str]:
     """Return the ids of the cases of which a key was destroyed. Raises AuditError like :func:`told_by`."""
-    return _now(trail).forgotten
+    return frozenset(one.case for one in _now(trail).destroyed)
+
+
+def taken_back_by(trail: Trail, case: str) -> Sequence[TakenBack]:
+    """Return every order to forget a case that was taken back, oldest first. Raises AuditError."""
+    return [one for one in _now(trail).taken_back if one.case == case]
+
+
+def destroyed_within(trail: Trail, case: str, records: int) -> frozenset[str]:
+    """Return which keys of a case were destroyed within the first so many records of the trail.
+
+    Raises AuditError, also when the trail never was that long.
+    """
+    now = _now(trail)
+    if now.end.records < records:
+        raise AuditError(
+            "the audit trail is shorter than it was when that was recorded",
+            next_step="keep the files as they are, tell the auditor, and compare them with your backup",
+        )
+    return frozenset(one.key for one in now.destroyed if one.case == case and one.n <= records)
 
 
 def _now(trail: Trail) -> _Read:
@@ -102,11 +143,15 @@ def _looks(path: Path) -> tuple[int, int, int] | None:
 
 def _read_on(trail: Trail, known: _Read, looks: tuple[int, int, int] | None) -> _Read:
     """Read what was added; everything, if what is known is no beginning of the trail that is there now."""
-    told, forgotten = list(known.told), set(known.forgotten)
+    told, taken_back, destroyed = list(known.told), list(known.taken_back), list(known.destroyed)
 
     def look(record: Record) -> None:
+        detail = record.detail
+        case = detail.get("case", "")
         if record.event == KEY_DESTROYED:
-            forgotten.add(record.detail.get("case", ""))
+            destroyed.append(Destroyed(record.n, case, detail.get("key", "")))
+        if record.event == ORDER_TAKEN_BACK:
+            taken_back.append(TakenBack(record.n, record.time, record.actor, case, detail.get("order", "")))
         kind = _KIND_OF.get(record.event)
         if kind is not None and record.outcome == Outcome.SUCCESS:
             told.append(_told(record, kind))
@@ -117,7 +162,7 @@ def _read_on(trail: Trail, known: _Read, looks: tuple[int, int, int] | None) -> 
         if known is _NOTHING:
             raise
         return _read_on(trail, _NOTHING, looks)
-    return _Read(looks, end, tuple(told), frozenset(forgotten))
+    return _Read(looks, end, tuple(told), tuple(taken_back), tuple(destroyed))
 
 
 def _told(record: Record, kind: str) -> Told:

@@ -12,7 +12,7 @@ from tce.cli.session import JsonOption, Session, session
 from tce.errors import Refused
 from tce.forgetting import Forgetting, summary
 from tce.forgotten import ForgottenRecord
-from vault.forgetting import ForgetReason
+from vault.forgetting import ForgetOrder, ForgetReason
 
 
 def forget(
@@ -78,8 +78,11 @@ def _tell_record(run: Session, record: ForgottenRecord, path: str, *, as_json: b
 
 def _tell_standing(run: Session, work: Forgetting, *, as_json: bool) -> None:
     standing = work.standing()
-    ordered = f"by {standing.order.approver} at {standing.order.agreed}" if standing.order else "no"
-    done = f"by {standing.record.carried_out_by} at {standing.record.made}" if standing.record else "no"
+    order, record = standing.order, standing.record
+    ordered = f"by {order.approver} at {order.agreed}" if isinstance(order, ForgetOrder) else _no(order)
+    done = (
+        f"by {record.carried_out_by} at {record.made}" if isinstance(record, ForgottenRecord) else _no(record)
+    )
     facts = {
         "case": standing.case,
         "ordered": ordered,
@@ -92,3 +95,7 @@ def _tell_standing(run: Session, work: Forgetting, *, as_json: bool) -> None:
         return
     for name, words in facts.items():
         run.say(f"{name}: {words}")
+
+
+def _no(why: str | None) -> str:
+    return f"no; a file says so and does not count: {why}" if why else "no"

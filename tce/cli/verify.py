@@ -43,7 +43,8 @@ def verify(
     """Prove a release offline: signature, approvals, and the bytes of every file in DIR.
 
     Needs neither Vault nor network. Of a case that was forgotten it says as well that the release is irreversible; the
-    record of a forgotten case (forgotten.json) can be proved by itself in place of a release. Exit status 1 when
+    record of a forgotten case (forgotten.json) can be proved by itself in place of a release. At the site that it is
+    of, its audit trail must tell of it too. Exit status 1 when
     anything does not hold, also for a file in DIR of which the release does not speak; what makes DIR a medium
     (DICOMDIR, README.TXT, pages) is counted only.
 
@@ -52,10 +53,10 @@ def verify(
     run = session(context)
     keys = Trust.load(trust or Site(run.home).trust_path)
     if is_one(release):
-        proof = prove_forgotten(release, keys)
+        proof = prove_forgotten(release, keys, _at_hand(run.home, keys))
     else:
         record = forgotten or _kept(run.home, release)
-        proof = prove(release, keys, folder, forgotten_record=record)
+        proof = prove(release, keys, folder, forgotten_record=record, site=_at_hand(run.home, keys))
     if as_json:
         typer.echo(json.dumps({**asdict(proof), "holds": proof.holds}, indent=1, default=str))
     else:
@@ -78,3 +79,9 @@ def _kept(home: Path, release: Path) -> Path | None:
     record, _ = read(release)
     kept = case_dir(Site(home).cases_dir, record.case) / FORGOTTEN_FILE
     return kept if kept.exists() and read_forgotten(kept)[0].names(record.release) else None
+
+
+def _at_hand(home: Path, keys: Trust) -> Site | None:
+    """Return the site here if it is the one whose public keys are used; another site's trail says nothing."""
+    site = Site(home)
+    return site if site.trust_path.exists() and Trust.load(site.trust_path) == keys else None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tce.audit.trail import Head, Record, Trail
-from tce.audit.withdrawals import Told, told_by
+from tce.audit.withdrawals import Told, destroyed_within, forgotten_by, taken_back_by, told_by
 from tce.errors import AuditError, Outcome
 from tests.tce.test_release import CASE_DIGEST, NOW, POLICY_DIGEST, an_approval
 from vault.approvals import Approval
@@ -44,6 +44,26 @@ def test_withdrawals_and_closings_are_told(trail: Trail) -> None:
         (2, "ann", "policy", "thing", POLICY_DIGEST),
         (3, "bob", "case", "lung-1", CASE_DIGEST),
     ]
+
+
+def test_what_happened_to_a_case_is_told(trail: Trail) -> None:
+    """Orders that were taken back and keys that were destroyed are told of the case, and up to the record asked for."""
+    trail.append("case.forget-taken-back", actor="bob", detail={"case": "lung-1", "order": "sha256:a"})
+    trail.append("case.key-destroyed", actor="kim", detail={"case": "lung-1", "key": "ways-back"})
+    trail.append("case.key-destroyed", actor="kim", detail={"case": "lung-1", "key": "cases"})
+    trail.append("case.key-destroyed", actor="kim", detail={"case": "lung-2", "key": "cases"})
+    assert [(one.n, one.actor, one.order) for one in taken_back_by(trail, "lung-1")] == [
+        (3, "bob", "sha256:a")
+    ]
+    assert not taken_back_by(trail, "lung-2")
+    assert [sorted(destroyed_within(trail, "lung-1", n)) for n in (3, 4, 6)] == [
+        [],
+        ["ways-back"],
+        ["cases", "ways-back"],
+    ]
+    assert forgotten_by(trail) == {"lung-1", "lung-2"}
+    with pytest.raises(AuditError, match="shorter"):
+        destroyed_within(trail, "lung-1", 7)
 
 
 def test_what_is_added_is_told_too(trail: Trail) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from tce.audit.trail import Head, Trail
 from tce.cases import Case, CaseReceiver
 from tce.cli import main
 from tce.config import Site
-from tce.errors import CaseError, NotApproved, ReleaseError
+from tce.errors import CaseError, NotApproved, Refused, ReleaseError
 from tce.forgetting import Forgetting
+from tce.forgotten import Attempt, ForgottenRecord
 from tce.proof import prove, prove_forgotten
 from tce.release import ReleasedInstance, ReleaseRecord
 from tce.road import Hold
@@ -31,8 +32,9 @@ from tce.site import export_trust
 from tests.conftest import SiteVault
 from tests.tce.parts import a_site_of
 from tests.vault.subjects import a_subject, patient_id
-from vault.approvals import sign_release
-from vault.errors import BadSignature, Forbidden, Untrusted, VaultRoomError
+from vault.approvals import sign_forgotten, sign_release
+from vault.credentials import Credentials
+from vault.errors import BadSignature, Forbidden, LoginFailed, Untrusted, VaultRoomError, Withdrawn
 from vault.forgetting import ForgetReason
 from vault.keys import CASE_MOUNTS, Mount, create_way_back, has_case_key
 from vault.mapping import MappingStore
@@ -255,7 +257,9 @@ def test_an_order_stops_a_new_approval(place: Place) -> None:
     work.take_back("bob")
     with pytest.raises(CaseError, match="nobody has ordered"):
         work.carry_out("carol")
-    Desk(place.site).approve_case(place.case, "bob", days=1)
+    Desk(place.site).approve_case(
+        place.case, "bob", days=2
+    )  # else the withdrawn one again, in the same second
     Desk(place.site).require_case(place.case)
     assert place.events()[-2:] == ["case.forget-taken-back", "case.approved"]
 
@@ -361,6 +365,231 @@ def test_a_record_put_there_by_hand_is_none(place: Place) -> None:
         work.carry_out("carol")
     assert all(place.has_key(mount) for mount in CASE_MOUNTS)
     assert set(work.standing().keys.values()) == {"there"}
+
+
+def another(place: Place) -> Forgetting:
+    """The forgetting of another closed case of the same site, nothing done yet."""
+    case = a_case(place.site, place.policy)
+    Desk(place.site).close_case(case, "bob", reason="ended")
+    return Forgetting(place.site, case)
+
+
+def test_a_record_of_another_case_is_not_its_own(place: Place, tce: Tce) -> None:
+    """A genuine record beside another case neither counts as done nor looks so; that case waits for a person."""
+    other = another(place)
+    other.agree("bob", ForgetReason.LEGAL_DUTY, "T")
+    other.carry_out("carol")
+    work, case = place.ordered(), place.case.id
+    work.record_path.write_bytes(other.record_path.read_bytes())
+    status, out, err = tce(f"case forget {case} --confirm {case}", "carol")
+    assert (status, "forgotten:" in out, "is of another case" in err) == (1, False, True)
+    assert "set it aside" in err
+    facts = json.loads(tce(f"case forget {case} --status --json")[1])
+    assert facts["forgotten"].startswith("no; a file says so and does not count")
+    states = {one["id"]: one["state"] for one in json.loads(tce("case list --json")[1])}
+    assert states[case].startswith("stopped by a record")
+    assert [state for state in states.values() if state == "forgotten"] == ["forgotten"]
+    for attempt in (Desk(place.site).require_open, Desk(place.site).require_case):
+        with pytest.raises(NotApproved, match="does not count"):
+            attempt(place.case)
+    assert all(place.has_key(mount) for mount in CASE_MOUNTS)
+    work.record_path.unlink()
+    assert work.carry_out("carol").case == case
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"forgotten": {}}', '{"forgotten": {"format": "another"}}'])
+def test_a_broken_record_does_not_look_forgotten(place: Place, text: str) -> None:
+    """What is no record stops the case and is told of; it is no reason to say that the keys are gone."""
+    work = place.ordered()
+    work.record_path.write_text(text)
+    assert "does not count" in Desk(place.site).case_standing(place.case).words
+    assert isinstance(work.standing().record, str)
+    with pytest.raises(ReleaseError):
+        work.carry_out("carol")
+    assert all(place.has_key(mount) for mount in CASE_MOUNTS)
+    work.take_back("bob")  # no file keeps an approver from that
+    assert not work.order_path.exists()
+
+
+def test_a_record_of_another_text_of_the_case_is_not_its_own(place: Place) -> None:
+    """A case that was edited after it was forgotten is not the one that the record is about."""
+    place.ordered().carry_out("carol")
+    edited = place.case.model_copy(update={"title": "another"})
+    with pytest.raises(CaseError, match="another text"):
+        forgotten.of_case(place.site, edited)
+    with pytest.raises(CaseError, match="another text"):
+        Forgetting(place.site, edited).carry_out("carol")
+
+
+def forged(place: Place, path: Path, *, left_out: str = "") -> Path:
+    """What one service can write without a key being destroyed: the order of an approver and a list of attempts."""
+    order = json.loads(place.work().order_path.read_text())
+    record = ForgottenRecord(
+        case=place.case.id,
+        case_digest=place.case.digest,
+        order=order,
+        carried_out_by="carol",
+        attempts=tuple(
+            Attempt(what, True, min(answers))
+            for what, answers in forgotten.must_fail(place.case.id).items()
+            if what != left_out
+        ),
+        releases=(
+            {"release": "3f9a0c11d2e4", "digest": release.digests_of(place.release / "release.json")[0]},
+        ),
+        audit_head={"records": Trail(place.site.audit_trail).head().records},
+        made="2030-01-01T00:00:00+00:00",
+        software="tce",
+    )
+    manager = place.vault.service("manager")
+    path.parent.mkdir(exist_ok=True)
+    forgotten.write(record, lambda payload: sign_forgotten(manager, payload), path)
+    return path
+
+
+def test_one_service_forges_no_record_with_an_order_that_was_taken_back(
+    place: Place, tce: Tce, tmp_path: Path
+) -> None:
+    """The withdrawal's file is enough without the trail, the trail without the file, and neither needs the other."""
+    work = place.ordered()
+    order, path = work.order_path.read_text(), forged(place, tmp_path / "apart" / "forged.json")
+    work.take_back("bob")
+    withdrawal = work.order_path.with_name(forgotten.WITHDRAWAL_FILE)
+    # 1. By the trail and the site's folder, as the command asks.
+    status, out, _ = tce(f"verify {path}")
+    assert status == 1
+    assert "FAIL the order was not taken back" in out
+    status, out, _ = tce(f"verify {place.release} --forgotten {path}")
+    assert (status, "FAIL irreversible: the order to forget was taken back by bob" in out) == (1, True)
+    # 2. By its file alone, far from the site.
+    beside = path.with_name(forgotten.WITHDRAWAL_FILE)
+    beside.write_bytes(withdrawal.read_bytes())
+    assert not prove_forgotten(path, place.trust).holds
+    assert not prove(place.release, place.trust, forgotten_record=path).holds
+    # 3. By the trail alone; and the order that is put back orders nothing.
+    beside.unlink()
+    withdrawal.unlink()
+    wrong = [one.what for one in prove_forgotten(path, place.trust, place.site).answers if not one.holds]
+    assert "the audit trail says" in wrong[0]
+    work.order_path.write_text(order)
+    with pytest.raises(Withdrawn):
+        work.carry_out("carol")
+    assert "taken back" in str(work.standing().order)
+    assert "case.forget-begun" not in place.events()
+    # 4. A withdrawal that somebody altered is no reason to go on.
+    beside.write_text('{"form": "tce-forget-withdrawal-1"}')
+    assert not prove_forgotten(path, place.trust).holds
+
+
+def test_an_order_anew_counts_after_one_was_taken_back(place: Place) -> None:
+    """A withdrawal ends what was ordered before it, also an order that was replaced, and nothing after it."""
+    place.work().agree("bob", ForgetReason.LEGAL_DUTY, "T-1")
+    replaced = place.work().order_path.read_text()
+    time.sleep(1.1)  # orders are dated to the second
+    place.ordered().take_back("bob")
+    place.work().order_path.write_text(replaced)
+    with pytest.raises(Withdrawn):
+        place.work().order()
+    place.work().agree("bob", ForgetReason.LEGAL_DUTY, "T-3")
+    assert place.work().carry_out("carol").irreversible
+    assert prove_forgotten(place.record, place.trust, place.site).holds
+
+
+def test_an_order_can_be_taken_back_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the file was written, the same command tells the trail and removes the order."""
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    work = place.ordered()
+    monkeypatch.setattr(Forgetting, "_tell", dies)
+    with pytest.raises(KeyboardInterrupt):
+        work.take_back("bob")
+    monkeypatch.undo()
+    with pytest.raises(Withdrawn):
+        work.carry_out("carol")
+    work.take_back("bob")
+    assert place.events()[-1] == "case.forget-taken-back"
+    assert not work.order_path.exists()
+
+
+def test_a_record_without_destroyed_keys_on_the_trail_is_none(place: Place, tmp_path: Path, tce: Tce) -> None:
+    """With an order that stands, a forged record proves nothing at its site as long as the keys are there."""
+    place.ordered()
+    path = forged(place, tmp_path / "apart" / "forged.json")
+    status, out, _ = tce(f"verify {path}")
+    assert (status, "FAIL audit trail of the site" in out) == (1, True)
+    place.record.write_bytes(path.read_bytes())
+    assert "does not tell that the key was destroyed" in Desk(place.site).case_standing(place.case).words
+    with pytest.raises(ReleaseError, match="does not tell"):
+        place.work().carry_out("carol")
+    # One key is not both, and what happens later does not make it true.
+    place.record.unlink()
+    place.work().carry_out("carol")
+    assert not prove_forgotten(path, place.trust, place.site).holds
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_every_attempt_is_needed(place: Place, tmp_path: Path, number: int) -> None:
+    """A record in which one of the attempts is missing proves nothing, wherever it is looked at."""
+    what = list(forgotten.must_fail(place.case.id))[number]
+    place.ordered()
+    proof = prove_forgotten(forged(place, tmp_path / "forged.json", left_out=what), place.trust)
+    wrong = [one for one in proof.answers if not one.holds]
+    assert [one.question for one in wrong] == ["irreversible"]
+    assert wrong[0].what.startswith(f"not tried: {what}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attempts": ()},
+        {"attempts": (Attempt(forgotten.DERIVE_AS_CUSTODIAN, False, forgotten.POSSIBLE),)},
+        {"attempts": (Attempt(forgotten.DERIVE_AS_CUSTODIAN, True, forgotten.POSSIBLE),)},
+        {"attempts": (Attempt(forgotten.DERIVE_AS_CUSTODIAN, True, "unknown"),)},
+        {"attempts": (Attempt("fly to the moon", True, forgotten.NO_KEY),)},
+        {"case": "another"},
+    ],
+)
+def test_attempts_fail_as_they_must(change: dict[str, Any]) -> None:
+    """An attempt that succeeded, was answered otherwise, is there twice or is none of them: not irreversible."""
+    attempts = tuple(Attempt(what, True, min(answers)) for what, answers in forgotten.must_fail("c").items())
+    whole = ForgottenRecord("c", "", {}, "carol", attempts, (), {}, "", "tce")
+    assert whole.irreversible
+    others = tuple(one for one in attempts if one.what != forgotten.DERIVE_AS_CUSTODIAN)
+    if change.get("attempts"):
+        change = {"attempts": (*others, *change["attempts"])}
+    assert not replace(whole, **change).irreversible
+    assert not replace(whole, attempts=(*attempts, attempts[0])).irreversible
+
+
+@pytest.mark.parametrize("service", [Service.PSEUDONYMIZER, Service.MANAGER])
+def test_nothing_is_destroyed_where_a_service_cannot_try(
+    place: Place, monkeypatch: pytest.MonkeyPatch, service: Service
+) -> None:
+    """Without the login of one service the command refuses while both keys are there, and tells of no beginning."""
+    work, kept = place.ordered(), Credentials.approle
+    monkeypatch.setattr(
+        Credentials, "approle", lambda self, name: None if name == service else kept(self, name)
+    )
+    with pytest.raises(LoginFailed, match=f"no login of the service {service}"):
+        work.carry_out("carol")
+    assert work.standing().keys != {str(mount): "there" for mount in CASE_MOUNTS}  # one is not known here
+    monkeypatch.undo()
+    assert all(place.has_key(mount) for mount in CASE_MOUNTS)
+    assert "case.forget-begun" not in place.events()
+    record = work.carry_out("carol")
+    assert {one.what for one in record.attempts} == set(forgotten.must_fail(place.case.id))
+
+
+def test_a_record_with_a_failure_is_not_told_as_done(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where something did not fail, the same command again says so again."""
+    work = place.ordered()
+    monkeypatch.setattr(forgetting.forgetting, "opens_a_row", lambda *_: True)
+    for _ in range(2):
+        with pytest.raises(Refused, match="open a row"):
+            work.carry_out("carol")
+    assert not prove_forgotten(place.record, place.trust, place.site).holds
 
 
 def test_its_releases_are_irreversible(place: Place, tce: Tce) -> None:

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
@@ -30,10 +30,11 @@ from vault.errors import (
     NoWayBack,
     Tampered,
     Untrusted,
+    Withdrawn,
     WrongDigest,
 )
 from vault.field_keys import Seed, sealing_key, share_of
-from vault.forgetting import ForgetOrder, ForgetReason
+from vault.forgetting import ForgetOrder, ForgetReason, ForgetWithdrawal
 from vault.keys import CASE_MOUNTS, Mount, create_case_key, create_way_back, has_case_key, ways_back
 from vault.mapping import MappingStore
 from vault.pseudonyms import CasePseudonyms
@@ -353,6 +354,44 @@ def test_an_order_for_another_case_is_none(embedded_site_vault: SiteVault) -> No
         forgetting.verify_order(replace(order, approver="carol"), "lung-1", DIGEST, trust)
 
 
+def test_a_withdrawal_ends_an_order_and_what_was_before(embedded_site_vault: SiteVault) -> None:
+    """It ends the order that it names and every earlier one of the case; a later one and another case's stand."""
+    site, begin = embedded_site_vault, datetime(2031, 4, 1, 12, tzinfo=UTC)
+    bob, trust = site.person("bob"), read_trust(site.service("operator"))
+
+    def ordered(minutes: int, case: str = "lung-1") -> ForgetOrder:
+        when = begin + timedelta(minutes=minutes)
+        return forgetting.order(
+            bob, case, DIGEST, reason=ForgetReason.TRIAL_ENDED, ticket=f"T-{minutes}", now=when
+        )
+
+    withdrawal = forgetting.take_back(bob, ordered(5), now=begin + timedelta(minutes=5))
+    withdrawals = [ForgetWithdrawal.from_json(withdrawal.to_json())]
+    for minutes in (0, 5):
+        with pytest.raises(Withdrawn, match="taken back by bob"):
+            forgetting.verify_order(ordered(minutes), "lung-1", DIGEST, trust, withdrawals=withdrawals)
+    forgetting.verify_order(ordered(6), "lung-1", DIGEST, trust, withdrawals=withdrawals)
+    forgetting.verify_order(ordered(0, "lung-2"), "lung-2", DIGEST, trust, withdrawals=withdrawals)
+
+
+def test_a_withdrawal_is_an_approver_s(embedded_site_vault: SiteVault) -> None:
+    """Nobody else signs one, and one that was altered is no reason to go on."""
+    site = embedded_site_vault
+    order, trust = an_order(site), read_trust(site.service("operator"))
+    with pytest.raises(Forbidden):
+        forgetting.take_back(site.person("carol"), order)
+    withdrawal = forgetting.take_back(site.person("bob"), order)
+    altered = (
+        (replace(withdrawal, order="sha256:" + "0" * 64), BadSignature),
+        (replace(withdrawal, case="lung-2"), BadSignature),
+        (replace(withdrawal, taken_back="yesterday"), BadSignature),
+        (replace(withdrawal, approver="carol"), Untrusted),
+    )
+    for one, refusal in altered:
+        with pytest.raises(refusal):
+            forgetting.verify_order(order, "lung-1", DIGEST, trust, withdrawals=[one])
+
+
 @pytest.mark.parametrize("ticket", ["", "because Mr. Smith asked", "x" * 41])
 def test_an_order_needs_a_ticket(embedded_site_vault: SiteVault, ticket: str) -> None:
     """The number of the decision is asked for, and has no room for a sentence."""
@@ -365,5 +404,6 @@ def test_an_order_needs_a_ticket(embedded_site_vault: SiteVault, ticket: str) ->
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"form": "tce-forget-1"}', '{"form": "other"}'])
 def test_what_is_no_order_is_told(text: str) -> None:
     """A file of something else is refused by name of the cause."""
-    with pytest.raises(Malformed):
-        ForgetOrder.from_json(text)
+    for kind in (ForgetOrder, ForgetWithdrawal):
+        with pytest.raises(Malformed):
+            kind.from_json(text)
