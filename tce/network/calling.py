@@ -6,6 +6,7 @@ query, retrieval and storage commitment; what is asked is the caller's.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 quiet.silence()
 
+_END_SECONDS = 35.0  # the toolkit gives a peer 30 to answer a release
 MAXIMUM_CONTEXTS = 128
 """Presentation contexts of one association (PS3.8 9.3.2.2: odd numbers of one byte)."""
 
@@ -88,6 +90,20 @@ def associate(
     raise PeerUnavailable(
         f"{where} does not answer{secured}", next_step="start it, or correct host, port and TLS"
     )
+
+
+def end(assoc: Any, *, well: bool) -> None:
+    """Release an association, or abort it when things did not go well; return within seconds.
+
+    The toolkit waits for its own thread without a limit, also when that thread has ended a moment before.
+    """
+    ending = assoc.release if well and assoc.is_established else assoc.abort
+    thread = threading.Thread(target=ending, name="end", daemon=True)
+    thread.start()
+    thread.join(_END_SECONDS)
+    connection = assoc.dul.socket
+    if thread.is_alive() and connection is not None:
+        connection.close()
 
 
 def _is_who_it_says(assoc: Any, to: Peer, certificates: Certificates) -> bool:

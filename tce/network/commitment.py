@@ -21,7 +21,7 @@ from pynetdicom.presentation import build_context
 
 from tce.errors import TceError
 from tce.network import quiet
-from tce.network.calling import NothingAccepted, associate
+from tce.network.calling import NothingAccepted, associate, end
 from tce.network.contexts import VERIFICATION
 from tce.network.storage_scp import Service
 from tce.road import Peer
@@ -107,7 +107,7 @@ def request(
             time.sleep(_LOOK_SECONDS)
     finally:
         if assoc.is_established:
-            assoc.release()
+            end(assoc, well=True)
 
 
 def hearing(reported: Callable[[str, Report], bool]) -> Service:

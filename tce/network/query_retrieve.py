@@ -19,7 +19,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from tce.errors import TceError
 from tce.network import quiet
-from tce.network.calling import MAXIMUM_CONTEXTS, associate
+from tce.network.calling import MAXIMUM_CONTEXTS, associate, end
 from tce.network.contexts import COMPRESSED, LIKELY_SOP_CLASSES
 from tce.network.store_reader import Arrival, Limits, Sink, StoreReader
 from tce.road import Peer
@@ -112,7 +112,7 @@ def find(to: Peer, calling: str, level: Level, keys: Mapping[str, str], *, most:
                 raise _failure(to, code)
         ended = True
     finally:
-        _end(assoc, well=ended)
+        end(assoc, well=ended)
     return found
 
 
@@ -197,7 +197,7 @@ def _retrieve(
             failed += last.get("NumberOfFailedSuboperations", 0)
         ended = True
     finally:
-        _end(assoc, well=ended)
+        end(assoc, well=ended)
     return Retrieved(sent, failed)
 
 
@@ -215,13 +215,6 @@ def _identifiers(wanted: Sequence[Wanted]) -> Iterator[Dataset]:
         for at in range(0, len(one.sop_instance_uids), _AT_ONCE):
             identifier.SOPInstanceUID = list(one.sop_instance_uids[at : at + _AT_ONCE])
             yield identifier
-
-
-def _end(assoc: Any, *, well: bool) -> None:
-    if well and assoc.is_established:
-        assoc.release()
-    else:
-        assoc.abort()
 
 
 _ASK: Final = "ask its administrator what it serves, and for whom"

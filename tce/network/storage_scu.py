@@ -24,7 +24,7 @@ from pynetdicom.presentation import build_context
 from policies.elements import read_file_meta
 from policies.errors import Refusal
 from tce.network import quiet
-from tce.network.calling import MAXIMUM_CONTEXTS, NothingAccepted, PeerUnavailable, associate
+from tce.network.calling import MAXIMUM_CONTEXTS, NothingAccepted, PeerUnavailable, associate, end
 from tce.network.contexts import UNCOMPRESSED
 from tce.network.store_writer import Encoded, PeerGone, StoreWriter
 from tce.road import Peer
@@ -119,11 +119,8 @@ def send(
                         sent.append(one.place)
                         progress(one.place)
         finally:
-            if assoc.is_established and not gone:
-                assoc.release()
-            else:
-                assoc.abort()
-                lost = True
+            lost = lost or gone or not assoc.is_established
+            end(assoc, well=not gone)
     return SendAccount(tuple(sent), tuple(sorted(failed, key=lambda failure: failure.place)), lost)
 
 

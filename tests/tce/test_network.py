@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,10 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 from pydicom.uid import JPEG2000Lossless, UID_dictionary
 from pynetdicom import AE, evt
+from pynetdicom.presentation import build_context
 
 from tce.errors import PortInUse, TceError
-from tce.network.calling import PeerUnavailable
+from tce.network.calling import PeerUnavailable, associate, end
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from tce.network.dimse import Command, store_response
 from tce.network.storage_scp import StorageListener
@@ -275,6 +277,18 @@ def test_both_sides_send_at_once(ct_files: list[Path], monkeypatch: pytest.Monke
     with a_listener(kept) as peer:
         send(ct_files[:1], peer, "SELECTOR")
     assert delays == [1, 1]
+
+
+def test_an_association_that_cannot_end_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the toolkit waits for at the end of an association, the caller goes on."""
+    monkeypatch.setattr("tce.network.calling._END_SECONDS", 0.2)
+    with a_listener([]) as peer:
+        assoc = associate(peer, "SELECTOR", [build_context("1.2.840.10008.1.1")])
+        never = threading.Event()
+        monkeypatch.setattr(assoc, "release", never.wait)
+        end(assoc, well=True)
+        assert not never.is_set()
+        never.set()
 
 
 def test_c_echo_is_answered() -> None:
