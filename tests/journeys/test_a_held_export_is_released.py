@@ -36,7 +36,8 @@ class User:
         """Wait until the only export has a state; return its id."""
         give_up = time.monotonic() + 60
         while True:
-            found = json.loads(self("exports list --json"))
+            # What stands behind it came on the other stream.
+            found, _ = json.JSONDecoder().raw_decode(self("exports list --json"))
             if found and found[0]["state"] == state:
                 return str(found[0]["id"])
             assert time.monotonic() < give_up, found

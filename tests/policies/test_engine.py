@@ -15,6 +15,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from policies import writing
 from policies.engine import Engine, Written
 from policies.errors import Held, Refusal
 from policies.loader import load_library, loads
@@ -897,3 +898,26 @@ def test_a_long_text_is_judged_in_linear_time(carry: Carrier) -> None:
     length = 2_000_000
     path.write_bytes(content.replace(short, short[:4] + length.to_bytes(4, "little") + b"x" * length))
     carry.carry_file(path, load_library("basic"))
+
+
+@pytest.mark.parametrize("renames", [True, False], ids=["renamed", "linked"])
+def test_a_name_that_is_taken_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool
+) -> None:
+    """Whatever the file system can, a file that is there stays, and nothing is left beside it."""
+    if not renames:
+        monkeypatch.setattr(writing, "_renameat2", None)
+    source = tmp_path / "in.dcm"
+    a_ct_image().save_as(source, enforce_file_format=True)
+    engine, out = Engine(load_library("basic")), tmp_path / "out"
+    out.mkdir()
+    with engine.read(source) as draft:
+        answers = CountedPseudonyms().resolve([draft.subject])
+        engine.write(draft, answers, out / "a")
+        first = (out / "a").read_bytes()
+        with pytest.raises(FileExistsError):
+            engine.write(draft, answers, out / "a")
+        with pytest.raises(FileNotFoundError):
+            engine.write(draft, answers, out / "nowhere" / "a", scratch=out)
+    assert [path.name for path in out.iterdir()] == ["a"]
+    assert (out / "a").read_bytes() == first

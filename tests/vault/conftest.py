@@ -76,16 +76,21 @@ def postgres() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture
+def emptied(postgres: str) -> str:
+    """The address of a PostgreSQL database in which no test has left anything."""
+    engine = sa.create_engine(postgres)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
+    return postgres
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty database of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'mapping.db'}"
         return
-    address = request.getfixturevalue("postgres")
-    engine = sa.create_engine(address)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    engine.dispose()
-    yield address
+    yield request.getfixturevalue("emptied")

@@ -179,22 +179,22 @@ def test_no_file_of_a_site_tells_an_original(
 @pytest.mark.vault
 @pytest.mark.peer
 def test_no_file_of_postgresql_tells_an_original(
-    embedded_site_vault: SiteVault, postgres: str, case: str, subjects: list[Subject]
+    embedded_site_vault: SiteVault, emptied: str, case: str, subjects: list[Subject]
 ) -> None:
     """Neither tables, indices and log, nor the messages of the database's server."""
     site = embedded_site_vault
     open_case(site, case)
-    store = MappingStore(postgres)
+    store = MappingStore(emptied)
     client = Credentials(site.home).service(site.url, "pseudonymizer")
     IdentityPseudonyms(client, store, case=case, custodians=site.custodians).resolve(subjects)
     with store.database.writing() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM mappings"))
     store.close()
-    engine = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(emptied, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sa.text("CHECKPOINT"))
     engine.dispose()
-    folder = Path(str(sa.make_url(postgres).query["host"]))
+    folder = Path(str(sa.make_url(emptied).query["host"]))
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert {"log", "pg_wal"} <= {part for file in files for part in file.relative_to(folder).parts}
     assert seen(files, needles(subjects)) == set()
