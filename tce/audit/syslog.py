@@ -103,6 +103,7 @@ class _Call:
 
     def __init__(self, connection: socket.socket, context: ssl.SSLContext, host: str) -> None:
         self._connection = connection
+        self._ended = False
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._in, self._out, server_hostname=host)
 
@@ -146,10 +147,14 @@ class _Call:
             self._connection.sendall(self._out.read())
 
     def _take(self) -> None:
+        if self._ended:
+            # Some versions of OpenSSL go on asking for more behind the end of the connection.
+            raise RepositoryAway("the audit repository ended TLS without a confirmation")
         content = self._connection.recv(_CHUNK)
         if content:
             self._in.write(content)
         else:
+            self._ended = True
             self._in.write_eof()
 
 
