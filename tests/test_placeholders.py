@@ -58,6 +58,7 @@ _DECIDED = """
     media.reader.MediumInstance: sop_instance_uid
     media.record_types.RecordType: parent
     media.requirements.MissingKey: record
+    media.volume.Volume: faults further
     policies.clauses.Override: attribute value
     policies.clauses.PixelRule: manufacturer modality model
     policies.draft.Names: patient_id series_uid sop_instance_uid study_uid
