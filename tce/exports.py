@@ -10,48 +10,26 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
-from tce import collecting, purging
-from tce.collecting import Entry, Intake, Role
+from tce import collecting, members, overdue, purging
+from tce.collecting import Entry, Intake
 from tce.commitments import Commitments
-from tce.counts import counted
-from tce.documents.manifest import DocumentKind
 from tce.errors import ExportError
 from tce.fetches import Fetches
 from tce.ledger import Export, Observer, Transaction, as_export, dump, tell_late, transaction
+from tce.members import Member, Missing
 from tce.purging import Purge, Unclaimed
 from tce.retention import Rules
-from tce.road import Delivered, Hold, Reason, Received, Sealed, manifest_mark
+from tce.road import Delivered, Reason, Sealed
 from tce.states import State, Verb
-from tce.tables import deliveries, exports, instances, members, open_database, outputs
+from tce.tables import deliveries, exports, instances, open_database, outputs
 
 _IN_ONE_QUESTION = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One instance of an export that has arrived: where it lies, who sent it, what it is."""
-
-    received: Received
-    kind: DocumentKind
-    calling_ae: str
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """One instance that an export waits for."""
-
-    sop_instance_uid: str = field(repr=False)
-    sop_class_uid: str
-    is_manifest: bool
 
 
 class _Undo(Exception):
@@ -169,18 +147,7 @@ class Exports:
         manifest says: which one was meant cannot be decided.
         """
         with self._transaction() as tx:
-            rows = tx.db.execute(
-                sa.select(instances, members.c.role, members.c.sop_class_uid.label("expected"))
-                .join(members, members.c.sop_instance_uid == instances.c.sop_instance_uid)
-                .where(members.c.export == export.number)
-                .order_by(instances.c.id)
-            ).all()
-        if len({row.sop_instance_uid for row in rows}) != len(rows):
-            raise Hold([Reason("conflict", "an instance was sent twice with different content")])
-        if any(row.expected != row.sop_class_uid for row in rows):
-            raise Hold([Reason("sop-class", "an instance is not of the SOP Class that the manifest says")])
-        order = [DocumentKind.INSTANCE, DocumentKind.INFORMATION, DocumentKind.MANIFEST]
-        return sorted((_member(row, where) for row in rows), key=lambda member: order.index(member.kind))
+            return members.arrived(tx, export.number, where)
 
     def give_back(
         self, export: Export, reasons: Sequence[Reason], *, wait: float, counted: bool = True
@@ -289,30 +256,22 @@ class Exports:
         """End an export's life: every receiver has everything, and the record is written."""
         self._change(export.id, Verb.DELIVER, ())
 
+    # --- What waits too long, and what goes
+
     def give_up(self, older_than: float) -> int:
         """Fail every export that stayed incomplete for that many seconds; return how many."""
         with self._transaction() as tx:
-            stale = (exports.c.state == State.COLLECTING.value) & (exports.c.changed_at < tx.now - older_than)
-            rows = tx.db.execute(sa.select(exports.c.number, exports.c.missing).where(stale)).all()
-            for row in rows:
-                reason = Reason(
-                    "incomplete",
-                    f"{counted(row.missing, 'instance or manifest', 'instances or manifests')} never arrived",
-                )
-                tx.change(row.number, Verb.GIVE_UP, reasons=dump([reason]))
-            return len(rows)
-
-    # --- What waits too long, and what goes
+            return overdue.give_up(tx, older_than)
 
     def expire(self, older_than: float) -> int:
         """Cancel every failed export that nobody retried for that many seconds; return how many."""
-        reason = Reason("expired", "it failed, and nobody tried it again")
         with self._transaction() as tx:
-            old = (exports.c.state == State.FAILED.value) & (exports.c.changed_at <= tx.now - older_than)
-            numbers = tx.db.scalars(sa.select(exports.c.number).where(old)).all()
-            for number in numbers:
-                tx.change(number, Verb.EXPIRE, reasons=dump([reason]))
-            return len(numbers)
+            return overdue.expire(tx, older_than)
+
+    def report_delayed(self, older_than: float) -> int:
+        """Tell once of every export that has been delayed for that many seconds; return how many."""
+        with self._transaction() as tx:
+            return overdue.report_delayed(tx, older_than)
 
     def unclaimed(self, seconds: float = 0.0) -> list[Unclaimed]:
         """Count by sender the instances that no manifest has named for that many seconds."""
@@ -382,33 +341,18 @@ class Exports:
         """
         with self._transaction() as tx:
             by_id = tx.db.scalar(sa.select(exports.c.number).where(exports.c.id == name))
-            number = by_id if by_id is not None else self._marked(tx).get(name)
+            number = by_id if by_id is not None else members.marked(tx).get(name)
             return tx.export(exports.c.number == number)
 
     def mark(self, export: Export) -> str:
         """Return the mark of an export's manifests as they were selected; its Export Selector knows it, too."""
-        of_export = (members.c.export == export.number) & (members.c.role == Role.MANIFEST.value)
         with self._transaction() as tx:
-            return manifest_mark(tx.db.scalars(sa.select(members.c.sop_instance_uid).where(of_export)))
-
-    def _marked(self, tx: Transaction) -> dict[str, int]:
-        uids: dict[int, list[str]] = defaultdict(list)
-        named = sa.select(members.c.export, members.c.sop_instance_uid)
-        for row in tx.db.execute(named.where(members.c.role == Role.MANIFEST.value)):
-            uids[row.export].append(row.sop_instance_uid)
-        return {manifest_mark(found): number for number, found in uids.items()}
+            return members.mark(tx, export.number)
 
     def missing(self, export_id: str) -> list[Missing]:
         """Return what an export still waits for: manifests, then instances."""
         with self._transaction() as tx:
-            number = tx.export(exports.c.id == export_id).number
-            of = members.c
-            awaited = sa.select(members).where(of.export == number, ~of.arrived)
-            rows = tx.db.execute(awaited.order_by(of.role, of.sop_instance_uid))
-            return [
-                Missing(row.sop_instance_uid, row.sop_class_uid, row.role == Role.MANIFEST.value)
-                for row in rows
-            ]
+            return members.missing(tx, tx.export(exports.c.id == export_id).number)
 
     def hold(self, export_id: str, reasons: Sequence[Reason]) -> Export:
         """Stop an export until a person has looked at it. Raises ExportError where its state forbids it."""
@@ -440,18 +384,3 @@ class Exports:
 
     def _transaction(self) -> AbstractContextManager[Transaction]:
         return transaction(self._engine, self._clock, self._observer)
-
-
-def _member(row: Any, where: Callable[[str], Path]) -> Member:
-    kind = DocumentKind(row.kind)
-    if row.role == Role.MANIFEST.value:
-        kind = DocumentKind.MANIFEST
-    elif kind is DocumentKind.MANIFEST:
-        kind = DocumentKind.INSTANCE  # a manifest that this export merely references
-    received = Received(
-        path=where(row.file),
-        sop_class_uid=row.sop_class_uid,
-        sop_instance_uid=row.sop_instance_uid,
-        transfer_syntax_uid=row.transfer_syntax_uid,
-    )
-    return Member(received=received, kind=kind, calling_ae=row.calling_ae)

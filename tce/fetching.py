@@ -17,8 +17,9 @@ from tce.arrivals import ArrivalDesk
 from tce.documents.content import Reference, flattened
 from tce.documents.manifest import DocumentKind, parse
 from tce.errors import TceError
-from tce.exports import Exports, Missing
+from tce.exports import Exports
 from tce.ledger import Export
+from tce.members import Missing
 from tce.network.query_retrieve import Method, Retrieved, Wanted, get, move
 from tce.network.store_reader import Limits
 from tce.road import Auditor, Peer

@@ -1,8 +1,8 @@
-"""What the Export Manager does when there is nothing to export: it looks after what has been waiting too long.
+"""What Export Manager and Receiver do when there is nothing else to do: look after what has been waiting too long.
 
-Incomplete exports fail, failed ones that nobody retried are cancelled where the site says so, instances that no
-manifest names are reported once, and what the rules of retention name goes from the spool. Each of these is on
-the audit trail; so is, later, what a process that died could not tell.
+Incomplete exports fail, failed ones that nobody retried are cancelled where the site says so, delayed ones and
+instances that no manifest names are reported once, and what the rules of retention name goes from the spool. Each of
+these is on the audit trail; so is, later, what a process that died could not tell.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Lull:
         self._exports.tell_late(_LATE)
         rules = self._rules()
         self._exports.report_unclaimed(rules)
+        self._exports.report_delayed(rules.delayed_report)
         if rules.failed is not None:
             self._exports.expire(rules.failed)
         if len(list(islice(carry_out(self._exports, self._spool, rules), _PURGES))) == _PURGES:

@@ -31,7 +31,7 @@ from tce.network.store_reader import Limits
 from tce.network.tls import Certificates
 from tce.proving import Provers
 from tce.releasing import SignedReleases
-from tce.retention import Rules, rules
+from tce.retention import Rules, receiver_rules, rules
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Rooms, Workshop
 from tce.road_auditor import RoadAuditor
 from tce.shelf import Shelf
@@ -311,6 +311,11 @@ def retention_rules(site: Site) -> Rules:
     return rules(site.settings.retention, cases.retention_days(site.cases_dir))
 
 
+def receiver_retention_rules(site: Site) -> Rules:
+    """Return what goes from the spool of a site's Receiver by the settings as they are now."""
+    return receiver_rules(site.settings.retention.receiver)
+
+
 def receiver_settings(site: Site, out: Path) -> ReceiverSettings:
     """Return where the Receiver of a site listens; its spool and index lie in the site, its media in ``out``."""
     network, waits = site.settings.network.receiver, site.settings.exports
@@ -325,6 +330,7 @@ def receiver_settings(site: Site, out: Path) -> ReceiverSettings:
         settle_seconds=0.0,
         poll_seconds=waits.poll_seconds,
         stale_seconds=waits.stale_hours * 3600,
+        retention=lambda: receiver_retention_rules(site),
         durability=Durability(network.durability),
         limits=_limits(network),
         certificates=_certificates(site) if network.tls else None,

@@ -26,8 +26,9 @@ from tce.documents.manifest import parse as parse_manifest
 from tce.documents.outgoing import outgoing
 from tce.documents.teaching_file_info import PolicyRequest
 from tce.errors import ExportError, IndexAway
-from tce.exports import Exports, Member
+from tce.exports import Exports
 from tce.ledger import Export
+from tce.members import Member
 from tce.road import (
     CaseTerms,
     Hold,

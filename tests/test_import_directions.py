@@ -32,6 +32,8 @@ OWNERS_OF_TABLES = (
     "tce/commitments.py",
     "tce/fetches.py",
     "tce/ledger.py",
+    "tce/members.py",
+    "tce/overdue.py",
     "tce/purging.py",
     "tce/spool*.py",
     "tce/migrations/*",

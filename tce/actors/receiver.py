@@ -18,10 +18,12 @@ from tce.documents.manifest import DocumentKind
 from tce.errors import IndexAway
 from tce.exports import Exports
 from tce.ledger import Export
+from tce.lulls import Lull
 from tce.network.commitment import committing
 from tce.network.storage_scp import StorageListener
 from tce.network.store_reader import Limits
 from tce.network.tls import Certificates
+from tce.retention import Rules
 from tce.road import Auditor, Hold, MediumWriter, Reason, manifest_mark
 from tce.spool import Durability, Spool
 
@@ -42,6 +44,7 @@ class ReceiverSettings:
     settle_seconds: float = 0.0
     poll_seconds: float = 0.5
     stale_seconds: float = 86400.0
+    retention: Callable[[], Rules] = Rules
     durability: Durability = Durability.POWER
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     certificates: Certificates | None = None
@@ -89,6 +92,7 @@ def run(
             tell=audit_contacts(auditor),
             services=[committing(desk.commitment)],
         )
+        lull = Lull(exports, spool, settings.stale_seconds, settings.retention)
         with desk.following(), listener:
             started(listener.port)
             away = False
@@ -101,7 +105,7 @@ def run(
                     if export is not None:
                         _complete(export, exports, spool, settings.out, write_medium, auditor, reported)
                         continue
-                    exports.give_up(settings.stale_seconds)
+                    lull()
                 except IndexAway:
                     away = True
                 stop.wait(settings.poll_seconds)

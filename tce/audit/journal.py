@@ -134,6 +134,9 @@ EVENTS: Mapping[str, EventRow] = {
     "export.fetched": EventRow(
         Shape.ALERT, _RESTRICTED, "missing instances were asked of the archive; whether all came"
     ),
+    "export.delayed": EventRow(
+        Shape.ALERT, _RESTRICTED, "a Delay Reason has held an export back for too long"
+    ),
     "instances.unclaimed": EventRow(
         Shape.ALERT, _RESTRICTED, "instances came, and no manifest has named them for too long"
     ),

@@ -16,13 +16,18 @@ import yaml
 
 from tce import cases, counts, wiring
 from tce.actors import export_manager, receiver
+from tce.actors.export_manager import audit_states
 from tce.actors.receiver import MediumReport
 from tce.audit.forwarding import forwarder
 from tce.audit.journal import Journal
-from tce.cli.session import Session, session, verbs
+from tce.cli import purging
+from tce.cli.purging import YesOption
+from tce.cli.session import JsonOption, Session, session, verbs
 from tce.documents.codes import Category, Confirmed, Level
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.errors import Refused
+from tce.exports import Exports
+from tce.spool import Spool
 
 manager = verbs("The Export Manager: takes selections in, anonymizes, delivers.")
 receivers = verbs("The Receiver: takes exports in, writes portable media.")
@@ -142,6 +147,23 @@ def run_receiver(
         receiver.run(settings, writer, auditor, stop, started, told)
 
     _until_stopped(run, "Receiver", wiring.RECEIVER, settings.ae_title, work)
+
+
+@receivers.command()
+def purge(context: typer.Context, yes: YesOption = False, as_json: JsonOption = False) -> None:
+    """Remove from the Receiver's spool what the rules of the settings (retention.receiver) name. Media stay.
+
+    The Receiver does the same whenever it has nothing else to do.
+
+    Examples: tce receiver purge   |   tce receiver purge --yes
+    """
+    run = session(context)
+    rules, spool = wiring.receiver_retention_rules(run.site), Spool(run.site.receiver_spool_dir)
+    index = Exports(run.site.receiver_url, observer=audit_states(Journal(run.site, run.person)))
+    try:
+        purging.purge(run, index, spool, rules, yes=yes, as_json=as_json, command="tce receiver purge")
+    finally:
+        index.close()
 
 
 def _until_stopped(

@@ -15,12 +15,13 @@ from pydicom.uid import UID
 from tce import counts, wiring
 from tce.actors.export_manager import audit_states
 from tce.audit.journal import Journal
+from tce.cli import purging
+from tce.cli.purging import YesOption
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.errors import ExportError, Refused
-from tce.exports import Exports, Missing
+from tce.exports import Exports
 from tce.ledger import Export
-from tce.lulls import carry_out
-from tce.purging import Purge
+from tce.members import Missing
 from tce.road import Reason, manifest_mark
 from tce.spool import Spool
 from tce.states import State
@@ -213,11 +214,7 @@ def unclaimed(
 
 
 @app.command()
-def purge(
-    context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", help="Purge. Without it, only say what would go.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+def purge(context: typer.Context, yes: YesOption = False, as_json: JsonOption = False) -> None:
     """Remove from the spool what the rules of the settings (retention) name. What an export still needs stays.
 
     The Export Manager does the same whenever it has nothing else to do.
@@ -227,25 +224,10 @@ def purge(
     run = session(context)
     rules, spool = wiring.retention_rules(run.site), Spool(run.site.spool_dir)
     with _index(run) as index:
-        pages = carry_out(index, spool, rules) if yes else [index.would_purge(rules)]
-        found = [one for page in pages for one in page]
-    run.table([_purge(one) for one in found], as_json=as_json, empty="the rules name nothing that could go")
-    if found and not yes and not as_json:
-        run.say("nothing was removed; to remove it: tce exports purge --yes")
+        purging.purge(run, index, spool, rules, yes=yes, as_json=as_json, command="tce exports purge")
 
 
 _MOST_SHOWN = 20
-
-
-def _purge(purge: Purge) -> dict[str, Any]:
-    return {
-        "rule": purge.rule,
-        "export": purge.export,
-        "case": purge.case,
-        "from": purge.sender,
-        "instances": purge.instances,
-        "bytes": purge.size,
-    }
 
 
 def _missing(one: Missing) -> str:

@@ -124,26 +124,40 @@ def test_instances_that_no_manifest_names_are_shown(site: Site, capsys: pytest.C
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_a_purge_is_shown_before_it_is_done(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --yes nothing changes; with it the files are gone and the trail says who did it and how many."""
-    settings = Settings.model_validate({"retention": {"cancelled_days": 1}})
-    save(settings, site.settings_path)
-    index = Exports(site.exports_url, clock=lambda: time.time() - 2 * 86400)
-    for uid in INSTANCES:
-        an_instance(index, uid)
-    a_manifest(index)
-    [export] = index.listing()
-    index.cancel(export.id)
-    index.close()
-    lying = Spool(site.spool_dir).path("SELECTOR/1.1")
-    lying.parent.mkdir(parents=True)
-    lying.touch()
+@pytest.mark.parametrize("spool", ["exports", "receiver"])
+def test_a_purge_is_shown_before_it_is_done(
+    site: Site, capsys: pytest.CaptureFixture[str], spool: str
+) -> None:
+    """Without --yes nothing changes; with it the files are gone and the trail says who did it and how many.
+    The Receiver's spool has rules of its own, and neither command touches the other's spool."""
+    rule = {"cancelled_days": 1}
+    settings = {"retention": rule if spool == "exports" else {"receiver": rule}}
+    save(Settings.model_validate(settings), site.settings_path)
+    places = {
+        "exports": (site.exports_url, site.spool_dir),
+        "receiver": (site.receiver_url, site.receiver_spool_dir),
+    }
+    lying: dict[str, Path] = {}
+    cancelled: dict[str, str] = {}
+    for name, (url, folder) in places.items():
+        there = Spool(folder)
+        index = Exports(url, clock=lambda: time.time() - 2 * 86400)
+        for uid in INSTANCES:
+            an_instance(index, uid)
+        a_manifest(index)
+        [export] = index.listing()
+        cancelled[name] = index.cancel(export.id).id
+        index.close()
+        lying[name] = there.path("SELECTOR/1.1")
+        lying[name].parent.mkdir(parents=True)
+        lying[name].touch()
     rows = []
     for more in ([], ["--yes"], ["--yes"]):
-        assert tce(site, "exports", "purge", "--json", *more) == 0
+        assert tce(site, spool, "purge", "--json", *more) == 0
         rows.append([(row["export"], row["instances"]) for row in json.loads(capsys.readouterr().out)])
-        assert lying.exists() is (not more)
-    assert rows == [[(export.id, 4)], [(export.id, 4)], []]
+        assert lying[spool].exists() is (not more)
+    assert rows == [[(cancelled[spool], 4)], [(cancelled[spool], 4)], []]
+    assert [path.exists() for name, path in lying.items() if name != spool] == [True]
     [record] = [one for one in Trail(site.audit_trail).records() if one.event == "spool.purged"]
     assert (record.actor, record.detail["rule"], record.detail["instances"]) == ("carol", "cancelled", "4")
 

@@ -13,7 +13,7 @@ from tce.errors import AuditError
 from tce.exports import Exports
 from tce.ledger import Export, Notice
 from tce.lulls import Lull, carry_out, clear_leftovers
-from tce.retention import DAY, RetentionSettings, Rules, rules
+from tce.retention import DAY, ReceiverRetention, RetentionSettings, Rules, receiver_rules, rules
 from tce.road import Hold, Reason
 from tce.spool import Spool
 from tce.states import State
@@ -75,6 +75,17 @@ def test_without_a_rule_nothing_goes(index: Exports, clock: Clock) -> None:
     clock.now += 10_000 * DAY
     by = rules(RetentionSettings(), {CASE: 0})
     assert (index.would_purge(by), purged(index, by)) == ([], [])
+
+
+def test_a_receiver_purges_by_rules_of_its_own(index: Exports, clock: Clock) -> None:
+    """What a medium was made of goes after days of its own, and only where they are set; cases have no part in it."""
+    delivered(index, "9.1", "1.1", case="")
+    clock.now += 40 * DAY
+    of_both = RetentionSettings(delivered=True, cancelled_days=1)
+    for none in (rules(of_both, {CASE: 1}), receiver_rules(of_both.receiver)):
+        assert purged(index, none) == []
+    assert purged(index, receiver_rules(ReceiverRetention(written_days=41))) == []
+    assert purged(index, receiver_rules(ReceiverRetention(written_days=30))) == [("delivered", 2)]
 
 
 def test_a_delivered_export_goes_after_the_days_of_its_case(index: Exports, clock: Clock) -> None:
@@ -199,6 +210,25 @@ def test_what_no_manifest_names_is_told_once_and_goes_by_rule(
     assert index.unclaimed() == []
 
 
+def test_an_export_that_is_delayed_for_long_is_told_once(
+    index: Exports, clock: Clock, told: list[Notice]
+) -> None:
+    """The trail names the export and who sent it; it goes on waiting, and what has just been delayed is not told."""
+    a_manifest(index, "9.1", of=("1.1",), delay=(DelayReason.DISCHARGE,))
+    clock.now += 6 * DAY
+    assert index.report_delayed(7 * DAY) == 0
+    a_manifest(index, "9.2", of=("1.2",), delay=(DelayReason.DISCHARGE,))
+    selected(index, "9.3", "1.3")
+    clock.now += 1 * DAY
+    assert [index.report_delayed(7 * DAY) for _ in range(2)] == [1, 0]
+    [first, second, _] = index.listing()
+    events = [one.detail for one in told if one.event == "export.delayed"]
+    assert events == [{"export": first.id, "sender": "SELECTOR"}]
+    clock.now += 6 * DAY
+    assert index.report_delayed(7 * DAY) == 1
+    assert [index.get(one.id).state for one in (first, second)] == [State.DELAYED] * 2
+
+
 def test_what_was_told_is_not_told_again_after_a_restart(index: Exports, url: str, clock: Clock) -> None:
     """Once means once, whatever process it was."""
     an_instance(index, "1.1")
@@ -313,14 +343,18 @@ def test_files_and_workplaces_go_with_the_rows(index: Exports, clock: Clock, tmp
     assert [path.exists() for path in lying] == [False, False, True]
 
 
-def test_a_lull_looks_after_everything(index: Exports, clock: Clock, tmp_path: Path) -> None:
+def test_a_lull_looks_after_everything(
+    index: Exports, clock: Clock, told: list[Notice], tmp_path: Path
+) -> None:
     """One lull reports, gives up and purges by the rules as they are then."""
     delivered(index, "9.1", "1.1")
+    a_manifest(index, "9.4", of=("1.4",), delay=(DelayReason.DISCHARGE,))
     selected(index, "9.2", "1.2")
     an_instance(index, "1.3")
     clock.now += 11 * DAY
     Lull(index, Spool(tmp_path / "spool"), 60, lambda: ALL)()
-    assert [one.state for one in index.listing()] == [State.DELIVERED, State.FAILED]
+    assert [one.state for one in index.listing()] == [State.DELIVERED, State.DELAYED, State.FAILED]
+    assert {"instances.unclaimed", "export.delayed", "spool.purged"} <= {one.event for one in told}
     assert index.known(["SELECTOR/1.1", "SELECTOR/1.3", "SELECTOR/9.2"]) == {
         "SELECTOR/1.1": False,
         "SELECTOR/1.3": False,
