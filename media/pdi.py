@@ -28,7 +28,8 @@ from media.fileset import fileset_uid
 from media.hierarchy import Hierarchy
 from media.instances import EXPLICIT_VR_LITTLE_ENDIAN, META_VERSION, Instance, read_instance
 from media.pages import MediumLabel, write_pages
-from media.profiles import Handling, Profile, handling_of, place, profiles_for, transfer_syntax_name
+from media.placing import place
+from media.profiles import Handling, Profile, handling_of, why_not
 from media.record_types import PATIENT, SERIES, STUDY
 
 __all__ = ["Medium", "MediumLabel", "Profile", "write_medium"]
@@ -182,10 +183,7 @@ def _handling(instance: Instance, profile: Profile, faults: list[Fault]) -> Hand
     syntax = instance.transfer_syntax_uid
     handling = handling_of(syntax, profile)
     if handling is None:
-        others = " or ".join(profiles_for(syntax))
-        step = f"choose the profile {others}" if others else "decompress these instances first"
-        what = f"{transfer_syntax_name(syntax)} is not allowed by {profile}"
-        faults.append(Fault(instance.path, what, step))
+        faults.append(Fault(instance.path, *why_not(syntax)))
     elif instance.meta_version != META_VERSION:
         if syntax != EXPLICIT_VR_LITTLE_ENDIAN:
             what = "File Meta Information Version (0002,0001) is not 00 01"

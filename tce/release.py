@@ -22,7 +22,8 @@ from typing import Any
 
 from media.files import is_part_10
 from media.layout import is_page
-from media.profiles import Handling, Profile, handling_of, place
+from media.placing import place
+from media.profiles import Handling, Profile, handling_of
 from tce.errors import ReleaseError
 
 FORMAT = "tce-release-1"

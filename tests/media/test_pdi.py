@@ -13,6 +13,8 @@ from xml.etree import ElementTree as XmlTree
 
 import pytest
 from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
 
 from media.errors import InstancesUnfit, LabelFault, MediumUnproven, OutputRefused
 from media.pages import MediumLabel
@@ -303,22 +305,30 @@ def test_a_medium_that_does_not_read_back_is_not_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_compressed_instances_need_a_profile_that_allows_them(tmp_path: Path) -> None:
-    """A compressed image is refused by the name of its syntax with the profiles that take it, and kept there."""
-    from pydicom.data import get_testdata_file
-
+def test_compressed_instances_are_kept_where_the_profile_allows_them(tmp_path: Path) -> None:
+    """A JPEG 2000 image is decompressed for a CD, and copied byte for byte onto a medium for JPEG 2000."""
     ds = dcmread(get_testdata_file("JPEG2000.dcm"))
     ds.PatientIdentityRemoved = "YES"
     source = tmp_path / "j2k"
     ds.save_as(source)
-    with pytest.raises(
-        InstancesUnfit, match="JPEG 2000 Image Compression is not allowed by STD-GEN-CD"
-    ) as refusal:
-        write_medium([source], tmp_path / "medium", label=LABEL)
-    assert "STD-GEN-DVD-J2K or STD-GEN-USB-J2K" in refusal.value.next_step
-    medium = write_medium([source], tmp_path / "medium", label=LABEL, profile=Profile.STD_GEN_USB_J2K)
+    medium = write_medium([source], tmp_path / "cd", label=LABEL)
+    assert medium.rewritten == 1
+    placed = dcmread(next((medium.path / "DICOM").rglob("IM000001")))
+    assert placed.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    medium = write_medium([source], tmp_path / "usb", label=LABEL, profile=Profile.STD_GEN_USB_J2K)
     placed = next((medium.path / "DICOM").rglob("IM000001"))
     assert placed.read_bytes()[128:] == source.read_bytes()[128:]
+
+
+def test_video_is_refused_by_name(tmp_path: Path) -> None:
+    """A video is refused with the name of its transfer syntax, before a byte is written."""
+    ds = an_instance()
+    ds.PixelData = encapsulate([b"\0\0\0\1 no frame of any video"])
+    ds["PixelData"].is_undefined_length = True
+    source = written(ds, tmp_path / "in", transfer_syntax="1.2.840.10008.1.2.4.102")
+    with pytest.raises(InstancesUnfit, match=r"MPEG-4 AVC/H\.264 .* is video"):
+        write_medium([source], tmp_path / "medium", label=LABEL)
+    assert not (tmp_path / "medium").exists()
 
 
 def test_the_readme_is_ascii_with_cr_lf(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from media.instances import EXPLICIT_VR_LITTLE_ENDIAN
 from media.pdi import Profile, write_medium
-from media.profiles import Handling, handling_of, transfer_syntax_name
+from media.profiles import Handling, handling_of, transfer_syntax_name, why_not
 from tests.media.builders import LABEL
 
 
@@ -47,23 +47,42 @@ def values_of(ds: Dataset) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("profile", Profile)
-def test_every_profile_takes_explicit_vr_little_endian(profile: Profile) -> None:
-    """Explicit VR Little Endian is copied under every profile, Implicit rewritten, JPEG-LS taken under none."""
+def test_every_profile_takes_what_can_be_made_plain(profile: Profile) -> None:
+    """Explicit VR Little Endian is copied under every profile; Implicit, JPEG-LS and HTJ2K are rewritten."""
     assert handling_of("1.2.840.10008.1.2.1", profile) is Handling.COPY
-    assert handling_of("1.2.840.10008.1.2", profile) is Handling.REWRITE
-    assert handling_of("1.2.840.10008.1.2.4.80", profile) is None
+    for syntax in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.201"):
+        assert handling_of(syntax, profile) is Handling.REWRITE
 
 
-def test_jpeg_belongs_to_jpeg_profiles_and_jpeg_2000_to_j2k() -> None:
-    """Each compressed family stays with the profiles that name it."""
-    takers = {
-        syntax: {profile.value for profile in Profile if handling_of(syntax, profile)}
-        for syntax in ("1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90")
-    }
-    assert takers == {
-        "1.2.840.10008.1.2.4.70": {"STD-GEN-DVD-JPEG", "STD-GEN-USB-JPEG"},
-        "1.2.840.10008.1.2.4.90": {"STD-GEN-DVD-J2K", "STD-GEN-USB-J2K"},
-    }
+def test_jpeg_stays_with_jpeg_profiles_and_jpeg_2000_with_j2k() -> None:
+    """Each compressed family is kept by the profiles that name it, and decompressed for the others."""
+    for syntax, ending in (("1.2.840.10008.1.2.4.70", "JPEG"), ("1.2.840.10008.1.2.4.90", "J2K")):
+        for profile in Profile:
+            kept = profile.endswith((ending, "ZIP-MAIL"))
+            assert handling_of(syntax, profile) is (Handling.COPY if kept else Handling.REWRITE)
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_video_goes_onto_no_medium(profile: Profile) -> None:
+    """MPEG-4 is refused by its name under every profile."""
+    assert handling_of("1.2.840.10008.1.2.4.102", profile) is None
+    assert why_not("1.2.840.10008.1.2.4.102")[0].startswith(
+        "MPEG-4 AVC/H.264 High Profile / Level 4.1 is video"
+    )
+
+
+def test_every_profile_says_what_medium_it_is() -> None:
+    """A person reads what to hold in the hand, and how much goes onto it."""
+    said = {profile.value: (profile.medium, profile.capacity) for profile in Profile}
+    assert said["STD-GEN-CD"] == ("CD-R", 734_003_200)
+    assert said["STD-GEN-DVD-J2K"] == ("DVD", 4_700_000_000)
+    assert said["STD-GEN-USB-JPEG"] == ("USB stick", None)
+    assert [profile.value for profile in Profile if not profile.is_disc and profile.capacity] == [
+        "STD-GEN-MMC-JPEG",
+        "STD-GEN-MMC-J2K",
+        "STD-GEN-SD-JPEG",
+        "STD-GEN-SD-J2K",
+    ]
 
 
 def test_a_private_syntax_is_not_named() -> None:

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydicom.uid import ImplicitVRLittleEndian
 
-from media.profiles import Handling, place
+from media.placing import place
+from media.profiles import Handling
 from tce import release
 from tce.errors import ReleaseError
 from tce.proof import Proof, prove, require
