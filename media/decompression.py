@@ -33,7 +33,7 @@ _METHODS = {
 _IRREVERSIBLE = 0  # the 9-7 wavelet, in the coding style of a JPEG 2000 codestream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Shape:
     """What the header says of one frame and of their number."""
 
@@ -68,7 +68,7 @@ class Shape:
         return self.rows * self.columns * self.samples * (self.bits_allocated // 8)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Told:
     """What the first frame tells of all: the photometric interpretation and the bits of its decoded pixels, and how
     they were compressed with loss (empty when they were not)."""

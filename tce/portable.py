@@ -21,6 +21,7 @@ import pydicom
 from media.checker import check_medium
 from media.fileset import fileset_id_from
 from media.pdi import Medium, MediumLabel, write_medium
+from media.profiles import Profile
 from media.reader import read_medium
 from tce import __version__
 from tce.audit.journal import Journal
@@ -51,15 +52,25 @@ def label_for(site: Site, name: str) -> MediumLabel:
 
 
 def write(
-    site: Site, instances: Sequence[Path], out: Path, *, name: str, case: str = "", actor: str = ""
+    site: Site,
+    instances: Sequence[Path],
+    out: Path,
+    *,
+    name: str,
+    profile: Profile | None = None,
+    case: str = "",
+    actor: str = "",
 ) -> Medium:
-    """Write a medium and record the export of each patient on it. Raises what ``media`` raises."""
+    """Write a medium and record the export of each patient on it. Raises what ``media`` raises.
+
+    Without a ``profile`` it is that of the settings.
+    """
     today = datetime.now(UTC).strftime("%Y%m%d")
     medium = write_medium(
         instances,
         out,
         label=label_for(site, name),
-        profile=site.settings.media.profile,
+        profile=profile or site.settings.media.profile,
         date_if_missing=today,
     )
     journal = Journal(site, actor)

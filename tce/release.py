@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from media.errors import UnreadableInstance
 from media.files import is_part_10
 from media.layout import is_page
 from media.placing import place
@@ -178,13 +179,16 @@ def digests_of(path: Path) -> tuple[str, str]:
 def explicit_digest(path: Path, transfer_syntax_uid: str) -> str:
     """Return the digest of a data set as media hold it in Explicit VR Little Endian.
 
-    Empty for a transfer syntax that stays as it is on every medium.
+    Empty for an instance that stays as it is on every medium, or that no medium of such instances takes.
     """
     if handling_of(transfer_syntax_uid, Profile.STD_GEN_CD) is not Handling.REWRITE:
         return ""
     with tempfile.TemporaryDirectory(prefix="tce-") as folder:
         rewritten = Path(folder, "instance")
-        place(path, rewritten, Handling.REWRITE)
+        try:
+            place(path, rewritten, Handling.REWRITE)
+        except UnreadableInstance:
+            return ""
         return data_set_digest(rewritten)
 
 

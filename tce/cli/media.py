@@ -31,15 +31,20 @@ def write(
     label: Annotated[
         str, typer.Option(help="Name of the medium, at most 16 characters. No patient's data.")
     ] = "TCE",
+    profile: Annotated[
+        Profile | None,
+        typer.Option(help="What the medium is and may hold; the default stands in the settings."),
+    ] = None,
     case: Annotated[str, typer.Option(help="Case, for the audit trail.")] = "",
 ) -> None:
     """Write de-identified instances as a medium, all of them or none.
 
-    Example: tce media write pseudonymized --out medium --label LUNG_1
+    Example: tce media write pseudonymized --out medium --label LUNG_1 --profile STD-GEN-USB-JPEG
     """
     run = session(context)
+    instances = list(files_under(sources))
     medium = portable.write(
-        run.site, list(files_under(sources)), out, name=label, case=case, actor=run.person
+        run.site, instances, out, name=label, profile=profile, case=case, actor=run.person
     )
     run.say(
         f"medium {medium.fileset_id} in {medium.path}: {counts.patients(medium.patients)}, "

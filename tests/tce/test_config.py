@@ -88,7 +88,7 @@ def test_every_profile_of_media_can_be_set(profile: Profile) -> None:
         (f"[site]\nname = '{'x' * 65}'\n", "site.name: is too long; write at most 64 characters"),
         (
             "[media]\nprofile = 'CD'\n",
-            "media.profile: is not possible; write 'STD-GEN-CD', 'STD-GEN-DVD-JPEG'",
+            "media.profile: is not possible; write 'STD-GEN-CD', 'STD-GEN-DVD-RAM'",
         ),
         ("[vault]\nmode = 'x'\n", "vault.mode: is not possible; write 'embedded' or 'server'"),
         ("[people]\nauditors = 'x'\n", "people.auditors: is no list; write ['…', '…']"),
