@@ -8,7 +8,9 @@
     ├── InstancesUnfit         instances cannot go onto a medium; every fault, before anything is written
     ├── OutputRefused          the place to write to is taken
     ├── MediumUnproven         the medium just written did not pass its own re-reading; it was not kept
-    └── UnreadableMedium       there is no medium here, or its DICOMDIR is not one
+    ├── UnreadableMedium       there is no medium here, or its DICOMDIR is not one
+    ├── ProtectionRefused      a password, key or certificate may not be used to close or open a medium
+    └── ClosedFile             a Secure DICOM File does not open: no key, another key, altered, cut off
 
 No message holds a value of an instance or a file name of its source: both may identify a patient.
 """
@@ -52,6 +54,18 @@ class MediumUnproven(MediaError):
 
 class UnreadableMedium(MediaError):
     """What was given is not a medium, or its DICOMDIR cannot be read."""
+
+
+class ProtectionRefused(MediaError):
+    """A password, private key or certificate cannot or may not be used for a secure medium (PS3.15 D)."""
+
+
+class ClosedFile(MediaError):
+    """A Secure DICOM File does not open. ``reason`` is a short code; ``what`` goes on from the name of the file."""
+
+    def __init__(self, reason: str, what: str, *, next_step: str = "") -> None:
+        super().__init__(what, next_step=next_step)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
