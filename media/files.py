@@ -30,13 +30,14 @@ class MediumFiles:
         """Return the file of a File ID, or None.
 
         Where no name is exactly right, one that differs only as media do is taken if it is the only one: lower
-        case, the version number and the final period of ISO 9660.
+        case, the version number and the final period of ISO 9660, or the ending ``.dcm``.
         """
         name = tuple(file_id)
         exact = self.names.get(name)
-        if exact is not None:
+        if exact is not None or not name:
             return exact
-        alike = self.folded.get(_fold(name), [])
+        folded = _fold(name)
+        alike = self.folded.get(folded) or self.folded.get((*folded[:-1], f"{folded[-1]}.DCM")) or []
         return alike[0] if len(alike) == 1 else None
 
 

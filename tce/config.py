@@ -242,10 +242,15 @@ class ExportSettings(_Table):
 
 
 class MediaSettings(_Table):
-    """How media are written."""
+    """How media are written, and what may come in from one."""
 
     profile: Profile = Field(
         default=Profile.STD_GEN_CD, description="DICOM application profile: " + ", ".join(Profile)
+    )
+    known_stage_one: tuple[str, ...] = Field(
+        default=(),
+        description="policies of stage 1, as name@version, whose instances may come in from media; empty: all"
+        " that are approved here",
     )
 
 

@@ -1,18 +1,15 @@
-"""Portable media as this site makes and takes them: label from the settings, and a record in the audit trail.
+"""Portable media as this site makes them: label from the settings, and a record in the audit trail.
 
-The writing, reading and checking is :mod:`media`'s; here its results meet the site. One audit message a patient
-(ITI-20), with pseudonyms only: an instance that does not say Patient Identity Removed is neither written nor
-taken in.
+The writing and checking is :mod:`media`'s; here its results meet the site. One audit message a patient (ITI-20), with
+pseudonyms only: an instance that does not say Patient Identity Removed is not written. What comes in from media is
+:mod:`tce.incoming`'s.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,21 +19,10 @@ from media.checker import check_medium
 from media.fileset import fileset_id_from
 from media.pdi import Medium, MediumLabel, write_medium
 from media.profiles import Profile
-from media.reader import read_medium
 from tce import __version__
 from tce.audit.journal import Journal
 from tce.audit.messages import Study
 from tce.config import Site
-from tce.errors import Refused
-
-
-@dataclass(frozen=True, slots=True)
-class TakenIn:
-    """What was read from a medium: the copies, and what was not as it should be."""
-
-    instances: tuple[Path, ...]
-    refused: int
-    deviations: tuple[str, ...]
 
 
 def label_for(site: Site, name: str) -> MediumLabel:
@@ -77,44 +63,6 @@ def write(
     for patient, studies in by_patient(instances).items():
         journal.exported(case, out, medium.fileset_id, patient, studies)
     return medium
-
-
-def take_in(
-    site: Site,
-    medium: Path,
-    out: Path,
-    *,
-    case: str = "",
-    actor: str = "",
-    seen: Callable[[], None] = lambda: None,
-) -> TakenIn:
-    """Copy the instances of a medium into a folder that does not exist yet, under names of our own.
-
-    An instance that does not say that the patient's identity was removed stays behind and is counted. Raises
-    Refused when the folder exists or nothing may be taken in.
-    """
-    contents = read_medium(medium)
-    admitted = [instance for instance in contents.instances if instance.identity_removed]
-    refused = len(contents.instances) - len(admitted)
-    if not admitted:
-        raise Refused(
-            "no instance of this medium says that the patient's identity was removed",
-            next_step="it is identified material: return it to where it came from",
-        )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Refused(f"{out} is not empty", next_step="name a folder that does not exist yet")
-    out.mkdir(parents=True, exist_ok=True)
-    copies = []
-    for number, instance in enumerate(admitted, 1):
-        copy = out / f"{number:06d}.dcm"
-        shutil.copyfile(instance.path, copy)
-        copies.append(copy)
-        seen()
-    os.sync()
-    journal = Journal(site, actor)
-    for patient, studies in by_patient(copies).items():
-        journal.imported(case, medium, "", patient, studies)
-    return TakenIn(tuple(copies), refused, tuple(contents.deviations))
 
 
 def problems_of(site: Site, medium: Path) -> list[str]:

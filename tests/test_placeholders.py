@@ -48,6 +48,7 @@ HARMLESS = frozenset(_HARMLESS.split())
 # Fields of one class, looked at one by one: settings and texts of the site's own people, tables of the standard, what
 # the trail holds, pseudonyms and identities of what leaves, ciphertext.
 _DECIDED = """
+    media.agreement.Disagreement: attribute record
     media.dicomdir.ReferencedFile: file_id sop_instance_uid
     media.directory.Directory: meta_version sop_instance_uid
     media.errors.Fault: attribute record
@@ -105,6 +106,7 @@ _DECIDED = """
     tce.cases.EncryptFor: certificate
     tce.cases.Trial: coordinating_center protocol_id protocol_name site_id site_name sponsor
     tce.commitments.Standing: refused
+    tce.config.MediaSettings: known_stage_one
     tce.config.SiteSettings: contact institution
     tce.config.TlsSettings: ca certificate key peers
     tce.config.VaultSettings: address ca namespace
@@ -124,7 +126,8 @@ _DECIDED = """
     tce.people.LdapSettings: bind_dn ca mount user_attribute user_dn user_filter
     tce.people.OidcSettings: ca client_id discovery_url group group_claim mount scopes user_claim
     tce.people.PeopleSettings: auditors coordinators custodians login_names
-    tce.portable.TakenIn: deviations
+    tce.gate.Verdict: policy
+    tce.incoming.TakenIn: deviations policies
     tce.proof.Answer: question
     tce.purging.Purge: export rule sender
     tce.purging.Unclaimed: sender

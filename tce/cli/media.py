@@ -11,7 +11,7 @@ import typer
 
 from media.checker import check_medium
 from media.pdi import Profile
-from tce import counts, portable
+from tce import counts, incoming, portable, wiring
 from tce.cli.session import JsonOption, session, verbs
 from tce.config import Site
 from tce.counts import counted
@@ -58,24 +58,47 @@ def write(
 @app.command()
 def read(
     context: typer.Context,
-    medium: Medium,
+    media: Annotated[
+        list[Path], typer.Argument(help="Folder, ISO file or device of each medium.", metavar="MEDIUM...")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the copies; must be empty or not exist.")],
-    case: Annotated[str, typer.Option(help="Case, for the audit trail.")] = "",
+    case: Annotated[str, typer.Option(help="Case, for the gate and for the audit trail.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Copy the instances of a medium, from any vendor, to a folder. Exit status 3 when something stayed behind.
+    """Copy the instances of media, from any vendor, to a folder. Exit status 3 when something stayed behind.
+
+    What no policy of stage 1 that is approved here has pseudonymized stays behind, with the reason.
 
     Example: tce media read /media/cdrom --out incoming
     """
     run = session(context)
-    taken = portable.take_in(run.site, medium, out, case=case, actor=run.person)
-    run.say(f"{counts.instances(len(taken.instances))} in {out}")
-    for deviation in taken.deviations:
-        run.say(f"not as it should be: {deviation}")
-    if taken.refused:
-        raise Held(
-            f"{counts.instances(taken.refused)} stayed behind, without a word that the patient's identity was removed",
-            next_step="this is identified material: return the medium to where it came from",
+    known = wiring.known_stage_one(run.site, case)
+    with run.progress() as progress:
+        task = progress.add_task("instances", total=None)
+        taken = incoming.take_in(
+            run.site,
+            media,
+            out,
+            known,
+            case=case,
+            actor=run.person,
+            seen=lambda count: progress.advance(task, count),
         )
+    if as_json:
+        account = {"instances": len(taken.instances), "out": str(out), "policies": taken.policies}
+        behind = [asdict(one) for one in taken.behind]
+        typer.echo(json.dumps({**account, "behind": behind, "deviations": taken.deviations}, indent=1))
+    else:
+        run.say(f"{counts.instances(len(taken.instances))} in {out}")
+        for policy, count in taken.policies.items():
+            run.say(f"pseudonymized by {policy}: {counts.instances(count)}")
+        for deviation in taken.deviations:
+            run.say(f"not as it should be: {deviation}")
+        for one in taken.behind:
+            run.say(f"left behind: {one.name}: {one.reason}: {one.what}")
+    if taken.behind:
+        steps = dict.fromkeys(one.next_step for one in taken.behind)
+        raise Held(f"{counts.files(len(taken.behind))} stayed behind", next_step="; ".join(steps))
 
 
 @app.command()

@@ -18,7 +18,7 @@ from pydicom.filereader import read_file_meta_info
 from media.errors import InstancesUnfit
 from media.profiles import Profile, handling_of
 from policies import loader
-from tce import cases, portable, wiring
+from tce import cases, incoming, portable, wiring
 from tce import site as sites
 from tce.actors import export_selector
 from tce.approvals_desk import Desk
@@ -185,10 +185,16 @@ class Road:
         problems = portable.problems_of(self.site, self._folder.medium)
         if problems:
             raise Refused("the medium did not pass its check: " + "; ".join(problems))
-        taken = portable.take_in(self.site, self._folder.medium, self._folder.research, case=CASE)
-        if taken.refused or taken.deviations:
-            raise Refused("the medium deviates: " + "; ".join(taken.deviations))
-        return {"medium_check": "passed", "taken_in": len(taken.instances)}
+        known = wiring.known_stage_one(self.site, CASE)
+        taken = incoming.take_in(self.site, [self._folder.medium], self._folder.research, known, case=CASE)
+        if taken.behind or taken.deviations:
+            wrong = [f"{count} {reason}" for reason, count in taken.reasons.items()]
+            raise Refused("the medium deviates: " + "; ".join((*wrong, *taken.deviations)))
+        return {
+            "medium_check": "passed",
+            "taken_in": len(taken.instances),
+            "proved_to_be_of": "; ".join(taken.policies),
+        }
 
     def approve(self) -> Facts:
         """Try without approval, approve, and try with an altered policy."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -271,6 +272,11 @@ def test_a_medium_is_written_checked_and_read(home: Path, identified: Path, tmp_
     assert tce("--home", home, "media", "check", tmp_path / "m").status == 0
     assert tce("--home", home, "media", "read", tmp_path / "m", "--out", tmp_path / "back").status == 0
     assert len(list((tmp_path / "back").iterdir())) == 7
+    shutil.copyfile(identified / "Testov^Persona" / "Testov_0.dcm", tmp_path / "m" / "DICOM" / "X")
+    said = tce("--home", home, "media", "read", tmp_path / "m", "--out", tmp_path / "again", "--json")
+    assert said.status == 3 and "return the medium" in said.err
+    assert [one["reason"] for one in json.loads(said.out)["behind"]] == ["still-identified"]
+    assert len(list((tmp_path / "again").iterdir())) == 7 and "Testov" not in said.err + said.out
     next((tmp_path / "m" / "DICOM").rglob("IM*")).unlink()
     assert tce("--home", tmp_path / "none", "media", "check", tmp_path / "m").status == 1
 
