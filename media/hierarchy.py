@@ -44,6 +44,11 @@ class Entry:
     body_place: tuple[int, int]
     gap: tuple[int, Key] | None
 
+    @property
+    def number_shown(self) -> str:
+        """The Instance Number for people; empty when there is none."""
+        return "" if self.number == _LAST else str(self.number)
+
 
 @dataclass(slots=True, repr=False)
 class Node:
@@ -123,6 +128,11 @@ class Hierarchy:
     def count(self, record: str) -> int:
         """Return how many PATIENT, STUDY or SERIES records there are."""
         return sum(name == record for name, _ in self._nodes)
+
+    @property
+    def root_entries(self) -> list[Entry]:
+        """The instances that belong to no patient."""
+        return list(self._root_entries)
 
     def numbered(self) -> int:
         """Return how many records get a number that their instances have not."""

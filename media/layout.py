@@ -18,13 +18,13 @@ _FILE = re.compile(r"[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
 _FOLDER = re.compile(r"[A-Z0-9_]{1,8}")
 _RESERVED_PREFIX = "IHE"
 _DEEPEST = 8
-_LINK = "{http://www.w3.org/1999/xhtml}a"
+_LINK, _PICTURE = "{http://www.w3.org/1999/xhtml}a", "{http://www.w3.org/1999/xhtml}img"
 
 
 def is_page(name: tuple[str, ...]) -> bool:
-    """Whether a file of this name is one of the texts and pages that make a folder of instances a PDI medium."""
+    """Whether a file of this name is a text, page or picture of those that make a folder of instances a PDI medium."""
     return name in ((README,), (INDEX,)) or (
-        len(name) == 2 and name[0] == WEB_FOLDER and name[1].endswith(".HTM")
+        len(name) == 2 and name[0] == WEB_FOLDER and name[1].endswith((".HTM", ".JPG"))
     )
 
 
@@ -83,8 +83,10 @@ def _page_faults(files: MediumFiles) -> Iterator[str]:
         except XmlTree.ParseError:
             yield "a page is not well-formed XHTML"
             continue
-        for link in page.iter(_LINK):
-            if not _leads_somewhere(link.get("href", ""), name, files):
+        links = [link.get("href", "") for link in page.iter(_LINK)]
+        pictures = [picture.get("src", "") for picture in page.iter(_PICTURE)]
+        for link in links + pictures:
+            if not _leads_somewhere(link, name, files):
                 yield "a link of a page leads nowhere on the medium"
 
 

@@ -1,25 +1,33 @@
 """What a person reads on a medium: README.TXT, INDEX.HTM and the pages of IHE_PDI (IHE PDI, web content option).
 
 The pages come from the instances of the same medium and from the label, and from nothing else; no clock and no
-machine's name is in them. They are XHTML without script, style or image, and work from a file system.
+machine's name is in them. They are XHTML Basic without scripts and work from a file system. Links name files as they
+are named on the medium, in capital letters.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from media.errors import LabelFault
-from media.fileset import component, require_legal_fileset_id
-from media.hierarchy import Hierarchy, Node, in_order
+from media.fileset import require_legal_fileset_id
+from media.hierarchy import Hierarchy
 from media.profiles import Profile
+from media.record_types import PATIENT, SERIES, STUDY
+from media.web import INDEX, WEB_FOLDER, content_of, write_web
 
-README, INDEX, WEB_FOLDER = "README.TXT", "INDEX.HTM", "IHE_PDI"
-_STUDY_PREFIX = "ST"
+__all__ = ["INDEX", "README", "WEB_FOLDER", "MediumLabel", "write_pages"]
+
+README = "README.TXT"
+_LONGEST = 2_000  # characters of one text; what is longer is cut
+_LETTERS = str.maketrans(
+    {"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +55,33 @@ class MediumLabel:
                 )
 
 
-def write_pages(folder: Path, label: MediumLabel, profile: Profile, hierarchy: Hierarchy) -> None:
-    """Write README.TXT, INDEX.HTM and IHE_PDI into the folder of a medium."""
+def write_pages(
+    folder: Path, label: MediumLabel, profile: Profile, hierarchy: Hierarchy, *, images: bool = True
+) -> None:
+    """Write README.TXT, INDEX.HTM and IHE_PDI into the folder of a medium on which the instances lie already.
+
+    ``images`` tells whether the pages show pictures. Raises :class:`OSError`.
+    """
+    environment = _environment(label)
+    text = environment.get_template(README).render(profile=profile.value, images=images)
+    _write(folder / README, _ascii(text))
+    (folder / WEB_FOLDER).mkdir()
+
+    def write(name: tuple[str, ...], template: str, **values: object) -> None:
+        _write(folder.joinpath(*name), environment.get_template(template).render(**values))
+
+    manifest = write_web(folder, hierarchy, write, images=images)
+    totals = {
+        "patients": hierarchy.count(PATIENT),
+        "studies": hierarchy.count(STUDY),
+        "series": hierarchy.count(SERIES),
+        "instances": len(hierarchy.sop_instance_uids),
+    }
+    of_nobody = content_of(hierarchy.root_entries)
+    write((INDEX,), INDEX, profile=profile.value, manifest=manifest, of_nobody=of_nobody, **totals)
+
+
+def _environment(label: MediumLabel) -> Environment:
     environment = Environment(
         loader=PackageLoader("media"),
         autoescape=select_autoescape(["htm"], default=True, disabled_extensions=["txt"]),
@@ -56,49 +89,35 @@ def write_pages(folder: Path, label: MediumLabel, profile: Profile, hierarchy: H
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_legible,
     )
-    _write(
-        folder / README, _ascii(environment.get_template(README).render(label=label, profile=profile.value))
-    )
-    totals = {
-        "patients": hierarchy.count("PATIENT"),
-        "studies": hierarchy.count("STUDY"),
-        "instances": len(hierarchy.sop_instance_uids),
-    }
-    index = environment.get_template(INDEX).render(label=label, count=_count, **totals)
-    _write(folder / INDEX, index)
-    (folder / WEB_FOLDER).mkdir()
-    listed = []
-    number = 0
-    for patient in hierarchy.patients():
-        studies = []
-        for study in in_order(patient.children):
-            number += 1
-            page = component(_STUDY_PREFIX, number) + ".HTM"
-            studies.append((study.texts, page))
-            series = [{"texts": node.texts, "content": content_of(node)} for node in in_order(study.children)]
-            text = environment.get_template("study.htm").render(
-                label=label, patient=patient.texts, study=study.texts, series_list=series
-            )
-            _write(folder / WEB_FOLDER / page, text)
-        listed.append((patient.texts, studies))
-    text = environment.get_template("patients.htm").render(label=label, patients=listed)
-    _write(folder / WEB_FOLDER / INDEX, text)
+    environment.globals.update(label=label, count=_count, date=_date)
+    return environment
 
 
-def content_of(series: Node) -> str:
-    """Say what a series holds, like ``12 IMAGE, 1 PRESENTATION``."""
-    kinds = Counter(entry.record.name for entry in series.entries)
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+def _legible(value: object) -> object:
+    """Leave out of a text what XML forbids and what turns the direction of writing or hides; cut what has no end."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = "".join(
+        " " if character.isspace() else character if character.isprintable() else ""
+        for character in value[:_LONGEST]
+    )
+    return text + "…" if len(value) > _LONGEST else text
 
 
 def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _date(text: str) -> str:
+    """Return a date as people read it."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdecimal() else text or "no date"
 
 
 def _ascii(text: str) -> str:
     """Bring a text into ASCII, as near as it comes: README.TXT has no way to name a character set."""
-    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("ø", "o").replace("Ø", "O"))
+    plain = unicodedata.normalize("NFKD", text.translate(_LETTERS))
     return (
         "".join(c for c in plain if not unicodedata.combining(c)).encode("ascii", "replace").decode("ascii")
     )

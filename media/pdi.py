@@ -61,6 +61,7 @@ def write_medium(
     label: MediumLabel,
     profile: Profile = Profile.STD_GEN_CD,
     date_if_missing: str = "",
+    images: bool = True,
 ) -> Medium:
     """Write the instances in the given files as a medium to the folder ``out``, all of them or none.
 
@@ -72,8 +73,8 @@ def write_medium(
     6. Make it durable, then give it its name.
 
     ``date_if_missing`` (``YYYYMMDD``) stands in the directory for dates that the policy has emptied; without it
-    such instances are refused. Raises :class:`OutputRefused`, :class:`InstancesUnfit`, :class:`MediumUnproven` or
-    :class:`LabelFault`.
+    such instances are refused. ``images`` tells whether the pages show small pictures. Raises
+    :class:`OutputRefused`, :class:`InstancesUnfit`, :class:`MediumUnproven` or :class:`LabelFault`.
     """
     if date_if_missing and not re.fullmatch(r"[0-9]{8}", date_if_missing):
         raise LabelFault("the date for missing dates is not legal", next_step="write it as YYYYMMDD")
@@ -85,7 +86,7 @@ def write_medium(
         # 3.
         rewritten = _place_all(hierarchy, staging)
         # 4.
-        write_pages(staging, label, profile, hierarchy)
+        write_pages(staging, label, profile, hierarchy, images=images)
         uid = fileset_uid(hierarchy.sop_instance_uids)
         dicomdir = staging / "DICOMDIR"
         write_dicomdir(dicomdir, hierarchy.records(), fileset_id=label.fileset_id, sop_instance_uid=uid)

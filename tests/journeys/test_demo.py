@@ -169,7 +169,8 @@ def _identifiers(folder: Path) -> set[str]:
     """Patient IDs and UIDs of what lies below a folder."""
     found = set()
     for path in folder.rglob("*"):
-        if path.is_file() and path.name != "DICOMDIR" and path.suffix.upper() not in (".HTM", ".TXT"):
+        pages = path.suffix.upper() in (".HTM", ".JPG", ".TXT")
+        if path.is_file() and path.name != "DICOMDIR" and not pages:
             ds = pydicom.dcmread(path, stop_before_pixels=True)
             found |= {str(ds.PatientID), ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID}
     return found
