@@ -52,6 +52,8 @@ from policies.text_operations import CleanText, DropKnown, HoldKnown, KeepLawful
 SEARCHED_VRS = TEXT_VRS | {b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UR"}
 TEXT_VALUE = 0x0040A160
 
+_PLACEHOLDERS = frozenset({b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"})
+"""Where a word says that there is none. A number, a date or a code would be a statement."""
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _ANATOMIC_REGION = 0x00082218
 _DEVICE_IDENTIFIERS = {0x00181000, 0x00181004, 0x00181008, 0x0018700A}
@@ -88,7 +90,7 @@ class Place:
 
     def action(self) -> Action:
         """Return the one action that the policy's code, possibly compound, comes to here."""
-        action = compound(self.rules.code(self.tag, self.vr), self.use)
+        action = compound(self.rules.code(self.path, self.vr), self.use)
         return Action.D if action in (Action.X, Action.Z) and self.is_directory_key else action
 
     @cached_property
@@ -130,7 +132,7 @@ def _keep(place: Place) -> Entry:
         return Entry(tag, CHANGE, Renumber({}))
     if tag in EXTREMES and rules.blackens:
         return Entry(tag, CHANGE, KeepUnlessCleaned(vr))
-    listed = rules.lists(tag)
+    listed = rules.lists(place.path)
     if tag in CODED and not listed:
         coded = _coded(place)
         if tag == CODE_MEANING and _ANATOMIC_REGION in place.path and rules.notes_anatomy:
@@ -187,7 +189,11 @@ def _remove(place: Place) -> Entry:
 
 
 def _empty(place: Place) -> Entry:
-    return Entry(place.tag, CHANGE, _identifier(place) or Constant(place.vr, b""))
+    change = _identifier(place)
+    if change is None:
+        placeholder = place.rules.placeholders and place.vr in _PLACEHOLDERS
+        change = Constant(place.vr, dummy(place.tag, place.vr) if placeholder else b"")
+    return Entry(place.tag, CHANGE, change)
 
 
 def _replace(place: Place) -> Entry:

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.datadict import tag_for_keyword
 
+from policies.coarseness import telling_beside
 from policies.enciphered import ENCRYPTED_ATTRIBUTES
 from policies.enciphered import complaint as enciphered
 from policies.layout import Element, Instance
 from policies.silence import is_silent
 from policies.standard.beyond import beyond
+from policies.standard.rows import printed
 from policies.standard.tables import BASIC_CODE, Option, row_of
 
 if TYPE_CHECKING:
-    from policies.clauses import Override
     from policies.model import Policy
 
 REMOVED_MARK, METHOD, CODES, TEMPORAL = 0x00120062, 0x00120063, 0x00120064, 0x00280303
@@ -39,10 +40,15 @@ _METHOD_WORDS = {
     "keep": "DATES KEPT",
     "shift": "DATES SHIFTED",
     "truncate-to-month": "DATES TO MONTH",
+    "truncate-to-quarter": "DATES TO QUARTER",
     "truncate-to-year": "DATES TO YEAR",
     "study-day": "STUDY DAYS FROM ",
 }
-_TRUNCATED = {"truncate-to-month": "01", "truncate-to-year": "0101"}
+_TRUNCATED = {
+    "truncate-to-month": ("01",),
+    "truncate-to-quarter": ("0101", "0401", "0701", "1001"),
+    "truncate-to-year": ("0101",),
+}
 _TIME_POINT = frozenset({0x00120050, 0x00120052, 0x00120053})
 _STUDY_DATE, _NO_DATE, _EPOCH = 0x00080020, "19000101", date(1960, 1, 1)
 _EQUIPMENT_TEXT = re.compile(r"TCE(?:[ _][A-Za-z0-9 _.]*)?")
@@ -109,13 +115,30 @@ def _method(element: Element | None, policy: Policy) -> Iterator[Claim]:
     texts = element.texts() if element is not None else []
     words = _METHOD_WORDS[policy.dates] + (str(policy.event) if policy.event else "")
     bands = policy.ages
-    ages = f"AGE BANDS OF {bands.width} YEARS, {bands.top}+" if bands else None
-    named = f"{policy.name} {policy.version}"
-    if named not in texts or words not in texts or (ages and ages not in texts):
+    wanted = {f"{policy.name} {policy.version}", words, *_coarser(policy)}
+    if bands is not None and bands.bounds:
+        wanted.add("AGE BANDS FROM 0 " + " ".join(str(bound) for bound in bands.bounds) + "+")
+    elif bands is not None:
+        start = f" FROM {bands.start}" if bands.start else ""
+        wanted.add(f"AGE BANDS OF {bands.width} YEARS{start}, {bands.top}+")
+    if wanted - set(texts):
         yield Claim("(0012,0063)", "it does not name the policy and what it does to dates and ages")
-    allowed = {named, words, ages}
-    if any(text not in allowed for text in texts):
+    if set(texts) - wanted or len(texts) > len(wanted):
         yield Claim("(0012,0063)", "it says something else than the policy does")
+
+
+def _coarser(policy: Policy) -> Iterator[str]:
+    for rule in policy.generalize:
+        if rule.digits is not None:
+            what = f" TO {rule.digits} DIGITS"
+        elif rule.round is not None or rule.width is not None:
+            what = f" BANDS OF {rule.width}" if rule.round is None else f" ROUNDED TO {rule.round}"
+        else:
+            what = " BY TABLE"
+        if rule.when is not None:
+            what += " IN PART"
+        named = rule.attribute.rpartition(".")[2]
+        yield f"{named if len(named + what) <= 64 else printed(rule.tag)}{what}"
 
 
 def _codes(element: Element | None) -> list[tuple[str, str, str]]:
@@ -145,9 +168,9 @@ def true_methods(policy: Policy) -> set[tuple[str, str]]:
     """
     true: set[Option] = set(policy.options) - _BY_INSTANCE.keys()
     basic = True
-    for override in policy.overrides:
-        given = _given_by_options(override, policy)
-        action = str(override.action)
+    for override in (*policy.overrides, *policy.generalize):
+        given = _given_by_options(override.tag, policy)
+        action = str(getattr(override, "action", "C"))
         said = row_of(override.tag) is not None or override.tag in beyond()
         leaves_more = said and (
             (action == "K" and given != "K") or (action == "C" and given not in ("K", "C"))
@@ -157,15 +180,18 @@ def true_methods(policy: Policy) -> set[tuple[str, str]]:
         for option, cell in row.options.items() if row is not None else ():
             if (cell == "K" and action not in ("K", "C")) or (cell == "C" and action == "K" and leaves_more):
                 true.discard(option)
+    for tag in telling_beside(policy):
+        row = row_of(tag)
+        true -= {option for option, cell in row.options.items() if cell == "K"} if row is not None else set()
     return ({BASIC_CODE} if basic else set()) | {(option.code, option.meaning) for option in true}
 
 
-def _given_by_options(override: Override, policy: Policy) -> str:
+def _given_by_options(tag: int, policy: Policy) -> str:
     """The action that profile and options give: to clean is asked for explicitly and wins over to keep."""
     rows: list[tuple[str, Mapping[Option, str]]] = []
-    if (row := row_of(override.tag)) is not None:
+    if (row := row_of(tag)) is not None:
         rows.append((row.basic, row.options))
-    elif (further := beyond().get(override.tag)) is not None:
+    elif (further := beyond().get(tag)) is not None:
         rows.append((further.action, further.options))
     for basic, options in rows:
         chosen = {options[option] for option in policy.options if option in options}

@@ -1,4 +1,4 @@
-"""The clauses of a policy: an override, age bands, a private element kept, a risk accepted.
+"""The clauses of a policy: a rule for an attribute, a private element kept, regions blacked out, a risk accepted.
 
 Each is checked for itself here, so that a fault is found where it is written; what clauses mean beside each
 other is :mod:`policies.model`. Serves PS3.15 Annex E and the value rules of PS3.5.
@@ -14,12 +14,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from policies.profile import Action
-from policies.standard.attributes import Attribute, attribute_named, check_value
+from policies.standard.attributes import Attribute, check_value, path_named
 from policies.standard.beyond import BURNED_IN_RISKS, Risk, never_kept
 
 
@@ -47,6 +48,9 @@ def _odd(group: int) -> int:
     return group
 
 
+_AS_HEXADECIMAL = WithJsonSchema(
+    {"type": ["string", "integer"], "pattern": "^(0[xX]|[xX]{2})?[0-9A-Fa-f]{1,4}$"}
+)
 Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Word = Annotated[str, Field(max_length=64), AfterValidator(_one_line)]
 Reason = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
@@ -60,27 +64,81 @@ class Clause(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
-class Override(Clause):
-    """What happens to one attribute, wherever it lies, in place of what profile and options say; and why."""
+class Conditions(Clause):
+    """For which instances a rule is: all that are given have to hold of what the instance says when it comes in.
+
+    An instance that does not say it does not fulfil it. Text is compared without regard to capitals; of Image Type it
+    is enough that one of its values is the one given.
+    """
+
+    sop_class: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)+$", max_length=64)] | None = None
+    modality: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")] | None = None
+    manufacturer: Word | None = None
+    image_type: Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.given:
+            raise ValueError("'when' has no condition; write for example modality: CT, or leave 'when' out")
+        return self
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The conditions that are given, by name."""
+        named = ("sop_class", "modality", "manufacturer", "image_type")
+        return {name: value for name in named if (value := getattr(self, name)) is not None}
+
+
+class Rule(Clause):
+    """What is said of one attribute: wherever it lies, or only below the sequences that are named before it.
+
+    ``when`` says for which instances.
+    """
 
     attribute: str
-    action: Action
-    value: str | None = None
-    reason: Reason
+    when: Conditions | None = None
 
     @field_validator("attribute")
     @classmethod
     def _named(cls, attribute: str) -> str:
-        found = attribute_named(attribute)
-        if found.private:
+        path = path_named(attribute)
+        found = path[-1]
+        if any(one.private for one in path):
             raise ValueError("is private; name what is kept under 'private', the rest of it is removed")
         if found.written_by_us:
             raise ValueError("is written by the de-identifier itself; leave it out")
-        return found.written
+        return ".".join(one.written for one in path)
+
+    @property
+    def known(self) -> Attribute:
+        """The attribute as the data dictionary knows it."""
+        return path_named(self.attribute)[-1]
+
+    @property
+    def tag(self) -> int:
+        """The attribute's tag."""
+        return self.known.tag
+
+    @property
+    def path(self) -> tuple[int, ...]:
+        """The tags of the sequences that lead to it, as far as they are named, and its own."""
+        return tuple(one.tag for one in path_named(self.attribute))
+
+
+class Override(Rule):
+    """What happens to one attribute in place of what profile and options say; and why."""
+
+    action: Action
+    value: str | None = None
+    reason: Reason
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         found = self.known
+        if found.repeats and self.action != Action.X:
+            raise ValueError(
+                f"{found.written} is of a repeating group, which always goes; write X, or leave it out"
+            )
         if self.action in (Action.K, Action.C) and found.keyword in never_kept():
             raise ValueError(f"{found.written} is never kept: {never_kept()[found.keyword]}; write X, Z or D")
         if self.action == Action.U and found.vr != "UI":
@@ -93,43 +151,15 @@ class Override(Clause):
             check_value(found, self.value)
         return self
 
-    @property
-    def known(self) -> Attribute:
-        """The attribute as the data dictionary knows it."""
-        return attribute_named(self.attribute)
-
-    @property
-    def tag(self) -> int:
-        """The attribute's tag."""
-        return self.known.tag
-
-
-class AgeBands(Clause):
-    """Ages in bands of ``width`` years counted from 0; from ``top`` years up there is one band."""
-
-    width: int = Field(ge=1, le=60)
-    top: int = Field(default=90, ge=2, le=120)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.width >= self.top:
-            raise ValueError("'top' is not above 'width'; write the age from which all ages are one")
-        return self
-
-    def band(self, years: int) -> tuple[int, int | None]:
-        """Return the first and the last age of the band that holds ``years``; the top band has no last."""
-        if years >= self.top:
-            return self.top, None
-        first = years - years % self.width
-        return first, min(first + self.width, self.top) - 1
-
 
 class PrivateKeep(Clause):
     """A private element that is kept: by creator, wherever its block lies; ``element`` is the low byte."""
 
     creator: Word
-    group: Annotated[int, Field(ge=0, le=0xFFFF), BeforeValidator(_hexadecimal), AfterValidator(_odd)]
-    element: Annotated[int, Field(ge=0, le=0xFF), BeforeValidator(_hexadecimal)]
+    group: Annotated[
+        int, Field(ge=0, le=0xFFFF), BeforeValidator(_hexadecimal), AfterValidator(_odd), _AS_HEXADECIMAL
+    ]
+    element: Annotated[int, Field(ge=0, le=0xFF), BeforeValidator(_hexadecimal), _AS_HEXADECIMAL]
     vr: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     reason: Reason
 

@@ -50,7 +50,7 @@ def coded_complaint(item: Level, expectations: Expectations) -> Complaint | None
         (_VERSION, judged.version, "a version of a coding scheme that is none"),
         (_MEANING, judged.meaning, "a meaning with words that are neither the code's nor known to be safe"),
     ):
-        if tag in item and not expectations.overrides(tag) and not right():
+        if tag in item and not expectations.overrides((tag,)) and not right():
             return Complaint("code", what, tag)
     return None
 

@@ -16,6 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from policies.cells import PIXEL_DATA, rules_of, wrong_cells
+from policies.coarseness import band_of, made_of
 from policies.conformity import is_legal, legal_vrs
 from policies.expected import PATIENT_AGE, UID_VALUE, WHOLE_BLOCK, Expectations
 from policies.layout import Element, Instance, Level, Step
@@ -187,7 +188,10 @@ class _Comparison:
                 path, vr, new, level
             )
             self._uids(new, old, at, retained or (tag == UID_VALUE and self._expected.keeps_item(level)))
-        elif self._expected.overrides(tag) and not self._expected.keeps(path, vr, new, level):
+        elif (rule := self._expected.generalization(path)) is not None:
+            if not made_of(rule, new, old):
+                self.found.add("generalized", at, "a value that is not the general one of the source's")
+        elif self._expected.overrides(path) and not self._expected.keeps(path, vr, new, level):
             return
         elif vr in _DATES:
             self._date(new, old, at, vr)
@@ -284,7 +288,7 @@ class _Comparison:
         if years is None:
             years = self._age_by_dates()
         if years is not None and bands is not None:
-            years = bands.top if years >= bands.top else years - years % bands.width
+            years = band_of(years, bands)
         if years is None or new.text() != f"{min(years, 999):03d}Y":
             self.found.add("age", at, "an age that is not the one of the source, nor its band")
 

@@ -11,8 +11,20 @@ from collections import Counter
 from collections.abc import Iterable
 
 from policies.clauses import Region
-from policies.model import Action, Dates, Override, Policy, PseudonymSource, Risk, Stage
+from policies.model import (
+    Action,
+    Blank,
+    Dates,
+    Generalization,
+    Override,
+    Policy,
+    PseudonymSource,
+    Risk,
+    Stage,
+)
 from policies.profile import resolve
+from policies.quasi_identifiers import AgeBands
+from policies.standard.attributes import attribute_named
 from policies.standard.beyond import BURNED_IN_RISKS
 from policies.standard.rows import printed
 from policies.standard.tables import BASIC_CODE, Option, rows
@@ -53,6 +65,8 @@ _DATES = {
     Dates.SHIFT: "shifted by a secret number of days, one for all of a patient and another for each patient",
     Dates.TRUNCATE_TO_MONTH: "moved so that a study begins on the first of its month; all dates of a study by as many"
     " days, so that intervals within it stay exact; the month is the true one",
+    Dates.TRUNCATE_TO_QUARTER: "moved so that a study begins on the first day of its quarter; all its dates by as"
+    " many days, so that intervals within it stay exact; the quarter is the true one",
     Dates.TRUNCATE_TO_YEAR: "moved so that a study begins on the first of January; all dates of a study by as many"
     " days, so that intervals within it stay exact; the year is the true one",
     Dates.STUDY_DAY: "moved so that each patient's event ({event}) falls on 1 January 1960; what is left of a date"
@@ -83,6 +97,7 @@ _CONDITIONS = {
     "risk": "risk",
     "modality": "Modality",
     "manufacturer": "Manufacturer",
+    "image_type": "Image Type",
     "model": "Manufacturer's Model Name",
     "rows": "Rows",
     "columns": "Columns",
@@ -108,6 +123,7 @@ def describe(policy: Policy) -> str:
         ("What goes", _what_goes(policy)),
         ("What stays", _what_stays(policy)),
         ("Age, dates and UIDs", _age_dates_uids(policy)),
+        ("Quasi-identifiers made coarser", _made_coarser(policy)),
         ("Exceptions for single attributes", _exceptions(policy)),
         ("Blacked out in the pixels", _blacked_out(policy)),
         ("Held for a person's review", _held(policy)),
@@ -166,12 +182,7 @@ def _what_stays(policy: Policy) -> Iterable[str]:
 
 def _age_dates_uids(policy: Policy) -> Iterable[str]:
     if policy.ages:
-        low, high = policy.ages.band(38)
-        band = f"{low} to {high} years" if high is not None else f"{low} years and above"
-        yield (
-            f"Age: bands of {policy.ages.width} years; 38 years become {low}, which stands for {band}."
-            f" From {policy.ages.top} years up every age becomes {policy.ages.top}."
-        )
+        yield _age_bands(policy.ages)
     elif Option.RETAIN_PATIENT_CHARACTERISTICS in policy.options:
         yield "Age: kept as it is."
     else:
@@ -193,16 +204,52 @@ def _age_dates_uids(policy: Policy) -> Iterable[str]:
         yield f"Cohort: no release of fewer than {policy.minimum_cohort} patients that look alike."
 
 
+def _age_bands(bands: AgeBands) -> str:
+    low, high = bands.band(38)
+    band = f"{low} to {high} years" if high is not None else f"{low} years and above"
+    wide = f"bands of {bands.width} years" if bands.width else "bands"
+    if bands.bounds:
+        wide += f" that begin at 0, {', '.join(map(str, bands.bounds))} years"
+    elif bands.start:
+        wide += f" from {bands.start} years; below that every age becomes 0"
+    return (
+        f"Age: {wide}; 38 years become {low}, which stands for {band}."
+        f" From {bands.top} years up every age becomes {bands.top}."
+    )
+
+
+def _made_coarser(policy: Policy) -> Iterable[str]:
+    for rule in policy.generalize:
+        weaker = " [weaker than the profile]" if rule in policy.weakening else ""
+        because = f": {rule.reason}" if rule.reason else ""
+        yield f"{_named(rule)}{_where(rule)}: {rule.words}{weaker}{because}"
+    if policy.companions:
+        named = sorted(attribute_named(printed(tag)).written for tag in policy.companions)
+        yield f"gone, because they would tell the same exactly: {', '.join(named)}"
+        yield "so are items of reports that tell it"
+
+
+def _where(rule: Override | Generalization) -> str:
+    if rule.when is None:
+        return ""
+    given = ", ".join(f"{_CONDITIONS[name]} {value}" for name, value in rule.when.given.items())
+    return f", where {given}"
+
+
 def _exceptions(policy: Policy) -> Iterable[str]:
     for override in policy.overrides:
         value = f"'{override.value}'" if override.value is not None else "a meaningless value"
         done = _ACTIONS[override.action].format(value=value)
         weaker = " [weaker than the profile]" if override in policy.weakening else ""
-        yield f"{_named(override)}: {done}{weaker}: {override.reason}"
+        yield f"{_named(override)}{_where(override)}: {done}{weaker}: {override.reason}"
+    if policy.blank is Blank.PLACEHOLDER:
+        yield "where a text is emptied, the word REMOVED stands instead"
 
 
-def _named(override: Override) -> str:
-    return f"{override.attribute} {printed(override.tag)}" if override.known.keyword else override.attribute
+def _named(rule: Override | Generalization) -> str:
+    if "." in rule.attribute or not rule.known.keyword or rule.known.repeats:
+        return rule.attribute
+    return f"{rule.attribute} {printed(rule.tag)}"
 
 
 def _held(policy: Policy) -> Iterable[str]:

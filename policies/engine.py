@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from policies.conditions import Kinds
 from policies.draft import Answered, Draft, Names
 from policies.elements import FileMeta, file_head, style_of
 from policies.encrypted_attributes import Envelope, with_encrypted_attributes
@@ -41,7 +42,7 @@ from policies.rules import STRUCTURAL_UIDS, Rules
 from policies.scan import scan
 from policies.source import FileSource, Source
 from policies.standard.beyond import BURNED_IN_RISKS, Risk, opaque_syntaxes, risks
-from policies.standard.tables import Option, attribute_type, iod_of, is_known_sop_class
+from policies.standard.tables import attribute_type, iod_of, is_known_sop_class
 from policies.subject import carried, learn
 from policies.text_operations import (
     names_the_patient,
@@ -94,8 +95,9 @@ class Engine:
         self._contexts: dict[object, object] = {}
         self._unfounded: dict[tuple[Plan, KnownWords], Remembering] = {}
         self._wary = 0
-        self._plans: dict[tuple[str, bool, bool], Plan] = {}
+        self._plans: dict[tuple[str, Rules, bool, bool], Plan] = {}
         self._rules = Rules(policy)
+        self._kinds = Kinds(policy, self._rules)
         marks = marks_for(policy, self._rules, trial or {})
         self._marks = {explicit: placed(marks, explicit=explicit) for explicit in (False, True)}
         self._marked = frozenset(mark.tag for mark in marks)
@@ -137,7 +139,8 @@ class Engine:
         meta, explicit = instance.meta, instance.style.explicit
         self._admit(meta.sop_class_uid, meta.transfer_syntax_uid)
         # 2. One pass over its elements. Where an instance named somebody, its neighbours will: search at once.
-        plan = self._plan(meta.sop_class_uid, explicit=explicit, suspicious=self._wary > 0)
+        rules = self._kinds.rules_for(instance)
+        plan = self._plan(meta.sop_class_uid, rules, explicit=explicit, suspicious=self._wary > 0)
         facts = Facts(explicit=explicit, encapsulated=instance.style.encapsulated)
         pieces = scan(instance.data, instance.offset, plan.top, facts, self._marks[explicit], plan.memory)
         # 3. Who is it about, and which identifiers wait for pseudonyms?
@@ -145,7 +148,7 @@ class Engine:
             facts,
             needs_study=_needs_study(meta.sop_class_uid),
             dates_from_key=self._movement.asks_key,
-            institution_retained=Option.RETAIN_INSTITUTION_IDENTITY in self.policy.options,
+            institution_retained=rules.institution_retained,
         )
         if original.sop_class_uid != meta.sop_class_uid:
             raise Refusal(
@@ -293,7 +296,7 @@ class Engine:
 
     def _without_known_words(self, draft: Draft, answers: Answered) -> tuple[list[Part], list[bytes]]:
         facts = Facts(explicit=draft._facts.explicit)
-        plan = self._plan(draft.sop_class_uid, explicit=facts.explicit, suspicious=True)
+        plan = self._plan(draft.sop_class_uid, draft._plan.rules, explicit=facts.explicit, suspicious=True)
         pieces = scan(draft._data, draft._offset, plan.top, facts, self._marks[facts.explicit])
         facts.adopt(draft._facts)
         # Not what the first pass left of them, which had not been searched.
@@ -331,13 +334,11 @@ class Engine:
         for risk in sorted(filter(None, kinds - self._accepted - settled)):
             raise _held(risk)
 
-    def _plan(self, sop_class_uid: str, *, explicit: bool, suspicious: bool = False) -> Plan:
-        key = (sop_class_uid, explicit, suspicious)
+    def _plan(self, sop_class_uid: str, rules: Rules, *, explicit: bool, suspicious: bool = False) -> Plan:
+        key = (sop_class_uid, rules, explicit, suspicious)
         plan = self._plans.get(key)
         if plan is None or plan.full:
-            plan = Plan(
-                self._rules, sop_class_uid, explicit=explicit, marked=self._marked, suspicious=suspicious
-            )
+            plan = Plan(rules, sop_class_uid, explicit=explicit, marked=self._marked, suspicious=suspicious)
             self._plans[key] = plan
         return plan
 

@@ -12,12 +12,14 @@ is held. Values are looked at and never repeated.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, repeater_has_tag
 
+from policies.coarseness import Said, is_coarse, telling_beside, untold
 from policies.forms import Forms
-from policies.layout import Element, Level
+from policies.layout import Element, Level, creator_of
 from policies.silence import (
     SafeWords,
     is_band,
@@ -32,6 +34,7 @@ from policies.standard.tables import Option, attribute_type, concepts, row_of, s
 if TYPE_CHECKING:
     from policies.clauses import Override
     from policies.model import Policy
+    from policies.quasi_identifiers import Generalization
 
 PATIENT_AGE = 0x00101010
 CONTENT_SEQUENCE = 0x0040A730
@@ -109,7 +112,8 @@ class Expectations:
         self.forms = forms
         self._sop_class_uid = sop_class_uid
         self.written = written
-        self._overrides = {override.tag: override for override in policy.overrides}
+        self._said = Said(policy)
+        self._untold, self._beside = untold(policy), telling_beside(policy)
         self.words = SafeWords(policy.vocabulary)
         self._private_kept = {(keep.creator, keep.group, keep.element) for keep in policy.private}
         if Option.RETAIN_SAFE_PRIVATE in policy.options:
@@ -123,7 +127,7 @@ class Expectations:
 
     def complaint(self, element: Element, level: Level, path: tuple[int, ...], vr: str) -> Complaint | None:
         """Say what is wrong with ``element`` of ``level``, at ``path``, or None where nothing is."""
-        creator = _creator(level, element) if element.private else ""
+        creator = creator_of(level, element) if element.private else ""
         key = (path, vr, creator)
         known = self._known.get(key)
         if known is None:
@@ -135,7 +139,7 @@ class Expectations:
 
     def keeps(self, path: tuple[int, ...], vr: str, element: Element, level: Level) -> bool:
         """Say whether profile, options and overrides leave the value at ``path`` as it is (action K, or none)."""
-        key = (path, vr, _creator(level, element) if element.private else "")
+        key = (path, vr, creator_of(level, element) if element.private else "")
         known = self._kept.get(key)
         if known is None:
             known = self._kept[key] = self._keeps(*key)
@@ -148,9 +152,11 @@ class Expectations:
             return kept and vr not in _TEXT | _DATES | {"UI", "UN", "SQ"}
         if tag & 0xFFFF == 0 or tag >> 24 in (0x50, 0x60) or (len(path) == 1 and tag in self.written):
             return False
-        override = self._overrides.get(tag)
+        override = self._said.override(path)
         if override is not None:
             return str(override.action) == "K"
+        if self._said.anything(path) or tag in self._beside:
+            return False
         row, further = row_of(tag), beyond().get(tag)
         retained = self._retained(tag)
         if row is None and further is not None:
@@ -173,6 +179,8 @@ class Expectations:
         value_type = _value_type(item)
         if (code, scheme) in AGES and not self._age_in_bands(item):
             return Complaint("age", "an age in a report that is not the lower bound of a band")
+        if (code, scheme) in self._untold:
+            return Complaint("generalized", "a content item that tells what the policy generalizes")
         action = self._item_action(item)
         values = [item[tag] for tag in _CONTENT_VALUES if tag in item]
         gone = action == "X" or (action == "X/D" and value_type not in _REFERENCES)
@@ -236,9 +244,16 @@ class Expectations:
             return [
                 Expectation(_empty, Complaint("retained-sequence", "a rest of a signature, or of ACR-NEMA"))
             ]
-        override = self._overrides.get(tag)
+        rule = self._said.generalization(path)
+        if rule is not None:
+            what = "a value that is not one of the general ones of the policy"
+            return [Expectation(partial(is_coarse, rule), Complaint("generalized", what))]
+        override = self._said.override(path)
         if override is not None:
             return _overridden(override, self.forms)
+        if tag in self._beside:
+            what = "it would tell what the policy generalizes"
+            return [Expectation(self.forms.dummy, Complaint("generalized", what))]
         if len(path) == 1 and tag in self.written:
             return []
         if tag in (TEXT_VALUE, UID_VALUE) and len(path) > 1 and path[-2] in CONTENT_ITEMS:
@@ -276,9 +291,13 @@ class Expectations:
             return False
         return (creator, group, low) in self._private_kept or (creator, group) in self._blocks_kept
 
-    def overrides(self, tag: int) -> bool:
+    def overrides(self, path: tuple[int, ...]) -> bool:
         """Say whether the policy has a rule of its own for the attribute, so that its source tells nothing."""
-        return tag in self._overrides and not tag >> 16 & 1
+        return self._said.anything(path) and not path[-1] >> 16 & 1
+
+    def generalization(self, path: tuple[int, ...]) -> Generalization | None:
+        """Return how the policy generalizes the attribute, or None where it does not."""
+        return self._said.generalization(path)
 
     def _by_vr(self, tag: int, vrs: set[str]) -> list[Expectation]:
         found = []
@@ -406,15 +425,6 @@ def _is(expected: str) -> Callable[[Element], bool]:
             return False
 
     return same
-
-
-def _creator(level: Level, element: Element) -> str:
-    """The private creator that reserved the block in which a private element stands."""
-    number = element.tag & 0xFFFF
-    if number <= 0xFF:
-        return ""
-    reserved = level.get(element.tag & 0xFFFF0000 | number >> 8)
-    return reserved.text() if reserved is not None else ""
 
 
 def _value_type(item: Level) -> str:

@@ -125,3 +125,12 @@ def walk(level: Level, steps: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Ste
         yield (*steps, (tag, 0)), element, level
         for number, item in enumerate(element.items or (), start=1):
             yield from walk(item, (*steps, (tag, number)))
+
+
+def creator_of(level: Level, element: Element) -> str:
+    """Return the private creator that reserved the block in which a private element stands."""
+    number = element.tag & 0xFFFF
+    if number <= 0xFF:
+        return ""
+    reserved = level.get(element.tag & 0xFFFF0000 | number >> 8)
+    return reserved.text() if reserved is not None else ""

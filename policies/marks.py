@@ -236,14 +236,14 @@ def marks_for(policy: Policy, rules: Rules, trial: Mapping[str, str]) -> list[Re
     marks += [
         _Patient(tag, vr)
         for tag, vr in ((0x00100010, b"PN"), (0x00100020, b"LO"))
-        if rules.code(tag, vr) in _VALUED
+        if rules.code((tag,), vr) in _VALUED
     ]
-    if rules.code(_StudyID.tag, b"SH") in _VALUED:
+    if rules.code((_StudyID.tag,), b"SH") in _VALUED:
         marks.append(_StudyID())
     for tag, vr, dummy in ((0x00080020, b"DA", DUMMY_DATE), (0x00080030, b"TM", DUMMY_TIME)):
-        if rules.code(tag, vr) != Action.X:
+        if rules.code((tag,), vr) != Action.X:
             marks.append(_NeverEmpty(tag, vr, dummy))
-    if rules.code(PATIENT_AGE, b"AS") == Action.K:
+    if rules.code((PATIENT_AGE,), b"AS") == Action.K:
         marks.append(_PatientAge(rules.bands))
     if policy.event:
         marks += [_StudyDay(OFFSET_FROM_EVENT, b"FD", ""), _StudyDay(EVENT_TYPE, b"CS", policy.event)]

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from policies.clauses import (
     AcceptedRisk,
-    AgeBands,
     Clause,
+    Conditions,
     EventType,
     Line,
     Override,
     PixelRule,
     PrivateKeep,
+    Rule,
     Word,
 )
 from policies.profile import Action, Stage, contradictions, resolve, resolve_beyond
+from policies.quasi_identifiers import AgeBands, Generalization
 from policies.standard.beyond import Risk
 from policies.standard.tables import BASIC_CODE, Option, row_of
 
@@ -36,7 +38,10 @@ __all__ = [
     "AcceptedRisk",
     "Action",
     "AgeBands",
+    "Blank",
+    "Conditions",
     "Dates",
+    "Generalization",
     "Override",
     "PixelRule",
     "Policy",
@@ -57,6 +62,7 @@ class Dates(StrEnum):
     REMOVE = "remove"
     SHIFT = "shift"
     TRUNCATE_TO_MONTH = "truncate-to-month"
+    TRUNCATE_TO_QUARTER = "truncate-to-quarter"
     TRUNCATE_TO_YEAR = "truncate-to-year"
     STUDY_DAY = "study-day"
     KEEP = "keep"
@@ -85,16 +91,52 @@ class PseudonymSource(StrEnum):
     RANDOM = "random"
 
 
+class Blank(StrEnum):
+    """What stands where a text is blanked: nothing, or a placeholder (PS3.15 Table E.1-1a, Z allows both)."""
+
+    EMPTY = "empty"
+    PLACEHOLDER = "placeholder"
+
+
 _DATES_OF = {None: Dates.REMOVE, _MODIFIED: Dates.SHIFT, _FULL: Dates.KEEP}
 _METHOD = {
     Dates.REMOVE: "DATES REMOVED",
     Dates.SHIFT: "DATES SHIFTED",
     Dates.TRUNCATE_TO_MONTH: "DATES TO MONTH",
+    Dates.TRUNCATE_TO_QUARTER: "DATES TO QUARTER",
     Dates.TRUNCATE_TO_YEAR: "DATES TO YEAR",
     Dates.STUDY_DAY: "STUDY DAYS",
     Dates.KEEP: "DATES KEPT",
 }
 _BIRTH_DATE = 0x00100030
+_WRITTEN_ALWAYS = {
+    (tag,) for tag in (0x00080020, 0x00080030, 0x00100010, 0x00100020, _PATIENT_AGE, 0x00200010)
+}
+"""Study Date and Time, name and ID of the patient, age, Study ID: written at their places in every instance."""
+
+_NEWS: dict[str, object] = {"generalize": [], "blank": Blank.EMPTY}
+_NEWS_OF_A_CLAUSE: dict[str, object] = {"when": None, "start": 0, "bounds": []}
+"""Keys that came later, and what they are where a policy does not write them. There they are no part of what is signed,
+so that approvals of policies from before still hold."""
+
+
+def _without_news(fields: dict[str, Any]) -> dict[str, Any]:
+    clauses = [fields["ages"], *fields["overrides"], *fields["generalize"]]
+    for written, news in ((fields, _NEWS), *((one, _NEWS_OF_A_CLAUSE) for one in clauses if one)):
+        for key, plain in news.items():
+            if key in written and written[key] == plain:
+                del written[key]
+    return fields
+
+
+def _retained_by(tag: int) -> Iterator[Option]:
+    row = row_of(tag)
+    yield from (option for option, action in row.options.items() if action == Action.K) if row else ()
+
+
+def _done(rule: Override | Generalization) -> Action:
+    """Return the action code: to generalize is to clean (PS3.15 Table E.1-1a, C)."""
+    return rule.action if isinstance(rule, Override) else Action.C
 
 
 class Policy(Clause):
@@ -114,6 +156,7 @@ class Policy(Clause):
     options: frozenset[Option] = frozenset()
     overrides: tuple[Override, ...] = ()
     ages: AgeBands | None = None
+    generalize: tuple[Generalization, ...] = ()
     dates: Dates = Dates.REMOVE
     event: EventType | None = None
     private: tuple[PrivateKeep, ...] = ()
@@ -123,6 +166,7 @@ class Policy(Clause):
     pseudonyms: PseudonymSource = PseudonymSource.KEYED
     minimum_cohort: int = Field(default=1, ge=1)
     clinical_trial: bool = False
+    blank: Blank = Blank.EMPTY
 
     @model_validator(mode="before")
     @classmethod
@@ -150,7 +194,7 @@ class Policy(Clause):
     @cached_property
     def digest(self) -> str:
         """``sha256:`` and the SHA-256 of the policy's canonical JSON (sorted keys, no white space, UTF-8)."""
-        fields = self.model_dump(mode="json")
+        fields = _without_news(self.model_dump(mode="json"))
         written = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return "sha256:" + hashlib.sha256(written.encode()).hexdigest()
 
@@ -160,9 +204,39 @@ class Policy(Clause):
         return frozenset(accepted.risk for accepted in self.accept)
 
     @property
-    def weakening(self) -> tuple[Override, ...]:
-        """The overrides that leave more of an attribute than profile and options do."""
-        return tuple(override for override in self.overrides if self._weakens(override))
+    def rules(self) -> tuple[Override | Generalization, ...]:
+        """All that is said of single attributes."""
+        return (*self.overrides, *self.generalize)
+
+    @property
+    def companions(self) -> frozenset[int]:
+        """Attributes that go because they would tell what another one told before it was generalized.
+
+        One that a rule of its own names is not among them.
+        """
+        named = {rule.tag for rule in self.rules}
+        return frozenset(tag for rule in self.generalize for tag in rule.companions if tag not in named)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it treats instances differently by what they say of themselves."""
+        return any(rule.when for rule in self.rules)
+
+    def applied(self, holds: Callable[[Conditions], bool]) -> Policy:
+        """Return the policy for instances of one kind: rules whose conditions do not hold are left out.
+
+        A rule with conditions goes before one without. What is claimed is said by the whole policy alone.
+        """
+        chosen: dict[str, tuple[Rule, ...]] = {}
+        for name, rules in (("overrides", self.overrides), ("generalize", self.generalize)):
+            those = [rule for rule in rules if rule.when is None or holds(rule.when)]
+            chosen[name] = tuple(sorted(those, key=lambda rule: rule.when is None))
+        return self.model_copy(update=chosen)
+
+    @property
+    def weakening(self) -> tuple[Override | Generalization, ...]:
+        """The rules that leave more of an attribute than profile and options do."""
+        return tuple(rule for rule in self.rules if self._weakens(rule))
 
     @property
     def codes(self) -> tuple[tuple[str, str], ...]:
@@ -180,7 +254,8 @@ class Policy(Clause):
         Nothing distorts recognizable features yet, so that option is never claimed.
         """
         basic = () if self.weakening else (BASIC_CODE,)
-        untrue = {option for override in self.overrides for option in self._belied_by(override)}
+        untrue = {option for rule in self.rules for option in self._belied_by(rule)}
+        untrue |= {option for tag in self.companions for option in _retained_by(tag)}
         untrue.add(Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES)
         if not pixels_cleaned:
             untrue.add(Option.CLEAN_PIXEL_DATA)
@@ -192,10 +267,9 @@ class Policy(Clause):
         """Values for De-identification Method (LO, at most 64 characters each)."""
         dates = f"{_METHOD[self.dates]} FROM {self.event}" if self.event else _METHOD[self.dates]
         texts = (f"{self.name} {self.version}", dates)
-        if self.ages is None:
-            return texts
         # The same text for every instance: it is an attribute of the patient, who must not differ between instances.
-        return *texts, f"AGE BANDS OF {self.ages.width} YEARS, {self.ages.top}+"
+        ages = () if self.ages is None else (self.ages.words,)
+        return (*texts, *ages, *(rule.method for rule in self.generalize))
 
     @property
     def temporal_information(self) -> str:
@@ -207,18 +281,19 @@ class Policy(Clause):
     def _code(self, tag: int) -> str | None:
         return resolve(tag, self.options) or resolve_beyond(tag, self.options)
 
-    def _weakens(self, override: Override) -> bool:
-        code = self._code(override.tag)
+    def _weakens(self, rule: Override | Generalization) -> bool:
+        code = self._code(rule.tag)
         if code is None:
             return False
-        enough = {Action.K: (Action.K,), Action.C: (Action.K, Action.C)}.get(override.action)
+        enough = {Action.K: (Action.K,), Action.C: (Action.K, Action.C)}.get(_done(rule))
         return enough is not None and code not in enough
 
-    def _belied_by(self, override: Override) -> Iterator[Option]:
-        row = row_of(override.tag)
+    def _belied_by(self, rule: Override | Generalization) -> Iterator[Option]:
+        row = row_of(rule.tag)
+        done = _done(rule)
         for option, action in row.options.items() if row else ():
-            retains_no_more = action == Action.K and override.action not in (Action.K, Action.C)
-            cleans_no_more = action == Action.C and override.action == Action.K and self._weakens(override)
+            retains_no_more = action == Action.K and done not in (Action.K, Action.C)
+            cleans_no_more = action == Action.C and done == Action.K and self._weakens(rule)
             if retains_no_more or cleans_no_more:
                 yield option
 
@@ -285,14 +360,24 @@ class Policy(Clause):
             return f"is cleaned by shifting it, and the policy's dates are '{self.dates}'; write X, Z or D"
         return ""
 
+    def _twice(self) -> Iterator[tuple[str, str]]:
+        seen: set[tuple[tuple[int, ...], str]] = set()
+        for key, rules in (("overrides", self.overrides), ("generalize", self.generalize)):
+            for place, rule in enumerate(rules):
+                said = (rule.path, str(rule.when))
+                if said in seen:
+                    yield f"{key}.{place}", f"{rule.attribute} is overridden twice; write it once"
+                seen.add(said)
+                if rule.when and rule.path in _WRITTEN_ALWAYS:
+                    yield (
+                        f"{key}.{place}",
+                        f"{rule.attribute} is written in every instance alike; leave 'when' out",
+                    )
+
     def _override_faults(self) -> list[tuple[str, str]]:
-        faults = []
-        seen: set[int] = set()
+        faults = list(self._twice())
         for place, override in enumerate(self.overrides):
             where = f"overrides.{place}"
-            if override.tag in seen:
-                faults.append((where, f"{override.attribute} is overridden twice; write it once"))
-            seen.add(override.tag)
             fault = self._temporal_fault(override)
             if fault:
                 faults.append((where, f"{override.attribute} {fault}"))
@@ -310,5 +395,7 @@ class Policy(Clause):
     def _birth_date_faults(self) -> Iterator[str]:
         # With a birth date, an age tells the day of the examination again, and a date moved by at most a month or a
         # year is nearly the true one.
+        if self.ages:
+            yield "PatientBirthDate tells the age that 'ages' puts into bands; write Z, X or D"
         if self.dates is not Dates.KEEP:
             yield f"PatientBirthDate undoes dates: {self.dates}, together with an age; write Z, X or D"

@@ -2,7 +2,7 @@
 
     shift               the patient's key                 one number for a patient
     truncate-to-…       the study's own Study Date        one number for a study: its date becomes the first of the
-                                                          month or year
+                                                          month, quarter or year
     study-day           the date of the patient's event   one number for a patient: the event becomes :data:`EPOCH`
 
 Only where the number comes from differs, so within its reach every interval stays exact: doses decay, phases follow
@@ -11,7 +11,7 @@ each other and midnight passes as before. Serves PS3.15 E.3.6.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -21,6 +21,12 @@ from policies.model import Dates
 EPOCH = date(1960, 1, 1)
 """The day that the event of every patient becomes. Statistics programs count their days from it, so a date read by
 them is its study day; and nobody takes it for the true one."""
+
+_FIRST_MONTH: Mapping[Dates, Callable[[int], int]] = {
+    Dates.TRUNCATE_TO_MONTH: lambda month: month,
+    Dates.TRUNCATE_TO_QUARTER: lambda month: month - (month - 1) % 3,
+    Dates.TRUNCATE_TO_YEAR: lambda month: 1,
+}
 
 Events = Mapping[str, date]
 """The date of each patient's event, by the Patient ID that the stage reads."""
@@ -47,7 +53,7 @@ class Movement:
         Raises:
             Refusal: ``no-study-date`` or ``no-event``: there is nothing to count from.
         """
-        if self.dates in (Dates.TRUNCATE_TO_MONTH, Dates.TRUNCATE_TO_YEAR):
+        if self.dates in _FIRST_MONTH:
             if study_date is None and dated:
                 raise Refusal(
                     "no-study-date",
@@ -67,4 +73,4 @@ class Movement:
         return None
 
     def _truncated(self, day: date) -> date:
-        return day.replace(day=1) if self.dates is Dates.TRUNCATE_TO_MONTH else day.replace(month=1, day=1)
+        return day.replace(month=_FIRST_MONTH[self.dates](day.month), day=1)

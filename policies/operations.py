@@ -23,7 +23,7 @@ from policies.dates import (
     shift_datetime,
 )
 from policies.elements import PADDING
-from policies.generalize import Bands, age_string, read_age
+from policies.generalize import Bands, Numbers, Words, age_string, read_age
 from policies.pieces import Answers, Change, Facts
 from policies.pseudonyms import Identifier, Kind
 from policies.remembered import remembered
@@ -282,6 +282,27 @@ class BandAge(Operation):
         """Return the band's lower bound."""
         years = read_age(raw)
         return None if years is None else age_string(self.bands.lower(years))
+
+
+@dataclass(frozen=True, slots=True)
+class Generalize(Operation):
+    """A quasi-identifier becomes coarser; values for which nothing stands go, and with the last one the element does.
+
+    ``otherwise`` stands where no value is left.
+    """
+
+    vr: bytes
+    way: Words | Numbers
+    otherwise: bytes | None
+
+    def value(self, raw: bytes, facts: Facts, answers: Answers) -> bytes | None:
+        """Return the coarser values; an empty value stays empty."""
+        text = facts.decode(raw).strip(PADDING)
+        if not text:
+            return b""
+        parts = [text] if self.vr in (b"LT", b"ST", b"UT") else text.split("\\")
+        kept = [found for part in parts if (found := self.way.coarser(part)) is not None]
+        return "\\".join(dict.fromkeys(kept)).encode("ascii") if kept else self.otherwise
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

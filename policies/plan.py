@@ -19,10 +19,13 @@ from policies.characteristics import CHARACTERISTICS, Characteristics, read_char
 from policies.codes import CODING_SCHEME, Trust, trust_in_item
 from policies.elements import BULK_VRS, KNOWN_VRS, LONG_VRS, encode, tag_text
 from policies.errors import Unconforming
+from policies.generalize import way_of
 from policies.memory import Memory
+from policies.model import Generalization, Override
 from policies.operations import (
     BandAge,
     Constant,
+    Generalize,
     Keep,
     KeepOffsetTable,
     MapUid,
@@ -53,7 +56,16 @@ from policies.profile import Action
 from policies.representations import legal_vrs, treated_as
 from policies.rules import STRUCTURAL_UIDS, Rules
 from policies.standard.tables import attribute_type
-from policies.structured import CELL_VALUES, CONTENT_SEQUENCE, REFERENCE, decide, read_content
+from policies.structured import (
+    CELL_VALUES,
+    CONTENT_SEQUENCE,
+    CONTEXTS,
+    REFERENCE,
+    Decide,
+    decide,
+    decide_in_context,
+    read_content,
+)
 from policies.telling import IDENTIFYING, NAMES, PLACES
 
 _MOST_ENTRIES = 50_000
@@ -132,7 +144,8 @@ class LevelTable:
         self.trust = trust
         self._by_trust: dict[Trust, LevelTable] = {trust: self}
         self._implicit: LevelTable | None = None
-        self.filters_items = _holds_content(path) and not (dummy or gathering)
+        tells = bool(path) and path[-1] in CONTEXTS and bool(plan.rules.untold)
+        self.filters_items = (_holds_content(path) or tells) and not (dummy or gathering)
         self.counts_items = path == (PER_FRAME,)
         use = attribute_type(plan.sop_class_uid, path) if path else None
         self.stands_empty = use is not None and use.type in ("2", "2C")
@@ -140,7 +153,9 @@ class LevelTable:
     def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
         """Return what becomes of the content tree: which items stay, and where references find them."""
         rules = self.plan.rules
-        chosen = partial(decide, options=rules.options, ages_banded=rules.bands is not None)
+        chosen: Decide = partial(decide, options=rules.options, untold=rules.untold)
+        if self.path[-1] in CONTEXTS:
+            chosen = partial(decide_in_context, untold=rules.untold)
         tree = read_content(buf, start, end, undefined=undefined, explicit=explicit, decide=chosen)
         return Content(tree.stays, {REFERENCE: Renumber(tree.places)}, tree.whole)
 
@@ -270,11 +285,14 @@ class LevelTable:
         plan, rules = self.plan, self.plan.rules
         path = (*self.path, tag)
         place = Place(rules, plan.sop_class_uid, path, vr, self.trust, plan.suspicious)
-        override = rules.overrides.get(tag)
-        if override is not None and override.value is not None:
-            return Entry(tag, CHANGE, Constant(vr, override.value.encode("ascii")))
+        rule = rules.rule(path)
+        if isinstance(rule, Override) and rule.value is not None:
+            return Entry(tag, CHANGE, Constant(vr, rule.value.encode("ascii")))
         if self.value is not None and tag in _CONTENT_VALUES:
             return in_content_item(self.value, place)
+        if isinstance(rule, Generalization):
+            otherwise = place.otherwise if rule.otherwise is None else rule.otherwise.encode("ascii")
+            return Entry(tag, CHANGE, Generalize(vr, way_of(rule), otherwise))
         action = place.action()
         if tag == _PATIENT_AGE and action in (Action.K, Action.C) and rules.bands:
             return Entry(tag, CHANGE, BandAge(rules.bands))

@@ -10,13 +10,14 @@ from __future__ import annotations
 from pydicom.datadict import dictionary_has_tag, keyword_for_tag, repeater_has_tag
 
 from policies.generalize import Bands
-from policies.model import Dates, Policy
+from policies.model import Blank, Dates, Generalization, Override, Policy
 from policies.pixels.image import COLOURING, DESCRIBING
 from policies.pixels.kinds import MATCHED, TELLING, TELLING_OF_BODY
 from policies.private import PrivateElement, PrivateRules
 from policies.profile import resolve, resolve_beyond
 from policies.shutters import SHUTTER_OVERLAY_GROUP
 from policies.standard.tables import Option, safe_private
+from policies.structured import concepts_of
 from policies.text import Cleaner
 
 STRUCTURAL_UIDS = frozenset(
@@ -40,6 +41,8 @@ STRUCTURAL_UIDS = frozenset(
 _WRITTEN_BY_PEOPLE = ("Comment", "Comments", "Description", "Label", "Note", "Notes", "Title")
 """Endings of keywords whose values people write: what the table forgets of them is cleaned like other descriptors."""
 
+PATIENT_AGE = 0x00101010
+_INSTITUTION_NAME = 0x00080080
 _TEMPORAL_VRS = (b"DA", b"DT", b"TM")
 
 NOT_OF_A_PATIENT = frozenset(
@@ -87,19 +90,36 @@ class Rules:
     def __init__(self, policy: Policy) -> None:
         self.options = policy.options
         self.dates = policy.dates
-        self.overrides = {override.tag: override for override in policy.overrides}
-        self.bands = Bands(policy.ages.width, policy.ages.top) if policy.ages else None
+        self._said = _by_tag(policy)
+        self._companions = policy.companions
+        ages = {PATIENT_AGE} if policy.ages else set[int]()
+        self.institution_retained = (
+            Option.RETAIN_INSTITUTION_IDENTITY in policy.options and self.rule((_INSTITUTION_NAME,)) is None
+        )
+        self.untold = concepts_of(ages | {rule.tag for rule in policy.generalize})
+        self.placeholders = policy.blank is Blank.PLACEHOLDER
+        self.bands = Bands(policy.ages.lowers) if policy.ages else None
         self.cleaner = Cleaner(policy.vocabulary)
         self.captured = _captured(policy)
         self.blackens = bool(policy.pixels)
         self.notes_anatomy = Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in self.options
         self.private = _private_rules(policy)
 
-    def code(self, tag: int, vr: bytes) -> str:
+    def rule(self, path: tuple[int, ...]) -> Override | Generalization | None:
+        """Return what the policy says of the attribute at ``path``: what names most sequences before it goes first."""
+        for rule, ending in self._said.get(path[-1], ()):
+            if path[-len(ending) :] == ending:
+                return rule
+        return None
+
+    def code(self, path: tuple[int, ...], vr: bytes) -> str:
         """Return the action code, possibly compound, for an attribute of the standard's dictionary."""
-        override = self.overrides.get(tag)
-        if override is not None:
-            return str(override.action)
+        tag = path[-1]
+        rule = self.rule(path)
+        if rule is not None:
+            return str(rule.action) if isinstance(rule, Override) else "C"
+        if tag in self._companions:
+            return "X"
         if tag == SHUTTER_OVERLAY_GROUP:
             return "X"
         if repeater_has_tag(tag) and not dictionary_has_tag(tag):
@@ -111,10 +131,10 @@ class Rules:
         # protected either way, and presentation states, segmentations and plans keep what they refer to.
         return "K" if code == "X/Z/U*" else code
 
-    def lists(self, tag: int) -> bool:
+    def lists(self, path: tuple[int, ...]) -> bool:
         """Say whether a table or an override decides about the attribute, and not its VR alone."""
-        named = resolve(tag, self.options) or resolve_beyond(tag, self.options)
-        return named is not None or tag in self.overrides
+        named = resolve(path[-1], self.options) or resolve_beyond(path[-1], self.options)
+        return named is not None or self.rule(path) is not None
 
     def _by_vr(self, tag: int, vr: bytes) -> str:
         """Return the action code for an attribute that no table names (PS3.15 E.1.1, suggested hardening)."""
@@ -132,6 +152,14 @@ class Rules:
     def holds_dates(self, tag: int) -> bool:
         """Say whether dates that are written into a kept text of this attribute are treated as dates."""
         return self.dates is not Dates.KEEP and not keyword_for_tag(tag).endswith(_VERSIONS_AND_CODES)
+
+
+def _by_tag(policy: Policy) -> dict[int, list[tuple[Override | Generalization, tuple[int, ...]]]]:
+    """Return the policy's rules by tag, the more particular first. Of equal ones the policy's order decides."""
+    found: dict[int, list[tuple[Override | Generalization, tuple[int, ...]]]] = {}
+    for rule in sorted(policy.rules, key=lambda rule: (-len(rule.path), rule.when is None)):
+        found.setdefault(rule.tag, []).append((rule, rule.path))
+    return found
 
 
 def _private_rules(policy: Policy) -> PrivateRules:

@@ -20,7 +20,7 @@ from pydicom.datadict import keyword_for_tag
 from policies.layout import Element
 
 if TYPE_CHECKING:
-    from policies.clauses import AgeBands
+    from policies.quasi_identifiers import AgeBands
 
 _SILENT = frozenset(
     {"", "REMOVED", "ANONYMOUS", "ANONYMIZED", "UNKNOWN", "UNSPECIFIED", "URN:REMOVED", "99TCE"}
@@ -82,9 +82,12 @@ def zone(element: Element) -> bool:
 
 def is_band(years: float, bands: AgeBands | None) -> bool:
     """Is ``years`` the lower bound of one of the policy's age bands, or does the policy have none?"""
-    if bands is None:
+    if bands is None or years in (0, bands.top):
         return True
-    return years == bands.top or (years < bands.top and years % bands.width == 0)
+    if bands.bounds:
+        return years in bands.bounds
+    assert bands.width is not None
+    return bands.start <= years < bands.top and (years - bands.start) % bands.width == 0
 
 
 def number_in_years(element: Element) -> float:

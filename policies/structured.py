@@ -25,6 +25,8 @@ CONCEPT_NAME = 0x0040A043
 CONTENT_SEQUENCE = 0x0040A730
 TABULATED_VALUES = 0x0040A801
 CELL_VALUES = 0x0040A808
+CONTEXTS = frozenset({0x00400555, 0x00400612})
+"""Acquisition Context Sequence, Specimen Preparation Step Content Item Sequence: content items without a tree."""
 REFERENCE = 0x0040DB73
 _CODE_VALUES = frozenset({0x00080100, 0x00080119, 0x00080120})
 """Code Value, Long Code Value, URN Code Value."""
@@ -36,28 +38,56 @@ _ON_SOMETHING = frozenset({"SCOORD", "TCOORD"})
 
 _u16 = struct.Struct("<H").unpack_from
 
-_AGES = frozenset({("121033", "DCM"), ("424144002", "SCT"), ("397669002", "SCT"), ("30525-0", "LN")})
-"""Concepts whose value is an age in full years; they would undo an age band."""
+_OF_A_BUILD = {
+    *(("60621009", "SCT"), ("F-01860", "SRT"), ("39156-5", "LN")),  # body mass index
+    *(("301898006", "SCT"), ("8277-6", "LN"), ("3140-1", "LN")),  # body surface area
+}
+_TELLING: Mapping[int, Collection[tuple[str, str]]] = {
+    0x00101010: {("121033", "DCM"), ("424144002", "SCT"), ("397669002", "SCT"), ("30525-0", "LN")},
+    0x00100040: {("121032", "DCM"), ("263495000", "SCT"), ("734000001", "SCT"), ("46098-0", "LN")},
+    0x00101020: {("50373000", "SCT"), ("1153637007", "SCT"), ("8302-2", "LN"), *_OF_A_BUILD},
+    0x00101022: _OF_A_BUILD,
+    0x00101030: {("27113001", "SCT"), ("29463-7", "LN"), ("3141-9", "LN"), *_OF_A_BUILD},
+    0x00102160: {("364699009", "SCT"), ("397731000", "SCT"), ("69490-1", "LN")},
+}
+
+
+def concepts_of(tags: Collection[int]) -> frozenset[tuple[str, str]]:
+    """Return the concepts (code, scheme) whose value is that of an attribute: they would undo its generalization."""
+    return frozenset(concept for tag in tags for concept in _TELLING.get(tag, ()))
+
 
 Decide = Callable[[str, str, str], str | None]
 """Tells for value type, concept code and coding scheme what happens to an item's value, or None where the item goes."""
 
 
 def decide(
-    value_type: str, code: str, scheme: str, options: Collection[Option], *, ages_banded: bool
+    value_type: str,
+    code: str,
+    scheme: str,
+    options: Collection[Option],
+    *,
+    untold: Collection[tuple[str, str]],
 ) -> str | None:
     """Return the action (K, C, D) for a content item's value, empty where its concept has no row, None where it goes.
 
-    One without a value type goes: nobody knows what it says. Where the table lets an item go or be replaced (X/D),
-    references stay with new UIDs, because a template may demand them and what they lead to is protected; everything
-    else goes.
+    One without a value type goes, because nobody knows what it says; and so does one whose concept is ``untold``. Where
+    the table lets an item go or be replaced (X/D), references stay with new UIDs, because a template may want them and
+    what they lead to is protected; everything else goes.
     """
-    if not value_type or (ages_banded and (code, scheme) in _AGES):
+    if not value_type or (code, scheme) in untold:
         return None
     action = resolve_concept(code, scheme, value_type, options) or ""
     if action == "X/D":
         action = "D" if value_type in _REFERS else "X"
     return None if action == "X" else action
+
+
+def decide_in_context(
+    value_type: str, code: str, scheme: str, *, untold: Collection[tuple[str, str]]
+) -> str | None:
+    """Return the action for an item outside a content tree: nothing in particular, or None where it goes."""
+    return None if (code, scheme) in untold else ""
 
 
 class Tree(NamedTuple):

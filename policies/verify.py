@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from policies.cells import PIXEL_DATA, RLE, rules_of
 from policies.claims import check_claims, written_by_the_de_identifier
+from policies.coarseness import for_this_instance
 from policies.coded import coded_complaint
 from policies.comparison import Compared, compare, declared_safe
 from policies.conformity import illegal
@@ -98,7 +99,7 @@ class Verification:
         self._trial = trial
         self._recipients = recipients
         self._written = written_by_the_de_identifier(policy, recipients)
-        self._expectations: dict[tuple[str, frozenset[tuple[str, int, int]]], Expectations] = {}
+        self._expectations: dict[tuple[str, frozenset[tuple[str, int, int]], str], Expectations] = {}
         self._links: list[Links] = []
         self._links_before: list[Links] = []
         self._compared: list[Compared] = []
@@ -119,9 +120,10 @@ class Verification:
             self._note(_NOTHING, _NOTHING, Compared())
             return [Finding("unreadable", "", "data set", f"it cannot be read ({why})", place)]
         declared = frozenset() if before is None else declared_safe(before)
-        expectations = self._expected(instance.sop_class_uid, declared)
+        policy = for_this_instance(self._policy, instance if before is None else before)
+        expectations = self._expected(instance.sop_class_uid, declared, policy)
         found = list(self._alone(instance, before, expectations))
-        compared = Compared() if before is None else compare(instance, before, self._policy, expectations)
+        compared = Compared() if before is None else compare(instance, before, policy, expectations)
         for different in compared.differences:
             channel = "pixel data" if different.code == "pixels" else "data set"
             found.append(Finding(different.code, written(different.steps), channel, different.what))
@@ -181,15 +183,22 @@ class Verification:
         for what in speaking(pixels) if pixels is not None else ():
             yield Finding("pixels", "(7FE0,0010)", "pixel data", what)
 
-    def _expected(self, sop_class_uid: str, declared: frozenset[tuple[str, int, int]]) -> Expectations:
-        found = self._expectations.get((sop_class_uid, declared))
+    def _expected(
+        self, sop_class_uid: str, declared: frozenset[tuple[str, int, int]], policy: Policy
+    ) -> Expectations:
+        key = (
+            sop_class_uid,
+            declared,
+            "" if policy is self._policy else str((policy.overrides, policy.generalize)),
+        )
+        found = self._expectations.get(key)
         if found is None:
             if len(self._expectations) > _MOST_EXPECTATIONS:
                 self._expectations.clear()
             found = Expectations(
-                self._policy, sop_class_uid, written=self._written, declared_safe=declared, forms=self._forms
+                policy, sop_class_uid, written=self._written, declared_safe=declared, forms=self._forms
             )
-            self._expectations[sop_class_uid, declared] = found
+            self._expectations[key] = found
         return found
 
     def _one_for_one(self) -> Iterator[Finding]:

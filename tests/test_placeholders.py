@@ -60,18 +60,23 @@ _DECIDED = """
     media.record_types.RecordType: parent
     media.requirements.MissingKey: record
     media.volume.Volume: faults further
+    policies.clauses.Conditions: image_type manufacturer modality
     policies.clauses.Override: attribute value
     policies.clauses.PixelRule: manufacturer modality model
+    policies.clauses.Rule: attribute
     policies.draft.Names: patient_id series_uid sop_instance_uid study_uid
     policies.engine.Written: path
     policies.forms.Forms: alphabet
+    policies.generalize.Words: table
     policies.model.Policy: description vocabulary
+    policies.operations.Generalize: otherwise
     policies.operations.KeepTime: otherwise
     policies.operations.KeepZone: otherwise
     policies.operations.MoveDate: otherwise
     policies.pixels.image.Image: photometric
     policies.pixels.overwritten.Blank: pattern
     policies.private.PrivateRules: policy table
+    policies.quasi_identifiers.Generalization: attribute otherwise table
     policies.restoring.Identity: pseudonym
     policies.standard.beyond.BeyondRow: source
     policies.standard.iods._Tables: ciods modules sop_classes text

@@ -1,4 +1,4 @@
-"""Attributes as a policy names them: by keyword or by ``(gggg,eeee)``, looked up in the data dictionary.
+"""Attributes as a policy names them: by keyword, ``(gggg,eeee)`` or a path of them, looked up in the data dictionary.
 
 It says what an attribute is and whether a value is legal for its VR (PS3.5 6.2), not what happens to it.
 """
@@ -54,12 +54,21 @@ class Attribute:
     @property
     def written(self) -> str:
         """How a policy writes it, always in the same way."""
+        if self.repeats:
+            # One keyword stands for all groups, and names none.
+            number = printed(self.tag)
+            return number if self.tag >> 16 & 0xFF else number.replace("00,", "xx,", 1)
         return self.keyword or printed(self.tag)
 
     @property
     def private(self) -> bool:
         """Whether its group is odd."""
         return bool(self.tag >> 16 & 1)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it is of a repeating group of overlays or curves: ``(60xx,eeee)``, ``(50xx,eeee)``."""
+        return self.tag >> 24 in (0x50, 0x60)
 
     @property
     def written_by_us(self) -> bool:
@@ -73,11 +82,26 @@ class Attribute:
 
 
 @cache
+def path_named(name: str) -> tuple[Attribute, ...]:
+    """Return the sequences before an attribute, and the attribute: ``Sequence.Sequence.Attribute``.
+
+    Raises ValueError where one of them is none.
+    """
+    path = tuple(attribute_named(part.strip()) for part in name.split("."))
+    for one in path[:-1]:
+        if one.vr != "SQ":
+            raise ValueError(f"{one.written} is no sequence, so nothing lies in it; write only the attribute")
+    return path
+
+
+@cache
 def attribute_named(name: str) -> Attribute:
     """Return the attribute for a keyword or ``(gggg,eeee)``.
 
     Raises ValueError, with the nearest right keyword, where there is none.
     """
+    if re.fullmatch(r"\((50|60)[xX]{2},[0-9A-Fa-f]{4}\)", name):
+        return attribute_named(name[:3] + "00" + name[5:])
     if re.fullmatch(r"\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)", name):
         tag = tag_of(name)
         try:

@@ -317,7 +317,7 @@ def attributes_page(note: str) -> str:
     body: list[Cells] = []
     for tag in sorted(rows()):
         row = rows()[tag]
-        codes = [compiled[name].code(tag, _vr(row)) for name in names]
+        codes = [compiled[name].code((tag,), _vr(row)) for name in names]
         encrypted = "Y" if _goes_in(row, codes[names.index(first)]) else "N"
         body.append((row.name, printed(tag), *codes, encrypted, _comment(row, codes[0], compiled)))
     lines = [
