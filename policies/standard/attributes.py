@@ -15,6 +15,7 @@ from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, tag_f
 from pydicom.valuerep import validate_value
 
 from policies.standard.rows import printed, tag_of
+from policies.standard.tables import rows
 
 _TEXT = frozenset(("AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _TEMPORAL = frozenset(("DA", "DT", "TM"))
@@ -107,9 +108,14 @@ def attribute_named(name: str) -> Attribute:
         try:
             return Attribute(tag, keyword_for_tag(tag), dictionary_VR(tag))
         except KeyError:
-            return Attribute(tag, "", "UN")
+            # Table E.1-1 may be newer than the dictionary.
+            row = rows().get(tag)
+            return Attribute(tag, "", "UN") if row is None else Attribute(tag, row.keyword, row.vr or "UN")
     tag = tag_for_keyword(name)
     if tag is None:
+        newer = next((row for row in rows().values() if row.keyword == name), None)
+        if newer is not None:
+            return Attribute(newer.tag, name, newer.vr or "UN")
         near = difflib.get_close_matches(name, keyword_dict, n=1)
         hint = f"write {near[0]}" if near else "write a keyword of PS3.6, or (gggg,eeee)"
         raise ValueError(f"'{name}' is no attribute; {hint}")
