@@ -29,6 +29,8 @@ from policies.spellings import Edge, Pattern, patterns
 _CHARACTERS_IN_CELLS = 6
 _CHUNK = 1 << 20
 _VRS = frozenset(vr.value.encode() for vr in pydicom.valuerep.VR if len(vr.value) == 2)
+# A guess at how seldom a byte occurs: zeros and digits are everywhere in DICOM, letters are not.
+_RARITY = bytes(0 if octet == 0 else 1 if octet in b"0123456789. " else 3 for octet in range(256))
 _TIME_OF_DAY = re.compile(rb"(?:[01]\d|2[0-3])(?:[0-5]\d){0,2}(?!\d)")
 
 
@@ -125,7 +127,9 @@ class Residue:
 
     def _add(self, pattern: Pattern, index: int) -> None:
         needle = pattern.needle
-        at = max(range(len(needle) - 2), key=lambda place: _rarity(needle[place : place + 3]), default=-1)
+        rarity = needle.translate(_RARITY)
+        sums = [sum(three) for three in zip(rarity, rarity[1:], rarity[2:], strict=False)]
+        at = sums.index(max(sums)) if sums else -1
         if at < 0:
             return
         self._pairs[int.from_bytes(needle[at : at + 2], "little")] = True
@@ -163,11 +167,6 @@ def _mapped(path: Path) -> Iterator[Octets]:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield data
-
-
-def _rarity(gram: bytes) -> int:
-    """A guess at how seldom three bytes occur: zeros and digits are everywhere in DICOM, letters are not."""
-    return sum(0 if octet == 0 else 1 if octet in b"0123456789. " else 3 for octet in gram)
 
 
 def _stands_alone(data: Octets, offset: int, pattern: Pattern) -> bool:

@@ -104,16 +104,16 @@ class Verification:
         self._links_before: list[Links] = []
         self._compared: list[Compared] = []
 
-    def check(self, path: Path, source: Path | None = None) -> list[Finding]:
+    def check(self, path: Path, source: Path | Instance | None = None) -> list[Finding]:
         """Return the findings about one instance; none means that by itself it may pass.
 
-        With ``source``, the instance it was made from, it is compared with that as well. What cannot be read is a
-        finding.
+        With ``source``, the instance it was made from or its file, it is compared with that as well. What cannot be
+        read is a finding.
         """
         place = len(self._links) + self._first
         try:
             instance = read(path)
-            before = read_source(source) if source is not None else None
+            before = read_source(source) if isinstance(source, Path) else source
         except (Unreadable, OSError) as fault:
             why = str(fault) if isinstance(fault, Unreadable) else type(fault).__name__
             # Something stands at its place, so that the places of others stay what they are.

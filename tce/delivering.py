@@ -7,8 +7,9 @@ Success. When to try again, and when to give up, is :mod:`tce.worker`'s.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -29,6 +30,7 @@ ATTEMPTS: Final = 8
 _REPORT_SECONDS: Final = 10.0
 _LONGEST_SILENCE: Final = 900.0
 _LOOK_AGAIN_SECONDS: Final = 30.0
+_NOTE_SECONDS: Final = 0.1
 _AT_ONCE: Final = 500
 """So many instances stand in one request for commitment."""
 
@@ -84,14 +86,16 @@ class Delivery:
         detail |= {"receiver": to.ae_title, "receiver_address": to.host}
         self._auditor.record("begin transfer", success=True, detail=detail)
 
-        def record(place: int) -> None:
-            self._exports.delivered(export, Delivered(missing[place], to.ae_title))
-
         manifests = next((at for at, one in enumerate(missing) if one.is_manifest), None)
         try:
-            account = send(
-                [one.path for one in missing], to, self._ae_title, progress=record, only_after_all=manifests
-            )
+            with _Answered(lambda answered: self._exports.delivered(export, answered)) as answered:
+                account = send(
+                    [one.path for one in missing],
+                    to,
+                    self._ae_title,
+                    progress=lambda place: answered.note(Delivered(missing[place], to.ae_title)),
+                    only_after_all=manifests,
+                )
         except NothingAccepted:
             why = "the peer takes none of the SOP Classes that are missing there"
             return _shortfalls(to, ((one, why, True) for one in missing[:manifests] or missing))
@@ -145,6 +149,37 @@ class Delivery:
     def _uncommitted(self, export: Export, sealed: Sequence[Sealed], to: Peer) -> list[Sealed]:
         committed = self._commitments.committed(export, to.ae_title)
         return [one for one in sealed if (one.sop_instance_uid, one.digest) not in committed]
+
+
+class _Answered:
+    """Writes down what a receiver has answered, several at a time: an index takes some milliseconds a transaction.
+
+    What a process that dies had not written down yet is sent once more, and is the same instance there.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Delivered]], None]) -> None:
+        self._write = write
+        self._waiting: list[Delivered] = []
+        self._since = 0.0
+
+    def note(self, delivered: Delivered) -> None:
+        """Take one instance that was answered with Success."""
+        if not self._waiting:
+            self._since = time.monotonic()
+        self._waiting.append(delivered)
+        if time.monotonic() - self._since >= _NOTE_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._write(waiting)
+
+    def __enter__(self) -> _Answered:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._flush()
 
 
 def _shortfalls(to: Peer, failures: Iterable[tuple[Sealed, str, bool]]) -> list[Shortfall]:

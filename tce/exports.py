@@ -239,18 +239,20 @@ class Exports:
             )
             return {(row.sop_instance_uid, row.digest) for row in rows}
 
-    def delivered(self, export: Export, delivered: Delivered) -> None:
-        """Record that a receiver has one instance."""
+    def delivered(self, export: Export, delivered: Sequence[Delivered]) -> None:
+        """Record that receivers have instances."""
         with self._transaction() as tx:
-            tx.db.execute(
-                deliveries.insert().values(
-                    export=export.number,
-                    receiver=delivered.receiver,
-                    sop_instance_uid=delivered.sealed.sop_instance_uid,
-                    digest=delivered.sealed.digest,
-                    delivered_at=tx.now,
-                )
-            )
+            rows = [
+                {
+                    "export": export.number,
+                    "receiver": one.receiver,
+                    "sop_instance_uid": one.sealed.sop_instance_uid,
+                    "digest": one.sealed.digest,
+                    "delivered_at": tx.now,
+                }
+                for one in delivered
+            ]
+            tx.db.execute(deliveries.insert(), rows)
 
     def close_export(self, export: Export) -> None:
         """End an export's life: every receiver has everything, and the record is written."""

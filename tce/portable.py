@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pydicom
+from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 
 from media.checker import check_medium
 from media.fileset import fileset_id_from
@@ -23,6 +24,8 @@ from tce import __version__
 from tce.audit.journal import Journal
 from tce.audit.messages import Study
 from tce.config import Site
+
+_STUDY_INSTANCE_UID = Tag("StudyInstanceUID")
 
 
 def label_for(site: Site, name: str) -> MediumLabel:
@@ -75,7 +78,8 @@ def by_patient(instances: Iterable[Path]) -> dict[str, list[Study]]:
     """Count de-identified instances by patient, study and SOP Class, for audit messages."""
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for path in instances:
-        ds = pydicom.dcmread(path, specific_tags=["SOPClassUID", "PatientID", "StudyInstanceUID"])
+        with path.open("rb") as file:
+            ds = read_partial(file, stop_when=lambda tag, vr, length: tag > _STUDY_INSTANCE_UID)
         study = str(ds.get("StudyInstanceUID", "")) or "none"
         counts[str(ds.get("PatientID", "")) or "none"][study][str(ds.SOPClassUID)] += 1
     return {

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from policies.forms import Forms
+from policies.layout import Instance
 from policies.model import Policy
 from policies.originals import ALL, Trait, told_by
 from policies.parsing import read_source
@@ -130,9 +131,15 @@ def prove_set(
 
 def _check_part(terms: Terms, pairs: Sequence[Pair], first: int) -> tuple[list[Finding], Seen, Told]:
     verification = terms.verification(first)
-    found = [finding for result, source in pairs for finding in verification.check(result, source)]
-    # What is not there is a finding of the verification already.
-    return found, verification.seen, _told([source for _, source in pairs if source.is_file()])
+    found: list[Finding] = []
+    told = Told(set(), set())
+    for result, source in pairs:
+        before = read_source(source) if source.is_file() else None
+        # What is not there is a finding of the verification.
+        found += verification.check(result, before or source)
+        if before is not None:
+            told.hear(before)
+    return found, verification.seen, told
 
 
 def _search_part(values: Sequence[str], pairs: Sequence[Pair], first: int) -> list[Finding]:
@@ -153,16 +160,11 @@ class Told:
     values: set[tuple[Trait, str]]
     makers: set[str]
 
-
-def _told(sources: Sequence[Path]) -> Told:
-    """Return what sources tell. Each is read once."""
-    told = Told(set(), set())
-    for source in sources:
-        instance = read_source(source)
-        told.values.update(told_by(instance))
+    def hear(self, source: Instance) -> None:
+        """Take in what a source tells."""
+        self.values.update(told_by(source))
         # Manufacturers and model names, which no policy removes by default.
-        told.makers.update(instance.text(tag).casefold() for tag in (_MANUFACTURER, _MODEL))
-    return told
+        self.makers.update(source.text(tag).casefold() for tag in (_MANUFACTURER, _MODEL))
 
 
 def _sought(told: Told, policy: Policy) -> set[str]:

@@ -170,10 +170,16 @@ def _is_of_medium(path: Path, folder: Path) -> bool:
 
 
 def digests_of(path: Path) -> tuple[str, str]:
-    """Return the digest of a file and of its data set."""
+    """Return the digest of a file and of its data set, of one reading."""
     with path.open("rb") as file:
-        whole = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"sha256:{whole}", data_set_digest(path)
+        head = file.read(144)
+        offset = _data_set_offset(head)
+        head += file.read(max(0, offset - len(head)))
+        whole, data_set = hashlib.sha256(head), hashlib.sha256(head[offset:])
+        while chunk := file.read(_CHUNK):
+            whole.update(chunk)
+            data_set.update(chunk)
+    return f"sha256:{whole.hexdigest()}", f"sha256:{data_set.hexdigest()}"
 
 
 def explicit_digest(path: Path, transfer_syntax_uid: str) -> str:

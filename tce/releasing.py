@@ -6,7 +6,9 @@ comes from the release key at the Vault, by the service that did the work.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from tce import __version__, cases, release
@@ -14,8 +16,9 @@ from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
 from tce.audit.trail import Trail
 from tce.config import Site
+from tce.errors import ReleaseError
 from tce.release import ReleasedInstance, ReleaseRecord
-from tce.road import Release
+from tce.road import Release, Sealed
 from tce.shelf import Shelf
 
 
@@ -28,7 +31,10 @@ class SignedReleases:
         self._journal = Journal(site, actor)
 
     def close(self, closed: Release) -> None:
-        """Write and sign the record of an export, durably. A second call for one export changes nothing."""
+        """Write and sign the record of an export, durably. A second call for one export changes nothing.
+
+        Raises ReleaseError when a file has other bytes than were sealed: nothing is signed then.
+        """
         folder = self._site.releases_dir / closed.export_id
         if (folder / release.RELEASE_FILE).exists():
             return
@@ -42,20 +48,9 @@ class SignedReleases:
         shelved = Shelf(self._site.policies_dir).exactly(case.stage2)
         desk = Desk(self._site)
         head = Trail(self._site.audit_trail).head()
-        instances = []
-        for one in closed.instances:
-            file_digest, data_set_digest = release.digests_of(one.path)
-            instances.append(
-                ReleasedInstance(
-                    sop_class_uid=one.sop_class_uid,
-                    sop_instance_uid=one.sop_instance_uid,
-                    transfer_syntax_uid=one.transfer_syntax_uid,
-                    file_digest=file_digest,
-                    data_set_digest=data_set_digest,
-                    explicit_digest=release.explicit_digest(one.path, one.transfer_syntax_uid),
-                    manifest=one.is_manifest,
-                )
-            )
+        # Hashing leaves the interpreter to others, so that threads share it.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            instances = tuple(threads.map(_released, closed.instances))
         return ReleaseRecord(
             release=closed.export_id,
             case=closed.case_id,
@@ -71,9 +66,27 @@ class SignedReleases:
                 }
                 for to in closed.receivers
             ),
-            instances=tuple(instances),
+            instances=instances,
             tally=dict(closed.tally),
             audit_head={"records": head.records, "size": head.size, "hash": head.hash},
             made=datetime.now(UTC).isoformat(timespec="seconds"),
             software=f"tce {__version__}",
         )
+
+
+def _released(sealed: Sealed) -> ReleasedInstance:
+    file_digest, data_set_digest = release.digests_of(sealed.path)
+    if file_digest != sealed.digest:
+        raise ReleaseError(
+            "a file is not as it was when it was sealed, so no record of it was signed",
+            next_step="find out who writes into the spool; export the selection again",
+        )
+    return ReleasedInstance(
+        sop_class_uid=sealed.sop_class_uid,
+        sop_instance_uid=sealed.sop_instance_uid,
+        transfer_syntax_uid=sealed.transfer_syntax_uid,
+        file_digest=file_digest,
+        data_set_digest=data_set_digest,
+        explicit_digest=release.explicit_digest(sealed.path, sealed.transfer_syntax_uid),
+        manifest=sealed.is_manifest,
+    )

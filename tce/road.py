@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -321,16 +322,19 @@ def seal(instances: Sequence[Anonymized], verifier: Verifier, manifests: Collect
         findings.append(Reason("uid-collision", "two instances came out with one SOP Instance UID"))
     if findings:
         raise Hold(findings)
+    # Hashing and flushing leave the interpreter to others, so that threads share them.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        digests = list(threads.map(lambda one: digest_of(one.path, durable=True), instances))
     sealed = [
         Sealed(
             path=instance.path,
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
             transfer_syntax_uid=instance.transfer_syntax_uid,
-            digest=digest_of(instance.path, durable=True),
+            digest=digest,
             is_manifest=instance.source.sop_instance_uid in manifests,
         )
-        for instance in instances
+        for instance, digest in zip(instances, digests, strict=True)
     ]
     return sorted(sealed, key=lambda one: one.is_manifest)
 

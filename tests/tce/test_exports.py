@@ -318,7 +318,7 @@ def test_a_dead_delivery_goes_on_where_it_was(index: Exports, url: str, clock: C
     export = index.seal(
         complete(index, clock), [one, two], case_id="c", policy_digest="d", tally={"instances": 2}
     )
-    index.delivered(export, Delivered(one, "RECEIVER"))
+    index.delivered(export, [Delivered(one, "RECEIVER")])
     restarted = Exports(url, clock=clock)
     restarted.recover()
     again = restarted.lease()

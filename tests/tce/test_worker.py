@@ -411,7 +411,7 @@ def test_delivery_resumes_with_what_is_missing(bench: Bench, ct: list[Path], tmp
         bench.cases.cases[CASE] = terms(receiver.peer)
         send([one.path for one in sealed[:4]], receiver.peer, MANAGER)
         for one in sealed[:4]:
-            bench.exports.delivered(export, Delivered(one, "RECEIVER"))
+            bench.exports.delivered(export, [Delivered(one, "RECEIVER")])
         bench.clock.now += 100
         assert bench.work().state is State.DELIVERED
         receiver.wait_for(lambda found: [one.state for one in found] == [State.DELIVERED])
