@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from pydicom.datadict import dictionary_VM, dictionary_VR, repeater_has_tag
 
-from policies.layout import Element, Fault, Instance, Level, walk
+from policies.layout import Element, Fault, Instance, Level
 
 _UNITS = {
     **dict.fromkeys(("SS", "US", "OW"), 2),
@@ -47,6 +47,7 @@ _WITHOUT_WORDS = {"AS", "DA", "DS", "DT", "IS", "TM", "UI"}
 _WORD = re.compile(r"[^\W\d_]{2}")
 _TEXT = {"LO", "SH", "PN", "UC", "LT", "ST", "UT"}
 _CHARACTER_SET = 0x00080005
+_SHORT = 64
 
 
 def illegal(instance: Instance, source: Instance | None) -> Iterator[Fault]:
@@ -65,15 +66,31 @@ def illegal(instance: Instance, source: Instance | None) -> Iterator[Fault]:
 def _faults(instance: Instance) -> Iterator[Fault]:
     yield from instance.faults
     declared = {id(instance.top): _declares(instance.top)}
-    for steps, element, level in walk(instance.top):
-        foreign = declared.setdefault(id(level), declared[id(instance.top)] or _declares(level))
-        for what in _wrong(element, instance.explicit, foreign=foreign):
+    for steps, element, level in instance.elements():
+        foreign = declared.get(id(level))
+        if foreign is None:
+            foreign = declared[id(level)] = declared[id(instance.top)] or _declares(level)
+        for what in _wrong_in(element, instance.explicit, foreign):
             yield Fault(what[0], steps, what[1])
 
 
 def _declares(level: Level) -> bool:
     element = level.get(_CHARACTER_SET)
     return element is not None and any(part for part in element.texts() if part != "ISO_IR 6")
+
+
+def _wrong_in(element: Element, explicit: bool, foreign: bool) -> tuple[tuple[str, str], ...]:
+    """Return what is wrong with an element. What a short value says is the same wherever it stands."""
+    if element.length > _SHORT or element.items is not None or element.fragments is not None:
+        return tuple(_wrong(element, explicit, foreign=foreign))
+    return _wrong_with(element.tag, element.vr, element.raw(), explicit, foreign)
+
+
+@lru_cache(maxsize=1 << 14)
+def _wrong_with(
+    tag: int, vr: str, value: bytes, explicit: bool, foreign: bool
+) -> tuple[tuple[str, str], ...]:
+    return tuple(_wrong(Element(tag, vr, 0, len(value), value), explicit, foreign=foreign))
 
 
 def _wrong(element: Element, explicit: bool, *, foreign: bool) -> Iterator[tuple[str, str]]:

@@ -87,6 +87,13 @@ class Instance:
     explicit: bool
     faults: list[Fault]
     doubles: list[tuple[tuple[Step, ...], Element]]
+    _walked: list[tuple[tuple[Step, ...], Element, Level]] | None = field(default=None, repr=False)
+
+    def elements(self) -> list[tuple[tuple[Step, ...], Element, Level]]:
+        """Return every element of the data set as :func:`walk` yields it; walked once, since many ask."""
+        if self._walked is None:
+            self._walked = list(walk(self.top))
+        return self._walked
 
     def text(self, tag: int) -> str:
         """Return the text of a top-level element, empty when it is not there."""

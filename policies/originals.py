@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from pydicom import charset
@@ -60,6 +60,7 @@ _TEXT = frozenset({"AE", "CS", "DA", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _LONGEST = 1 << 12
 _THINGS = frozenset({Trait.PLACE, Trait.DEVICE})
+_NO_MORE_WORDS = SafeWords(())
 
 
 def originals_of(paths: Iterable[Path], traits: Collection[Trait] = ALL) -> tuple[str, ...]:
@@ -77,8 +78,8 @@ def originals_of(paths: Iterable[Path], traits: Collection[Trait] = ALL) -> tupl
 def told_by(instance: Instance) -> Iterator[tuple[Trait, str]]:
     """Yield each identifying value of an instance with what it tells."""
     declared = instance.text(0x00080005)
-    for level in (instance.meta, instance.top):
-        for steps, element, around in walk(level):
+    for elements in (walk(instance.meta), instance.elements()):
+        for steps, element, around in elements:
             if element.items is not None or not element.length or element.vr not in _TEXT:
                 continue
             trait = _trait(element, around, any(tag == _PERSON_CODES for tag, _ in steps))
@@ -98,7 +99,7 @@ def _values(element: Element, trait: Trait, declared: str) -> Iterator[str]:
         value = part.strip("\0 ")
         if not value or is_registered(value) or value.startswith("1.2.840.10008."):
             continue
-        if trait in _THINGS and not SafeWords(()).tells_more(value):
+        if trait in _THINGS and not _NO_MORE_WORDS.tells_more(value):
             # A department called MRI, a station called CT1: that word says nothing of where.
             continue
         yield _as_name(value) if trait is Trait.PERSON else value
@@ -110,8 +111,7 @@ def _values(element: Element, trait: Trait, declared: str) -> Iterator[str]:
 
 
 def _trait(element: Element, level: Level, of_a_person: bool) -> Trait | None:
-    keyword = keyword_for_tag(element.tag) if not element.private else ""
-    named = _BY_KEYWORD.get(keyword)
+    named = _by_tag(element.tag) if not element.private else None
     if named is not None:
         return named
     if element.vr == "PN":
@@ -121,6 +121,11 @@ def _trait(element: Element, level: Level, of_a_person: bool) -> Trait | None:
     if element.vr == "UI" and not is_structural(element.tag):
         return Trait.DEVICE if element.tag == _UID_VALUE and _of_a_device(level) else Trait.UID
     return None
+
+
+@cache
+def _by_tag(tag: int) -> Trait | None:
+    return _BY_KEYWORD.get(keyword_for_tag(tag))
 
 
 def _of_a_device(item: Level) -> bool:

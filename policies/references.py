@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from policies.layout import Element, Instance, Level, Step, walk, written
+from policies.layout import Element, Instance, Level, Step, written
 
 _STUDY, _SERIES, _CLASS, _UID = 0x0020000D, 0x0020000E, 0x00080016, 0x00080018
 _REFERENCED_CLASS, _REFERENCED, _FRAMES = 0x00081150, 0x00081155, 0x00081160
@@ -93,7 +93,7 @@ class Links:
 def links_of(instance: Instance) -> Links:
     """Read the references of one instance."""
     references = list(_references(instance.top, (), "", ""))
-    named = [element for _, element, _ in walk(instance.top) if element.tag == _BY_POSITION]
+    named = [element for _, element, _ in instance.elements() if element.tag == _BY_POSITION]
     targets = [target for element in named if (target := _at_position(instance, element)) is not None]
     return Links(
         uid=instance.sop_instance_uid,
@@ -180,7 +180,7 @@ def _within(instance: Instance) -> Iterator[tuple[tuple[Step, ...], str]]:
     defined: dict[int, set[str]] = defaultdict(set)
     named: list[tuple[tuple[Step, ...], Element, int]] = []
     targets = set(_NUMBERED.values())
-    for steps, element, _ in walk(instance.top):
+    for steps, element, _ in instance.elements():
         tag = element.tag
         home = _DEFINED_IN.get(tag)
         if tag in targets or (home is not None and any(step == home for step, _ in steps)):

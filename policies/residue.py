@@ -129,9 +129,12 @@ class Residue:
         needle = pattern.needle
         rarity = needle.translate(_RARITY)
         sums = [sum(three) for three in zip(rarity, rarity[1:], rarity[2:], strict=False)]
-        at = sums.index(max(sums)) if sums else -1
-        if at < 0:
+        if not sums:
             return
+        # Of the rarest the one by which the fewest others are found: UIDs are digits, and many begin alike.
+        most = max(sums)
+        rarest = [at for at, one in enumerate(sums) if one == most]
+        at = min(rarest, key=lambda place: len(self._by_gram.get(needle[place : place + 3], ())))
         self._pairs[int.from_bytes(needle[at : at + 2], "little")] = True
         entries = self._by_gram.setdefault(needle[at : at + 3], {})
         entries.setdefault(pattern, (at, index))

@@ -28,7 +28,7 @@ from policies.comparison import Compared, compare, declared_safe
 from policies.conformity import illegal
 from policies.expected import CONTENT_ITEMS, Expectations
 from policies.forms import Forms
-from policies.layout import EXPLICIT_BIG, IMPLICIT_LITTLE, Instance, Level, Step, walk, written
+from policies.layout import EXPLICIT_BIG, IMPLICIT_LITTLE, Instance, Level, Step, written
 from policies.parsing import Unreadable, read, read_source
 from policies.references import Links, broken, links_of, newly_broken
 from policies.segments import speaking
@@ -376,14 +376,18 @@ def _emptiness(instance: Instance) -> Iterator[tuple[tuple[int, ...], bool]]:
 
 def _empty(instance: Instance) -> Iterator[tuple[tuple[Step, ...], tuple[int, ...], bool]]:
     """Standard elements and items without a value: the steps and the tags that lead there; True for an item."""
-    for steps, element, _ in walk(instance.top):
+    for steps, element, _ in instance.elements():
+        items = element.items
+        # Most of them have a value, or items with something in each.
+        if items is None and (element.length or element.fragments is not None):
+            continue
+        if items and all(items):
+            continue
         path = tuple(tag for tag, _ in steps)
         if any(tag >> 16 & 1 for tag in path):
             continue
-        if element.items is None and element.fragments is None and not element.length:
+        if not items:
             yield steps, path, False
-        if element.items is not None and not element.items:
-            yield steps, path, False
-        for number, item in enumerate(element.items or (), start=1):
+        for number, item in enumerate(items or (), start=1):
             if not item:
                 yield (*steps[:-1], (element.tag, number)), path, True
