@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from xml.etree import ElementTree as XmlTree
 
 from media.files import MediumFiles, is_part_10
-from media.pages import INDEX, README, WEB_FOLDER
+from media.pages import INDEX, README, SMALL_LETTERS, WEB_FOLDER
 
 _FILE = re.compile(r"[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
 _FOLDER = re.compile(r"[A-Z0-9_]{1,8}")
@@ -23,9 +23,8 @@ _LINK, _PICTURE = "{http://www.w3.org/1999/xhtml}a", "{http://www.w3.org/1999/xh
 
 def is_page(name: tuple[str, ...]) -> bool:
     """Whether a file of this name is a text, page or picture of those that make a folder of instances a PDI medium."""
-    return name in ((README,), (INDEX,)) or (
-        len(name) == 2 and name[0] == WEB_FOLDER and name[1].endswith((".HTM", ".JPG"))
-    )
+    in_web = name[0] == WEB_FOLDER and (len(name) == 2 or name[1:-1] == (SMALL_LETTERS,))
+    return name in ((README,), (INDEX,)) or (in_web and name[-1].endswith((".HTM", ".JPG")))
 
 
 def layout_faults(files: MediumFiles) -> Iterator[str]:
@@ -99,4 +98,4 @@ def _leads_somewhere(href: str, page: tuple[str, ...], files: MediumFiles) -> bo
             parts.pop()
         else:
             parts.append(part)
-    return tuple(parts) in files.names
+    return files.find(parts) is not None  # a system may show names in small letters

@@ -1,8 +1,9 @@
 """What a person reads on a medium: README.TXT, INDEX.HTM and the pages of IHE_PDI (IHE PDI, web content option).
 
 The pages come from the instances of the same medium and from the label, and from nothing else; no clock and no
-machine's name is in them. They are XHTML Basic without scripts and work from a file system. Links name files as they
-are named on the medium, in capital letters.
+machine's name is in them. They are XHTML Basic without scripts and work from a file system: links name files as they
+are named on the medium, and a second set of the same pages has them in small letters, for systems that show the names
+of an ISO 9660 disc so and tell capital and small letters apart.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from media.fileset import require_legal_fileset_id
 from media.hierarchy import Hierarchy
 from media.profiles import Profile
 from media.record_types import PATIENT, SERIES, STUDY
-from media.web import INDEX, WEB_FOLDER, content_of, write_web
+from media.web import INDEX, SMALL_LETTERS, WEB_FOLDER, content_of, write_web
 
-__all__ = ["INDEX", "README", "WEB_FOLDER", "MediumLabel", "write_pages"]
+__all__ = ["INDEX", "README", "SMALL_LETTERS", "WEB_FOLDER", "MediumLabel", "write_pages"]
 
 README = "README.TXT"
 _LONGEST = 2_000  # characters of one text; what is longer is cut
@@ -65,10 +66,13 @@ def write_pages(
     environment = _environment(label)
     text = environment.get_template(README).render(profile=profile.value, images=images)
     _write(folder / README, _ascii(text))
-    (folder / WEB_FOLDER).mkdir()
+    web = folder / WEB_FOLDER
+    (web / SMALL_LETTERS).mkdir(parents=True)
 
-    def write(name: tuple[str, ...], template: str, **values: object) -> None:
-        _write(folder.joinpath(*name), environment.get_template(template).render(**values))
+    def write(name: str, template: str, **values: object) -> None:
+        page = environment.get_template(template)
+        _write(web / name, page.render(page=str, beside=str, **values))
+        _write(web / SMALL_LETTERS / name, page.render(page=str.lower, beside=_from_small_letters, **values))
 
     manifest = write_web(folder, hierarchy, write, images=images)
     totals = {
@@ -78,7 +82,9 @@ def write_pages(
         "instances": len(hierarchy.sop_instance_uids),
     }
     of_nobody = content_of(hierarchy.root_entries)
-    write((INDEX,), INDEX, profile=profile.value, manifest=manifest, of_nobody=of_nobody, **totals)
+    index = environment.get_template(INDEX)
+    text = index.render(profile=profile.value, manifest=manifest, of_nobody=of_nobody, **totals)
+    _write(folder / INDEX, text)
 
 
 def _environment(label: MediumLabel) -> Environment:
@@ -104,6 +110,11 @@ def _legible(value: object) -> object:
         for character in value[:_LONGEST]
     )
     return text + "…" if len(value) > _LONGEST else text
+
+
+def _from_small_letters(name: str) -> str:
+    """Return the link to a file of IHE_PDI for the pages that are for systems which show names in small letters."""
+    return f"../{name.lower()}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -4,6 +4,7 @@
 
     IHE_PDI/INDEX.HTM ── ST000001.HTM ── SE000001.HTM     one page for each study and for each series
                           IM000001.JPG …                   pictures, counted through the medium
+            SMALL/INDEX.HTM …                              the same pages, with links in small letters
 
 Everything is read from the instances as they lie on the medium. How many pictures there are is bounded: evenly chosen
 ones of each series, fewer of each if there are many series.
@@ -23,7 +24,7 @@ from media.fileset import component
 from media.hierarchy import Entry, Hierarchy, Node, in_order
 from media.thumbnails import LARGE, MOST_IN_SERIES, MOST_ON_MEDIUM, SMALL, chosen, thumbnail_of
 
-INDEX, WEB_FOLDER = "INDEX.HTM", "IHE_PDI"
+INDEX, WEB_FOLDER, SMALL_LETTERS = "INDEX.HTM", "IHE_PDI", "SMALL"
 _MOST_KEY_IMAGES = 200
 _MOST_DOCUMENTS = 20
 _WITH_PICTURE = ("IMAGE", "RT DOSE")
@@ -45,9 +46,9 @@ _KINDS = {
 
 
 class WritePage(Protocol):
-    """Writes one page: its name on the medium, the template, and what stands in it."""
+    """Writes one page of IHE_PDI: its name, the template, and what stands in it."""
 
-    def __call__(self, name: tuple[str, ...], template: str, **values: object) -> None: ...
+    def __call__(self, name: str, template: str, **values: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -132,7 +133,7 @@ def write_web(folder: Path, hierarchy: Hierarchy, write: WritePage, *, images: b
         (patient.texts, [writer.study(patient, study, files) for study in in_order(patient.children)])
         for patient in hierarchy.patients()
     ]
-    write((WEB_FOLDER, INDEX), "patients.htm", patients=patients)
+    write(INDEX, "patients.htm", patients=patients)
     return [row for _, rows in patients for row in rows]
 
 
@@ -169,7 +170,7 @@ class _Writer:
             rows.append(self._series_page(patient, study, page, series, placed))
             entries += series.entries
         row = StudyRow(patient.texts, study.texts, page, content_of(entries), "/".join(folder), len(rows))
-        self._write((WEB_FOLDER, page), "study.htm", study=row, series_rows=rows, key_images=keys)
+        self._write(page, "study.htm", study=row, series_rows=rows, key_images=keys)
         return row
 
     def _series_page(
@@ -193,7 +194,7 @@ class _Writer:
         )
         documents, unread = self._documents(placed)
         self._write(
-            (WEB_FOLDER, page),
+            page,
             "series.htm",
             series=row,
             study=study.texts,

@@ -247,6 +247,7 @@ class MediaSettings(_Table):
     profile: Profile = Field(
         default=Profile.STD_GEN_CD, description="DICOM application profile: " + ", ".join(Profile)
     )
+    images: bool = Field(default=True, description="whether the pages on media show small pictures")
     known_stage_one: tuple[str, ...] = Field(
         default=(),
         description="policies of stage 1, as name@version, whose instances may come in from media; empty: all"

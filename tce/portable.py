@@ -61,6 +61,7 @@ def write(
         label=label_for(site, name),
         profile=profile or site.settings.media.profile,
         date_if_missing=today,
+        images=site.settings.media.images,
     )
     journal = Journal(site, actor)
     for patient, studies in by_patient(instances).items():

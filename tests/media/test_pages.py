@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -116,22 +117,49 @@ def test_what_is_not_basic_is_found() -> None:
     assert len(faults_of(XmlTree.fromstring(wrong))) == 7
 
 
-def test_every_link_names_a_file_exactly(tmp_path: Path) -> None:
-    """Links and pictures are relative, lead to files of the medium in their exact letters, and no page is orphaned."""
+def links_of(page: XmlTree.Element) -> list[str]:
+    """Where the links and the pictures of a page lead."""
+    return [link.get("href", "") for link in page.iter(f"{XHTML}a")] + [
+        picture.get("src", "") for picture in page.iter(f"{XHTML}img")
+    ]
+
+
+def reached_from(start: str, medium: Path, *, small_letters: bool) -> set[str]:
+    """All files that links lead to from a page, on a system that tells capital and small letters apart."""
+    shown = {(name.lower() if small_letters else name): data for name, data in bytes_of(medium).items()}
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        if name in reached or name not in shown:
+            continue
+        reached.add(name)
+        if name.upper().endswith(".HTM"):
+            links = links_of(XmlTree.fromstring(shown[name]))
+            waiting += [os.path.normpath(os.path.join(os.path.dirname(name), link)) for link in links]
+    return reached
+
+
+def test_every_page_is_reached_whatever_letters_a_system_shows(tmp_path: Path) -> None:
+    """From INDEX.HTM links lead to all pages and pictures, where names are in capitals and where in small letters."""
     medium = a_rich_medium(tmp_path).path
-    reached = {"INDEX.HTM"}
-    for name, page in pages_of(medium).items():
-        targets = [link.get("href") for link in page.iter(f"{XHTML}a")]
-        targets += [picture.get("src") for picture in page.iter(f"{XHTML}img")]
-        for target in targets:
-            assert target
-            path = (medium / name).parent / target
-            assert path.resolve().is_relative_to(medium.resolve())
-            assert path.name in {file.name for file in path.parent.iterdir()}
-            reached.add(str(path.resolve().relative_to(medium.resolve())))
     files = {name for name in bytes_of(medium) if not name.startswith("DICOM")}
-    assert reached == files
-    assert all(NAME.fullmatch(part) for name in files for part in name.split("/"))
+    small = {name for name in files if name.startswith("IHE_PDI/SMALL/")}
+    assert small
+    assert reached_from("INDEX.HTM", medium, small_letters=False) == files - small
+    pictures = {name for name in files if name.endswith(".JPG")}
+    reached = reached_from("index.htm", medium, small_letters=True)
+    assert reached >= {name.lower() for name in small | pictures}
+
+
+def test_links_stay_on_the_medium(tmp_path: Path) -> None:
+    """Every link is relative and leads to a file of the medium; all names are ISO 9660 level 1."""
+    medium = a_rich_medium(tmp_path).path
+    names = {name.upper() for name in bytes_of(medium)}
+    for page, element in pages_of(medium).items():
+        for link in links_of(element):
+            assert os.path.normpath(os.path.join(os.path.dirname(page), link)).upper() in names
+    assert all(NAME.fullmatch(part) for name in names for part in name.split("/"))
 
 
 def test_the_index_says_what_pdi_asks_for(tmp_path: Path) -> None:
@@ -168,7 +196,7 @@ def test_pictures_are_jpeg_of_a_bounded_size(tmp_path: Path) -> None:
     medium = a_medium(tmp_path, image, selection).path
     sizes = set()
     for name, page in pages_of(medium).items():
-        for picture in page.iter(f"{XHTML}img"):
+        for picture in page.iter(f"{XHTML}img") if "SMALL" not in name else ():
             with Image.open((medium / name).parent / picture.get("src", "")) as shown:
                 assert shown.format == "JPEG" and not shown.getexif() and "comment" not in shown.info
                 assert shown.size == (int(picture.get("width", 0)), int(picture.get("height", 0)))
