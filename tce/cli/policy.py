@@ -11,8 +11,10 @@ import typer
 
 from policies import loader
 from policies.describe import describe as in_words
+from policies.importing.original import Dialect
 from policies.model import Policy
 from tce.approvals_desk import Desk
+from tce.cli.policy_import import Request, run_import
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.config import Site
 from tce.errors import Refused
@@ -93,6 +95,36 @@ def new(
     text = loader.library_text(like or name)
     one = _shelf(run).put(renamed(text, name, version))
     run.say(f"new policy in {one.path}\nedit it, then: tce --as COORDINATOR policy submit {name}@{version}")
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Script, profile, recipe or lookup table.")],
+    dialect: Annotated[
+        Dialect, typer.Option("--from", help="What the file is written in; it is not guessed.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the draft.")] = "imported",
+    version: Annotated[str, typer.Option(help="Version of the draft.")] = "1",
+    out: Annotated[
+        Path | None, typer.Option(help="New file for the draft or list. Default: the site's policies.")
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="With ctp-lookup: the script that the table belongs to.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="List what was carried over exactly, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Draft a policy from a script of CTP or DicomEdit, a profile of Karnak or a recipe of deid.
+
+    Every line is told: carried over exactly, stricter, or not at all. Nothing ends looser than the Basic Profile
+    unless a line keeps that attribute by its name; such are listed first. The draft is a coordinator's to read,
+    edit and submit.
+
+    Examples: tce policy import anonymizer.script --from ctp --name lung-trial   |
+    tce policy import table.properties --from ctp-lookup --script anonymizer.script --out subjects.csv
+    """
+    run_import(session(context), Request(file, dialect, name, version, out, script, exact, as_json))
 
 
 @app.command()
