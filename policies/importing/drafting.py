@@ -176,7 +176,7 @@ class Drafting:
         return self.original.outcome(rules, tag)
 
     def _code(self, rules: Rules, tag: int) -> str:
-        return rules.code(tag, vr_of(tag)[:2].encode())
+        return rules.code((tag,), vr_of(tag)[:2].encode())
 
     def _attribute(self, tag: int, base: Rules) -> None:
         rules = self._deciding(tag)

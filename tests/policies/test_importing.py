@@ -146,7 +146,7 @@ def looser(policy: Policy) -> set[str]:
     found = set()
     for tag in DicomDictionary:
         vr = dictionary_VR(tag)[:2].encode()
-        if ours.code(tag, vr) in ("K", "C") and basic.code(tag, vr) not in ("K", "C"):
+        if ours.code((tag,), vr) in ("K", "C") and basic.code((tag,), vr) not in ("K", "C"):
             found.add(keyword_for_tag(tag))
     return found
 
@@ -223,9 +223,9 @@ def test_a_date_that_nobody_asked_to_keep_goes_though_others_move() -> None:
     """The option that moves dates moves those only that the script moves or keeps by name."""
     policy, _ = drafted(CTP, Dialect.CTP)
     rules = Rules(policy)
-    assert rules.code(0x00080020, b"DA") == "C"
-    assert rules.code(0x00080021, b"DA") == "X"
-    assert rules.code(0x00100030, b"DA") == "Z"
+    assert rules.code((0x00080020,), b"DA") == "C"
+    assert rules.code((0x00080021,), b"DA") == "X"
+    assert rules.code((0x00100030,), b"DA") == "Z"
 
 
 def test_reasons_name_the_line_of_the_original() -> None:
