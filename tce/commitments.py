@@ -19,6 +19,7 @@ from tce.network.commitment import Report
 from tce.tables import commitments, deliveries, exports
 
 _IN_ONE_QUESTION = 500
+_NOT_TAKEN = ""  # stands for the SOP Class where a request as a whole was refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,14 @@ class Standing:
     """How far a receiver is with its commitment to an export, since the export was sealed.
 
     ``awaited``: seconds since the newest request, when it has no answer yet. ``refusals``: how many answers refused
-    something; ``refused``: what the newest answer did, by SOP Class and Failure Reason.
+    something; ``refused``: what the newest answer did, by SOP Class and Failure Reason. ``untaken``: the status with
+    which the newest request was not taken at all (0: none), which is a refusal, too; None: it was taken.
     """
 
     awaited: float | None
     refusals: int
     refused: tuple[tuple[str, int, int], ...]
+    untaken: int | None
 
 
 class Commitments:
@@ -57,6 +60,13 @@ class Commitments:
         """Forget a request that was not taken."""
         with self._transaction() as tx:
             tx.db.execute(commitments.delete().where(commitments.c.transaction_uid == transaction_uid))
+
+    def not_taken(self, transaction_uid: str, status: int) -> None:
+        """Note that the receiver did not take a request, and with which status; 0: it answered none."""
+        which = commitments.c.transaction_uid == transaction_uid
+        with self._transaction() as tx:
+            said = {"answered_at": tx.now, "refused": json.dumps([[_NOT_TAKEN, status, 0]])}
+            tx.db.execute(commitments.update().where(which).values(**said))
 
     def answered(self, transaction_uid: str) -> bool:
         """Say whether a report has come."""
@@ -139,9 +149,12 @@ class Commitments:
             ).all()
             answers = [json.loads(row.refused) for row in rows if row.answered_at is not None]
             awaited = tx.now - rows[-1].asked_at if rows and rows[-1].answered_at is None else None
-        newest = answers[-1] if answers else []
+        newest = [(uid, code, count) for uid, code, count in answers[-1]] if answers else []
         return Standing(
-            awaited, sum(map(bool, answers)), tuple((uid, reason, count) for uid, reason, count in newest)
+            awaited,
+            refusals=sum(map(bool, answers)),
+            refused=tuple(one for one in newest if one[0] != _NOT_TAKEN),
+            untaken=next((code for uid, code, _ in newest if uid == _NOT_TAKEN), None),
         )
 
 

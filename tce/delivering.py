@@ -17,6 +17,7 @@ from typing import Final
 from pydicom.uid import UID, generate_uid
 
 from tce import counts
+from tce.commitments import Standing
 from tce.errors import TceError
 from tce.exports import Exports
 from tce.ledger import Export
@@ -69,13 +70,11 @@ class Delivery:
         """Send what a receiver does not have, and ask for its commitment; return what it still falls short of."""
         standing = self._commitments.standing(export, to.ae_title)
         if standing.refusals >= ATTEMPTS:
-            return [Shortfall(Outlook.ENDED, _refusal(to, standing.refused))]
+            return [self._refused(to, standing)]
         try:
             return self._send(export, sealed, to) or self._commit(export, sealed, to)
         except PeerUnavailable as exc:
             return [Shortfall(Outlook.LATER, Reason("receiver-away", exc.what))]
-        except CommitmentRefused as exc:
-            return [Shortfall(Outlook.LATER, Reason("commitment-refused", exc.what))]
 
     def _send(self, export: Export, sealed: Sequence[Sealed], to: Peer) -> list[Shortfall]:
         has = self._exports.has(export, to.ae_title)
@@ -118,6 +117,8 @@ class Delivery:
             self._commitments.ask(export, to.ae_title, transaction_uid)
             try:
                 self._ask(to, transaction_uid, wanted[:_AT_ONCE])
+            except CommitmentRefused as exc:
+                self._commitments.not_taken(transaction_uid, exc.status)
             except TceError as exc:
                 self._commitments.withdraw(transaction_uid)
                 if isinstance(exc, NothingAccepted):
@@ -126,14 +127,19 @@ class Delivery:
             if not self._commitments.answered(transaction_uid):
                 return [_awaited(to, wanted)]
             standing = self._commitments.standing(export, to.ae_title)
-            if standing.refused:
-                ended = standing.refusals >= ATTEMPTS
-                outlook = Outlook.ENDED if ended else Outlook.LATER
-                return [Shortfall(outlook, _refusal(to, standing.refused), wait=2.0**standing.refusals)]
+            if standing.refused or standing.untaken is not None:
+                return [self._refused(to, standing)]
             before, wanted = len(wanted), self._uncommitted(export, sealed, to)
             if len(wanted) == before:
                 return [_awaited(to, wanted)]  # it answered, and not about these
         return []
+
+    def _refused(self, to: Peer, standing: Standing) -> Shortfall:
+        ended = standing.refusals >= ATTEMPTS
+        reason = _refusal(to, standing.refused)
+        if standing.untaken is not None:
+            reason = _not_taken(to, self._ae_title, standing.untaken)
+        return Shortfall(Outlook.ENDED if ended else Outlook.LATER, reason, wait=2.0**standing.refusals)
 
     def _ask(self, to: Peer, transaction_uid: str, instances: Sequence[Sealed]) -> None:
         request(
@@ -200,6 +206,12 @@ def _shortfalls(to: Peer, failures: Iterable[tuple[Sealed, str, bool]]) -> list[
 def _awaited(to: Peer, instances: Sequence[Sealed]) -> Shortfall:
     what = f"{to.ae_title} has not said yet whether it commits itself to {counts.instances(len(instances))}"
     return Shortfall(Outlook.LATER, Reason("commitment-awaited", what), wait=_LOOK_AGAIN_SECONDS)
+
+
+def _not_taken(to: Peer, calling: str, status: int) -> Reason:
+    said = f"answers status 0x{status:04X}" if status else "ends the association"
+    what = f"{to.ae_title} has everything, and {said} when it is asked for storage commitment; does it know {calling}?"
+    return Reason("commitment-not-taken", what)
 
 
 def _refusal(to: Peer, refused: Iterable[tuple[str, int, int]]) -> Reason:

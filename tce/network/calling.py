@@ -7,8 +7,10 @@ query, retrieval and storage commitment; what is asked is the caller's.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
 
 from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext, build_role
@@ -23,6 +25,9 @@ from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 quiet.silence()
 
+T = TypeVar("T")
+
+_LOOK_SECONDS = 0.1
 _END_SECONDS = 35.0  # the toolkit gives a peer 30 to answer a release
 MAXIMUM_CONTEXTS = 128
 """Presentation contexts of one association (PS3.8 9.3.2.2: odd numbers of one byte)."""
@@ -90,6 +95,33 @@ def associate(
     raise PeerUnavailable(
         f"{where} does not answer{secured}", next_step="start it, or correct host, port and TLS"
     )
+
+
+def asked(assoc: Any, ask: Callable[[], T], seconds: float | None = None) -> T:
+    """Return what a question to the peer returns that the toolkit asks; give up after some seconds.
+
+    The toolkit waits until its own thread has paused, also when that thread has ended: an association that the peer
+    aborts just then would keep its caller, and a processor, for ever. Raises PeerUnavailable when the time is over,
+    and whatever the question raises.
+    """
+    answers: Future[T] = Future()
+
+    def question() -> None:
+        try:
+            answers.set_result(ask())
+        except BaseException as exc:
+            answers.set_exception(exc)
+
+    threading.Thread(target=question, name="ask", daemon=True).start()
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while not answers.done():
+        wait([answers], _LOOK_SECONDS)
+        if not assoc.is_alive():
+            assoc._is_paused = True
+        if deadline is not None and time.monotonic() > deadline:
+            end(assoc, well=False)
+            raise PeerUnavailable("the peer gave no answer", next_step="try again")
+    return answers.result()
 
 
 def end(assoc: Any, *, well: bool) -> None:

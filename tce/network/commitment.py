@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from pydicom.dataset import Dataset
@@ -21,7 +22,7 @@ from pynetdicom.presentation import build_context
 
 from tce.errors import TceError
 from tce.network import quiet
-from tce.network.calling import NothingAccepted, associate, end
+from tce.network.calling import NothingAccepted, PeerUnavailable, asked, associate, end
 from tce.network.contexts import VERIFICATION
 from tce.network.storage_scp import Service
 from tce.road import Peer
@@ -36,6 +37,8 @@ _SUCCESS: Final = 0x0000
 _SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _LOOK_SECONDS: Final = 0.1
 _PARKED_SECONDS: Final = 0.05
+_ANSWER_SECONDS: Final = 120.0
+_AT_MOST_SECONDS: Final = 150.0
 
 NO_SUCH_INSTANCE: Final = 0x0112
 CLASS_INSTANCE_CONFLICT: Final = 0x0119
@@ -69,7 +72,18 @@ class Report:
 
 
 class CommitmentRefused(TceError):
-    """The peer offers storage commitment and did not take the request."""
+    """The peer takes instances from us and did not take the request for their commitment.
+
+    ``status`` is what it answered, 0 if it ended the association without an answer.
+    """
+
+    def __init__(self, to: Peer, status: int) -> None:
+        said = f"answered status 0x{status:04X}" if status else "ended the association"
+        super().__init__(
+            f"{to.ae_title} was asked for storage commitment and {said}",
+            next_step="have our AE title, host and port entered there",
+        )
+        self.status = status
 
 
 def request(
@@ -93,21 +107,42 @@ def request(
     hear = _hearing(lambda event: to.ae_title, reported)
     # With Verification beside it, no peer has a reason to reject the association as a whole.
     contexts = [build_context(PUSH_MODEL, _SYNTAXES), build_context(VERIFICATION, _SYNTAXES)]
-    assoc = associate(to, calling, contexts, handlers=[(evt.EVT_N_EVENT_REPORT, hear)])
+    assoc = _associated(to, calling, contexts, [(evt.EVT_N_EVENT_REPORT, hear)])
     try:
         if PUSH_MODEL not in [cx.abstract_syntax for cx in assoc.accepted_contexts]:
             raise NothingAccepted(f"{to.ae_title} does not offer storage commitment")
-        status, _ = assoc.send_n_action(action, _REQUEST, PUSH_MODEL, _INSTANCE)
-        code = status.get("Status")
-        if code != _SUCCESS:
-            said = "went away" if code is None else f"answered status 0x{code:04X}"
-            raise CommitmentRefused(f"{to.ae_title} was asked for storage commitment and {said}")
+        status = _acted(assoc, action)
+        if status != _SUCCESS:
+            raise CommitmentRefused(to, status or 0)
         deadline = time.monotonic() + wait_seconds
         while assoc.is_established and not wait_until() and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
     finally:
         if assoc.is_established:
             end(assoc, well=True)
+
+
+def _associated(to: Peer, calling: str, contexts: list[Any], handlers: Sequence[Any]) -> Any:
+    """Return an association for a request. Raises CommitmentRefused where any other one would be accepted."""
+    try:
+        return associate(to, calling, contexts, handlers=handlers, answer_seconds=_ANSWER_SECONDS)
+    except NothingAccepted:
+        raise
+    except PeerUnavailable:
+        # Is it away, or is it only this that it does not want to hear of?
+        end(associate(to, calling, contexts[1:]), well=True)
+        raise CommitmentRefused(to, 0) from None
+
+
+def _acted(assoc: Any, action: Dataset) -> int | None:
+    """Send the request and return the status of the answer; None where there is none."""
+    try:
+        status, _ = asked(
+            assoc, lambda: assoc.send_n_action(action, _REQUEST, PUSH_MODEL, _INSTANCE), _AT_MOST_SECONDS
+        )
+    except (PeerUnavailable, RuntimeError, ValueError):  # it ended before, or while, it was asked
+        return None
+    return int(status.Status) if "Status" in status else None
 
 
 def hearing(reported: Callable[[str, Report], bool]) -> Service:
@@ -170,7 +205,9 @@ def _send_report(assoc: Any, report: Report) -> None:
     try:
         # Who asked may be gone: he asks again.
         with contextlib.suppress(Exception):
-            assoc.send_n_event_report(event, _FAILURES if failed else _COMPLETE, PUSH_MODEL, _INSTANCE)
+            kind = _FAILURES if failed else _COMPLETE
+            send = partial(assoc.send_n_event_report, event, kind, PUSH_MODEL, _INSTANCE)
+            asked(assoc, send, _AT_MOST_SECONDS)
     finally:
         assoc._reactor_checkpoint.set()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from pydicom.dataset import Dataset
@@ -19,7 +20,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from tce.errors import TceError
 from tce.network import quiet
-from tce.network.calling import MAXIMUM_CONTEXTS, associate, end
+from tce.network.calling import MAXIMUM_CONTEXTS, asked, associate, end
 from tce.network.contexts import COMPRESSED, LIKELY_SOP_CLASSES
 from tce.network.store_reader import Arrival, Limits, Sink, StoreReader
 from tce.road import Peer
@@ -39,6 +40,9 @@ _AT_ONCE: Final = 100
 """So many SOP Instance UIDs stand in one request."""
 _SILENCE_SECONDS: Final = 1800.0
 """How long a PACS may retrieve without a word: answers in between are optional (PS3.4 C.4.2.1.6)."""
+
+
+Asking = Callable[[Dataset], Iterator[tuple[Dataset, Dataset | None]]]
 
 
 class Level(StrEnum):
@@ -95,24 +99,29 @@ def find(to: Peer, calling: str, level: Level, keys: Mapping[str, str], *, most:
         question.SpecificCharacterSet = "ISO_IR 192"
     for keyword, value in keys.items():
         setattr(question, keyword, value)
-    found: list[Dataset] = []
     assoc = associate(to, calling, [build_context(FIND, _PLAIN)])
     ended = False
     try:
-        for status, match in assoc.send_c_find(question, FIND):
-            code = status.get("Status")
-            if code in _PENDING and match is not None:
-                found.append(match)
-                if len(found) > most:
-                    raise QueryFailed(
-                        f"{to.ae_title} has more than {most} matches",
-                        next_step="ask for less: a patient, a date, an accession number",
-                    )
-            elif code != _SUCCESS:
-                raise _failure(to, code)
+        found = asked(assoc, lambda: _matches(to, assoc, question, most))
         ended = True
     finally:
         end(assoc, well=ended)
+    return found
+
+
+def _matches(to: Peer, assoc: Any, question: Dataset, most: int) -> list[Dataset]:
+    found: list[Dataset] = []
+    for status, match in assoc.send_c_find(question, FIND):
+        code = status.get("Status")
+        if code in _PENDING and match is not None:
+            found.append(match)
+            if len(found) > most:
+                raise QueryFailed(
+                    f"{to.ae_title} has more than {most} matches",
+                    next_step="ask for less: a patient, a date, an accession number",
+                )
+        elif code != _SUCCESS:
+            raise _failure(to, code)
     return found
 
 
@@ -179,7 +188,7 @@ def _retrieve(
     to: Peer,
     assoc: Any,
     wanted: Sequence[Wanted],
-    ask: Callable[[Dataset], Iterator[tuple[Dataset, Dataset | None]]],
+    ask: Asking,
 ) -> Retrieved:
     sent = failed = 0
     ended = False
@@ -187,7 +196,7 @@ def _retrieve(
         if not assoc.accepted_contexts or assoc.accepted_contexts[0].context_id != 1:
             raise QueryFailed(f"{to.ae_title} does not serve this way of retrieving", next_step=_ASK)
         for identifier in _identifiers(wanted):
-            *_, (last, _) = ask(identifier)
+            last, _ = asked(assoc, partial(_last, ask, identifier))
             code = last.get("Status")
             counted = code == _NONE_SENT and last.get("NumberOfFailedSuboperations", 0)
             if code not in (_SUCCESS, _SOME_FAILED) and not counted:
@@ -199,6 +208,12 @@ def _retrieve(
     finally:
         end(assoc, well=ended)
     return Retrieved(sent, failed)
+
+
+def _last(ask: Asking, identifier: Dataset) -> tuple[Dataset, Dataset | None]:
+    """Return the final response to a request: those before it tell how far it is."""
+    *_, last = ask(identifier)
+    return last
 
 
 def _identifiers(wanted: Sequence[Wanted]) -> Iterator[Dataset]:

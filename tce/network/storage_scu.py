@@ -24,7 +24,7 @@ from pynetdicom.presentation import build_context
 from policies.elements import read_file_meta
 from policies.errors import Refusal
 from tce.network import quiet
-from tce.network.calling import MAXIMUM_CONTEXTS, NothingAccepted, PeerUnavailable, associate, end
+from tce.network.calling import MAXIMUM_CONTEXTS, NothingAccepted, PeerUnavailable, asked, associate, end
 from tce.network.contexts import UNCOMPRESSED
 from tce.network.store_writer import Encoded, PeerGone, StoreWriter
 from tce.road import Peer
@@ -127,8 +127,8 @@ def send(
 def echo(to: Peer, calling: str) -> None:
     """Ask whether the peer is there (C-ECHO). Raises PeerUnavailable when not."""
     assoc = _associate(to, calling, [("1.2.840.10008.1.1", ImplicitVRLittleEndian)])
-    status = assoc.send_c_echo()
-    assoc.release()
+    status = asked(assoc, assoc.send_c_echo)
+    end(assoc, well=True)
     if status.get("Status") != 0x0000:
         raise PeerUnavailable(f"{to.ae_title} does not answer C-ECHO", next_step="ask its administrator")
 

@@ -14,7 +14,7 @@ from tce.actors.receiver import MediumReport
 from tce.delivering import ATTEMPTS
 from tce.exports import Exports
 from tce.ledger import Export
-from tce.network.commitment import NO_SUCH_INSTANCE, Item, Report, committing, hearing
+from tce.network.commitment import NO_SUCH_INSTANCE, PUSH_MODEL, Item, Report, committing, hearing
 from tce.network.storage_scp import Service, StorageListener
 from tce.network.store_reader import Status
 from tce.road import Peer
@@ -186,6 +186,55 @@ def test_without_a_report_nothing_is_delivered(ready: Bench, monkeypatch: pytest
     assert len(kept) == len(uids(ready, export)), "what was answered with Success is not sent again"
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"), [(None, "ends the association"), (0x0124, "answers status 0x0124")]
+)
+def test_a_receiver_that_does_not_take_the_request_ends_as_failed(
+    ready: Bench, answer: int | None, said: str
+) -> None:
+    """It breaks the association off, or answers that we may not ask: nothing is sent twice, nobody waits for ever,
+    and the reason says whom the receiver may not know. Once a person has seen to that, it can still commit itself."""
+    asked: list[int] = []
+
+    def refuse(event: evt.Event) -> tuple[int, None]:
+        asked.append(1)
+        if answer is None:
+            event.assoc.abort()
+        return answer or 0x0110, None
+
+    refusing = Service(committing(lambda items: []).contexts, ((evt.EVT_N_ACTION, refuse),))
+    kept: list[Kept] = []
+    with a_listener(kept, refusing) as peer:
+        export = deliver(ready, peer)
+    assert export.state is State.FAILED
+    assert len(asked) == ATTEMPTS
+    [reason] = export.reasons
+    assert reason.code == "commitment-not-taken"
+    assert said in reason.what and MANAGER in reason.what
+    assert len(kept) == len(uids(ready, export))
+    ready.exports.retry(export.id)
+    with a_listener(kept, committing(lambda items: [0] * len(items))) as peer:
+        assert deliver(ready, peer).state is State.DELIVERED
+    assert len(kept) == len(uids(ready, export)), "of what it has nothing is sent again"
+
+
+def test_a_receiver_that_ends_any_association_with_commitment_is_not_away(ready: Bench) -> None:
+    """That it answers otherwise is found out, and it is not waited for like one that is switched off."""
+    kept: list[Kept] = []
+
+    def end_it(event: evt.Event) -> None:
+        proposed = event.assoc.requestor.primitive.presentation_context_definition_list
+        if any(cx.abstract_syntax == PUSH_MODEL for cx in proposed):
+            event.assoc.dul.socket.close()
+
+    with a_listener(kept, Service((), ((evt.EVT_REQUESTED, end_it),))) as peer:
+        export = deliver(ready, peer)
+    assert (export.state, [reason.code for reason in export.reasons]) == (
+        State.FAILED,
+        ["commitment-not-taken"],
+    )
+
+
 def test_a_report_that_comes_after_a_restart_counts(ready: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked is in the index, not in the process that asked."""
     monkeypatch.setattr("tce.delivering._REPORT_SECONDS", 0.3)
@@ -240,6 +289,19 @@ def test_orthanc_commits_itself_on_an_association_of_its_own(ready: Bench, tmp_p
     assert (export.state, export.reasons) == (State.DELIVERED, ())
     committed = ready.exports.commitments.committed(export, PACS)
     assert {uid for uid, _ in committed} == uids(ready, export)
+
+
+@pytest.mark.peer
+@needs_orthanc
+def test_orthanc_that_does_not_know_us_is_told_to_the_operator(ready: Bench, tmp_path: Path) -> None:
+    """It takes instances from anybody, and commitment from those it knows: the export fails with that reason."""
+    with an_orthanc(tmp_path / "orthanc", [], calling=MANAGER) as orthanc:
+        export = deliver(ready, orthanc)
+    assert (export.state, [reason.code for reason in export.reasons]) == (
+        State.FAILED,
+        ["commitment-not-taken"],
+    )
+    assert {uid for uid, _ in ready.exports.has(export, PACS)} == uids(ready, export)
 
 
 @pytest.mark.peer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
 from tce.errors import PortInUse, TceError
-from tce.network.calling import PeerUnavailable, associate, end
+from tce.network.calling import PeerUnavailable, asked, associate, end
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from tce.network.dimse import Command, store_response
 from tce.network.storage_scp import StorageListener
@@ -288,6 +289,30 @@ def test_an_association_that_cannot_end_keeps_nobody(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(assoc, "release", never.wait)
         end(assoc, well=True)
         assert not never.is_set()
+        never.set()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_question_that_the_toolkit_never_asks_keeps_nobody(ended: bool) -> None:
+    """An association that ends just before a question, or a peer that is silent: the caller goes on."""
+    with a_listener([]) as peer:
+        assoc = associate(peer, "SELECTOR", [build_context("1.2.840.10008.1.1")])
+        never = threading.Event()
+
+        def ask() -> None:
+            while ended and not assoc._is_paused:  # as the toolkit waits for its thread, which has ended
+                time.sleep(0.001)
+            if not ended:
+                never.wait()
+
+        if ended:
+            assoc.abort()
+            assoc.join()
+            assoc._is_paused = False
+            asked(assoc, ask)
+            return
+        with pytest.raises(PeerUnavailable):
+            asked(assoc, ask, 0.2)
         never.set()
 
 
