@@ -34,6 +34,7 @@ from tce.documents.manifest import Manifest
 from tce.documents.teaching_file_info import PolicyRequest, TeachingFileInfo
 from tce.exports import Exports
 from tce.ledger import Export
+from tce.network.tls import Certificates
 from tce.people import PeopleSettings
 from tce.road import CaseTerms, Hold, Peer, PolicyTerms, Reason, Release, Rooms
 from tce.samples import Sample
@@ -232,7 +233,12 @@ def a_manager(
 
 @contextmanager
 def a_receiver(
-    home: Path, media: list[MediumReport], *, port: int = 0, allowed: Sequence[str] = (MANAGER,)
+    home: Path,
+    media: list[MediumReport],
+    *,
+    port: int = 0,
+    allowed: Sequence[str] = (MANAGER,),
+    certificates: Certificates | None = None,
 ) -> Iterator[Running]:
     """A Receiver on a free port whose media are plain folders."""
     settings = ReceiverSettings(
@@ -244,6 +250,7 @@ def a_receiver(
         exports_url=f"sqlite:///{home / 'receiver.db'}",
         out=home / "out",
         poll_seconds=0.05,
+        certificates=certificates,
     )
     home.mkdir(parents=True, exist_ok=True)
     log = Log()

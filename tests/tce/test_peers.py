@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from tce.road import Peer
 from tests.builders import a_ct_study, written
 from tests.tce.listening import Keeping, Kept
 from tests.tce.pacs import PACS, a_free_port, an_orthanc, needs_orthanc
-from tests.tce.test_tls import Authority
+from tests.tce.papers import Papers, papers_of
 
 pytestmark = pytest.mark.peer
 
@@ -34,28 +33,9 @@ def needs(tool: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(shutil.which(tool) is None, reason=f"DCMTK's {tool} is not installed")
 
 
-@dataclass
-class Papers:
-    """Certificates of both sides: the files of theirs, and ours with their fingerprint."""
-
-    ours: Certificates
-    certificate: Path
-    key: Path
-    ca: Path
-
-    @property
-    def words(self) -> list[str]:
-        """The options by which DCMTK uses them."""
-        return ["+tls", str(self.key), str(self.certificate), "+cf", str(self.ca)]
-
-
 @pytest.fixture
 def papers(tmp_path: Path) -> Papers:
-    authority = Authority(tmp_path)
-    certificate, key, print_of_theirs = authority.issue("theirs")
-    own_certificate, own_key, print_of_ours = authority.issue("ours")
-    peers = dict.fromkeys((THEIRS, PACS), (print_of_theirs,)) | {OURS: (print_of_ours,)}
-    return Papers(Certificates(own_certificate, own_key, authority.ca, peers), certificate, key, authority.ca)
+    return papers_of(tmp_path, OURS, [THEIRS, PACS])
 
 
 @pytest.fixture
@@ -170,15 +150,7 @@ def test_a_storescp_with_another_certificate_gets_nothing(
 def test_orthanc_is_an_archive_over_tls(papers: Papers, files: list[Path], tmp_path: Path, way: str) -> None:
     """Stored to, asked, and fetched from, with certificates on both sides, also when it calls us back."""
     port = a_free_port()
-    modality = {"AET": OURS, "Host": "127.0.0.1", "Port": port, "UseDicomTls": True}
-    settings = {
-        "DicomTlsEnabled": True,
-        "DicomTlsCertificate": str(papers.certificate),
-        "DicomTlsPrivateKey": str(papers.key),
-        "DicomTlsTrustedCertificates": str(papers.ca),
-        "DicomTlsRemoteCertificateRequired": True,
-        "DicomModalities": {OURS: modality},
-    }
+    settings = papers.orthanc(**{OURS: port})
     with an_orthanc(tmp_path / "orthanc", certificates=papers.ours, **settings) as peer:
         assert send(files, peer, OURS).failed == ()
         [study] = ask(peer, OURS, Question(patient=str(dcmread(files[0]).PatientID))).studies
