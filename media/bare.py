@@ -17,6 +17,7 @@ from pydicom.uid import UID
 
 from media.dicomdir import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from media.errors import UnreadableInstance
+from media.instances import NEEDED_META
 
 _LONG = frozenset({b"OB", b"OW", b"OD", b"OF", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"})
 _CHUNK = 1 << 20
@@ -28,10 +29,22 @@ _FIRST_ELEMENTS = frozenset(
 
 def data_set_offset(file: BinaryIO) -> int:
     """Return where the data set of a Part 10 file begins. Raises :class:`UnreadableInstance`."""
+    return _meta_of(file)[0]
+
+
+def tells_more_than_needed(file: BinaryIO) -> bool:
+    """Whether File Meta Information has more than the file needs. Raises :class:`UnreadableInstance`."""
+    return not _meta_of(file)[1] <= NEEDED_META
+
+
+def _meta_of(file: BinaryIO) -> tuple[int, set[int]]:
+    """Return where File Meta Information ends, and the tags in it."""
     file.seek(0)
     head = file.read(_LONGEST_META)
     at = 132
+    tags: set[int] = set()
     while head[at : at + 2] == b"\2\0":
+        tags.add(0x00020000 + int.from_bytes(head[at + 2 : at + 4], "little"))
         vr = head[at + 4 : at + 6]
         if not vr.isalpha():
             break
@@ -41,7 +54,7 @@ def data_set_offset(file: BinaryIO) -> int:
         )
     else:
         if 132 < at < len(head):
-            return at
+            return at, tags
     raise UnreadableInstance("malformed", "the File Meta Information of an instance cannot be read")
 
 
@@ -60,20 +73,33 @@ def copy_under_new_head(
     meta.MediaStorageSOPClassUID = UID(sop_class_uid)
     meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
     meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     with path.open("rb") as reading, out.open("xb") as writing:
-        left = os.fstat(reading.fileno()).st_size
-        offset = data_set_offset(reading)
-        writing.write(bytes(128) + b"DICM")
-        write_file_meta_info(writing, meta, enforce_standard=True)
-        reading.seek(offset)
-        left -= offset
-        while left and (chunk := reading.read(min(left, _CHUNK))):
-            writing.write(chunk)
-            left -= len(chunk)
-        if left:
-            raise UnreadableInstance("truncated", "a file became shorter while it was copied")
+        copy_data_set(reading, writing, needed_meta(meta))
+
+
+def needed_meta(meta: FileMetaDataset) -> FileMetaDataset:
+    """Return File Meta Information of this program for the instance and transfer syntax that ``meta`` names."""
+    needed = FileMetaDataset()
+    needed.MediaStorageSOPClassUID = meta.MediaStorageSOPClassUID
+    needed.MediaStorageSOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    needed.TransferSyntaxUID = meta.TransferSyntaxUID
+    needed.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    needed.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    return needed
+
+
+def copy_data_set(reading: BinaryIO, writing: BinaryIO, meta: FileMetaDataset) -> None:
+    """Copy the data set of a Part 10 file behind an empty preamble and ``meta``."""
+    offset = data_set_offset(reading)
+    left = os.fstat(reading.fileno()).st_size - offset
+    writing.write(bytes(128) + b"DICM")
+    write_file_meta_info(writing, meta, enforce_standard=True)
+    reading.seek(offset)
+    while left and (chunk := reading.read(min(left, _CHUNK))):
+        writing.write(chunk)
+        left -= len(chunk)
+    if left:
+        raise UnreadableInstance("truncated", "a file became shorter while it was copied")
 
 
 def lacks_preamble(path: Path) -> bool:

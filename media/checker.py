@@ -7,10 +7,11 @@ name records by their number and attributes by their names, never a value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from media.agreement import Above, further_than
 from media.attributes import BINARY_VRS, Attributes
 from media.dicomdir import IN_USE, MEDIA_STORAGE_DIRECTORY
 from media.directory import Directory, DirectoryRecord, read_directory
@@ -23,21 +24,47 @@ from media.links import Links, Tree
 from media.profiles import Profile
 from media.record_types import PATIENT, SERIES, STUDY, RecordType, Source, record_type_of, record_types
 from media.records import key_value
+from media.volume import Volume
 
 _IDENTITY = {PATIENT: "PatientID", STUDY: "StudyInstanceUID", SERIES: "SeriesInstanceUID"}
+# Retired, or not for interchange; their names are words of the standard and can be shown (PS3.3 F.5).
+_NOT_USED = frozenset(
+    {
+        "VISIT",
+        "RESULTS",
+        "INTERPRETATION",
+        "STUDY COMPONENT",
+        "STORED PRINT",
+        "TOPIC",
+        "MRDR",
+        "PRIVATE",
+        "PRINT QUEUE",
+    }
+    | {
+        "FILM SESSION",
+        "FILM BOX",
+        "IMAGE BOX",
+        "OVERLAY",
+        "CURVE",
+        "MODALITY LUT",
+        "VOI LUT",
+        "HL7 STRUC DOC",
+    }
+)
 # What is looked at record by record, and of that, what needs the record's file.
 _BY_RECORD = ("records", "keys", "files", "instances", "agreement", "identity")
 _BY_FILE = ("instances", "agreement", "identity")
 CHECKS = {
-    "dicomdir": "one DICOMDIR in the root, a Media Storage Directory in Explicit VR Little Endian",
+    "dicomdir": "one DICOMDIR in the root, a Media Storage Directory in Explicit VR Little Endian, nothing beside it",
     "records": "records of allowed types, linked as a tree, each patient, study, series and instance once",
     "keys": "every record has its Type 1 keys and nothing private",
     "files": "every record's file is there under a legal File ID, and every DICOM file has a record",
     "instances": "the files are whole, agree with their File Meta Information, and have a syntax of the profile",
-    "agreement": "records say what their files say",
+    "agreement": "records say what their files say, and nothing besides",
     "identity": "every instance says that the patient's identity was removed",
     "layout": "names, texts and pages are as PDI asks, and nothing starts by itself",
 }
+VOLUME = "an ISO 9660 level 1 volume with the name of the File-set, and nothing beside its primary volume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +85,58 @@ class CheckReport:
     instances: int
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Examined:
+    """The report of one medium, and what a set of media is compared by."""
+
+    report: CheckReport
+    fileset_id: str
+    identities: Mapping[str, frozenset[str]]
+    """The UIDs and Patient IDs of the records, by their type; those of instances under ``instance``."""
+
+
 def check_medium(medium: Path, *, profile: Profile = Profile.STD_GEN_CD) -> CheckReport:
     """Check the medium in a folder. Raises :class:`UnreadableMedium` when there is no folder."""
+    return examine(medium, profile=profile).report
+
+
+def examine(medium: Path, *, profile: Profile = Profile.STD_GEN_CD, volume: Volume | None = None) -> Examined:
+    """Check the medium in a folder, and the ``volume`` that it came from, if that is an image.
+
+    Raises :class:`UnreadableMedium` when there is no folder.
+    """
     files = walk_medium(medium)
     checking = _Checking(files, profile)
     for fault in layout_faults(files):
         checking.fault("layout", fault)
     path = files.names.get(("DICOMDIR",))
+    fileset_id = ""
     if path is None:
         checking.fault("dicomdir", "there is none")
         checking.cannot(_BY_RECORD, "there is no DICOMDIR")
     else:
         try:
-            checking.check_directory(read_directory(path))
+            directory = read_directory(path)
+            fileset_id = directory.fileset_id
+            checking.check_directory(directory)
         except UnreadableMedium as fault:
             checking.fault("dicomdir", fault.what)
             checking.cannot(_BY_RECORD, "the DICOMDIR cannot be read to its end")
         checking.check_unrecorded(path)
-    return checking.report()
+    report = checking.report()
+    if volume is not None:
+        checks = [*report.checks, _check_volume(volume, fileset_id)]
+        report = CheckReport(all(check.passed for check in checks), checks, report.instances)
+    identities = {name: frozenset(found) for name, found in checking.identities.items()}
+    return Examined(report, fileset_id, identities)
+
+
+def _check_volume(volume: Volume, fileset_id: str) -> Check:
+    found = [text if count == 1 else f"{text} ({count} times)" for text, count in volume.faults.items()]
+    found += [f"there is {further}" for further in volume.further]
+    if volume.volume_id != fileset_id:
+        found.append("the volume identifier is not the File-set ID")
+    return Check("volume", not found, "; ".join(found) or VOLUME)
 
 
 @dataclass(slots=True, repr=False)
@@ -88,6 +149,7 @@ class _Checking:
     above: dict[int, dict[str, str]] = field(default_factory=dict)
     recorded: set[Path] = field(default_factory=set)
     obstacles: dict[str, str] = field(default_factory=dict)
+    upper: Above = field(default_factory=Above)
     unread: int = 0
     read: int = 0
 
@@ -125,6 +187,10 @@ class _Checking:
             self.fault("dicomdir", "the SOP Class is not Media Storage Directory")
         if directory.transfer_syntax_uid != EXPLICIT_VR_LITTLE_ENDIAN:
             self.fault("dicomdir", "the transfer syntax is not Explicit VR Little Endian")
+        if directory.consistency:
+            self.fault("dicomdir", "File-set Consistency Flag (0004,1212) is not 0000H")
+        if directory.further:
+            self.fault("dicomdir", "there is more before the records than a DICOMDIR needs")
         try:
             require_legal_fileset_id(directory.fileset_id)
         except LabelFault as fault:
@@ -147,8 +213,10 @@ class _Checking:
     def _check_record(self, record: DirectoryRecord) -> None:
         kind = record_types().get(record.type)
         if kind is None:
-            self.fault("records", f"record {record.number} is of a type that is not allowed")
+            named = f", {record.type}" if record.type in _NOT_USED else ""
+            self.fault("records", f"record {record.number} is of a type that is not allowed{named}")
             return
+        self.upper.take_record(record, kind)
         if record.in_use != IN_USE:
             self.fault("records", f"record {record.number} is not marked as in use")
         if record.attributes.has_private():
@@ -194,6 +262,8 @@ class _Checking:
         where = f"the file of record {record.number}"
         if instance.meta_version != META_VERSION:
             self.fault("instances", f"{where}: File Meta Information Version is not 00 01")
+        if instance.meta_tells:
+            self.fault("instances", f"{where}: File Meta Information tells more than the file needs")
         if not instance.preamble_is_zero:
             self.fault("instances", f"{where}: the preamble is not empty")
         if instance.meta_sop_class_uid != instance.sop_class_uid:
@@ -228,6 +298,9 @@ class _Checking:
                 said_value = said_value if key.vr != "SQ" else b"1" * bool(said_value)
             if said_value != true_value:
                 self.fault("agreement", f"{where} has another {key.name} than its file")
+        for name in further_than(record.attributes, kind, instance.path):
+            self.fault("agreement", f"{where} has {name}, which its file does not hold likewise")
+        self.upper.take_file(record.offset, instance.path, instance.attributes)
         self.above[record.offset] = {name: instance.attributes.text(name) for name in _IDENTITY.values()}
 
     def _check_tree(self, tree: Tree, directory: Directory) -> None:
@@ -249,6 +322,13 @@ class _Checking:
                 keyword, value = self.by_offset.get(above, ("", ""))
                 if keyword and held[keyword] != value:
                     self.fault("agreement", f"a record is below another {keyword} than its file holds")
+        try:
+            for one in self.upper.disagreements(tree):
+                self.fault(
+                    "agreement", f"a {one.record} record has a {one.attribute} that no file below it has"
+                )
+        except UnreadableInstance as fault:
+            self.fault("agreement", f"records above instances cannot be compared: {fault.what}")
 
 
 def key_value_of(attributes: Attributes, tag: int, vr: str) -> bytes:

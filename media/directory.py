@@ -17,9 +17,17 @@ from pydicom.filereader import read_partial, read_sequence_item
 
 from media.attributes import Attributes
 from media.errors import UnreadableMedium
+from media.instances import NEEDED_META
 
 _RECORD_SEQUENCE = 0x00041220
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_HEAD = frozenset(
+    {
+        *NEEDED_META,
+        *(0x00041130, 0x00041141, 0x00041142, 0x00041200, 0x00041202, 0x00041212),
+    }
+)
+"""What may stand before the records: File Meta Information, File-set identification, the offsets (PS3.3 F.3.2)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -51,6 +59,10 @@ class Directory:
     fileset_id: str = field(repr=False)
     first: int
     last: int
+    consistency: int
+    """File-set Consistency Flag (0004,1212); -1 where there is none."""
+    further: bool
+    """Whether something stands before the records, or in File Meta Information, that no DICOMDIR needs."""
 
     def records(self) -> Iterator[DirectoryRecord]:
         """Yield the records one after the other. Raises :class:`UnreadableMedium` where they cannot be parsed."""
@@ -82,6 +94,8 @@ def read_directory(path: Path) -> Directory:
                 fileset_id=str(dataset.get("FileSetID") or ""),
                 first=_number(dataset, "OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity"),
                 last=_number(dataset, "OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity"),
+                consistency=_number(dataset, "FileSetConsistencyFlag", absent=-1),
+                further=any(int(tag) not in _HEAD for tag in (*meta.keys(), *dataset.keys())),
             )
         except Exception as fault:  # as above
             raise _unreadable(fault) from None
@@ -128,9 +142,9 @@ def _record(item: Any, number: int, offset: int, *, big_endian: bool) -> Directo
     )
 
 
-def _number(dataset: Any, keyword: str) -> int:
+def _number(dataset: Any, keyword: str, *, absent: int = 0) -> int:
     value = dataset.get(keyword)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) else absent
 
 
 def _unreadable(fault: Exception) -> UnreadableMedium:

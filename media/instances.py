@@ -24,6 +24,8 @@ from media.record_types import key_tags
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 META_VERSION = b"\0\1"
+NEEDED_META = frozenset(0x00020000 + element for element in (0x00, 0x01, 0x02, 0x03, 0x10, 0x12, 0x13))
+"""What File Meta Information needs; all else tells who sent or received the file (PS3.10 section 7.1)."""
 _BESIDE_KEYS = (
     "SpecificCharacterSet",
     "SOPClassUID",
@@ -50,6 +52,8 @@ class Instance:
     meta_sop_instance_uid: str
     meta_version: bytes
     preamble_is_zero: bool
+    meta_tells: bool
+    """Whether File Meta Information has more than the file needs: who sent it, private information (PS3.15 E.1.1)."""
 
     @property
     def identity_removed(self) -> bool:
@@ -101,6 +105,7 @@ def _parse(path: Path, file: BinaryIO) -> Instance:
         meta_sop_instance_uid=str(dataset.file_meta.get("MediaStorageSOPInstanceUID", "")),
         meta_version=bytes(dataset.file_meta.get("FileMetaInformationVersion", b"")),
         preamble_is_zero=preamble_is_zero,
+        meta_tells=any(int(tag) not in NEEDED_META for tag in dataset.file_meta.keys()),  # noqa: SIM118
     )
 
 

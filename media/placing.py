@@ -18,9 +18,10 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from pydicom import dcmread
 from pydicom.filebase import DicomFileLike
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.filewriter import write_dataset, write_file_meta_info
 
+from media.bare import copy_data_set, needed_meta, tells_more_than_needed
 from media.decompression import Encoded, Shape
 from media.dicomdir import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from media.errors import UnreadableInstance
@@ -67,6 +68,10 @@ def place(source: Path, out: Path, handling: Handling) -> None:
 
 def _copy(source: Path, out: Path) -> None:
     with source.open("rb") as reading, out.open("xb") as writing:
+        if tells_more_than_needed(reading):  # who sent the file, and private information
+            copy_data_set(reading, writing, needed_meta(read_file_meta_info(source)))
+            return
+        reading.seek(0)
         left = os.fstat(reading.fileno()).st_size
         while left:
             done = os.copy_file_range(reading.fileno(), writing.fileno(), min(left, _COPY_AT_ONCE))
@@ -107,7 +112,8 @@ def _end_of_meta(file: BinaryIO) -> int:
         file.seek(length, os.SEEK_CUR)
 
 
-def _write_meta(writing: IO[bytes], meta: Any) -> None:
+def _write_meta(writing: IO[bytes], source: Any) -> None:
+    meta = needed_meta(source)
     meta.FileMetaInformationVersion = META_VERSION
     meta.TransferSyntaxUID = EXPLICIT_VR_LITTLE_ENDIAN
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID

@@ -69,6 +69,16 @@ class Volume:
     """What there is beside the primary volume: Joliet, Rock Ridge, a boot record."""
 
 
+def gaps(volume: Volume, size: int) -> Iterator[Extent]:
+    """Yield the parts of an image of a size that belong to no file: descriptors, directories, what lies between."""
+    at = 0
+    taken = sorted((one.offset, one.offset + one.length) for file in volume.files for one in file.extents)
+    for start, end in (*taken, (size, size)):
+        if start > at:
+            yield Extent(at, start - at)
+        at = max(at, end)
+
+
 def is_image(path: Path) -> bool:
     """Whether a file or device begins as an ISO 9660 image does."""
     try:

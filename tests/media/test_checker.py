@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
-from media.checker import CHECKS, CheckReport, check_medium
+from media.checker import CHECKS, CheckReport, check_medium, examine
+from media.digests import digest_of_all, digests_of
 from media.errors import UnreadableMedium
-from tests.media.builders import a_medium, an_instance, one_of_each_kind
+from media.files import walk_medium
+from media.opening import open_medium
+from media.pdi import write_medium
+from media.sets import check_set
+from tests.media.builders import LABEL, a_medium, an_instance, one_of_each_kind, written
+from tests.media.images import an_image
 
 IMAGE = "DICOM/PA000001/ST000001/SE000001/IM000001"
 
@@ -75,6 +83,21 @@ def second_patient(medium: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"PSN0002 ", b"PSN0001 "))
 
 
+def birth_date_in_the_directory(medium: Path) -> None:
+    """Turn the name of the first PATIENT record into a date of birth, which no key is."""
+    path = medium / "DICOMDIR"
+    old = b"\x10\0\x10\0PN\x0c\0PSN0001^Case"
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, b"\x10\0\x30\0DA\x0c\x0019500102    ", 1))
+
+
+def sent_by(medium: Path) -> None:
+    """Give the first image File Meta Information that names its sender."""
+    ds = dcmread(medium / IMAGE)
+    ds.file_meta.SourceApplicationEntityTitle = "CT_WARD_7"
+    ds.save_as(medium / IMAGE)
+
+
 FILE_ID = rb"DICOM\PA000001\ST000001\SE000001\IM000001"
 WAYS = {
     "no DICOMDIR": ("dicomdir", without("DICOMDIR")),
@@ -102,6 +125,18 @@ WAYS = {
     "record of another instance": ("agreement", in_image(SOPInstanceUID="2.25.4")),
     "number differs": ("agreement", in_image(InstanceNumber="77")),
     "patient differs": ("agreement", in_image(PatientID="OTHER")),
+    "name of the patient in the directory alone": (
+        "agreement",
+        in_directory(b"PSN0001^Case", b"MUSTER^ERIKA"),
+    ),
+    "study's description in the directory alone": ("agreement", in_directory(b"Thorax", b"MUSTER")),
+    "date of birth in the directory alone": ("agreement", birth_date_in_the_directory),
+    "File-set Consistency Flag": (
+        "dicomdir",
+        in_directory(b"\x04\0\x12\x12US\2\0\0\0", b"\x04\0\x12\x12US\2\0\xff\xff"),
+    ),
+    "more before the records": ("dicomdir", in_directory(b"\x04\0\x12\x12US", b"\x04\0\x14\x12US")),
+    "sender of a file": ("instances", sent_by),
     "identity not removed": ("identity", in_image(PatientIdentityRemoved="NO")),
     "autorun": ("layout", with_file("AUTORUN.INF", b"[autorun]")),
     "name in lower case": ("layout", with_file("viewer.exe", b"MZ")),
@@ -180,6 +215,43 @@ def test_findings_hold_no_value(tmp_path: Path) -> None:
     report = check_medium(medium.path)
     assert not report.passed
     assert not [secret for secret in ("MUSTER", "Muster", "4711", "4712") if secret in repr(report)]
+
+
+def test_an_image_is_checked_as_a_volume_too(tmp_path: Path) -> None:
+    """An image that is named as its File-set passes; another name and names beside the primary volume do not."""
+    medium = a_medium(tmp_path).path
+    for number, (further, passes) in enumerate(
+        (({}, True), ({"volume_id": "OTHER"}, False), ({"joliet": True}, False))
+    ):
+        with open_medium(an_image(medium, tmp_path / f"{number}.iso", **further)) as opened:  # type: ignore[arg-type]
+            report = examine(opened.root, volume=opened.volume).report
+        assert report.passed is passes, report
+        assert [one.name for one in report.checks if not one.passed] == [] if passes else ["volume"]
+
+
+def test_a_set_is_checked_as_a_whole(tmp_path: Path) -> None:
+    """Two whole File-sets of different studies pass; a study on both, an instance on both, one name do not."""
+    first = a_medium(tmp_path / "1", an_instance(study=1), an_instance(study=2)).path
+    torn = a_medium(tmp_path / "2", an_instance(study=1, number=2)).path
+    other = write_medium(
+        [written(an_instance(study=3), tmp_path / "3")],
+        tmp_path / "other",
+        label=replace(LABEL, fileset_id="CASE_8"),
+    ).path
+    assert check_set([examine(first), examine(other)]).passed
+    assert check_set([examine(first), examine(torn)]).what == (
+        "two media have one File-set ID; 1 studies are on more than one medium"
+    )
+    assert "1 instances are on more than one" in check_set([examine(torn), examine(torn)]).what
+
+
+def test_the_digest_of_all_files_can_be_repeated(tmp_path: Path) -> None:
+    """What sha256sum says of the files, in the order of their names, has the digest that is told."""
+    medium = a_medium(tmp_path).path
+    found = digests_of(walk_medium(medium))
+    command = "find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs -d '\\n' sha256sum | sha256sum"
+    said = subprocess.run(command, shell=True, cwd=medium, capture_output=True, text=True, check=True).stdout
+    assert said.split()[0] == digest_of_all(found)
 
 
 def test_no_folder_is_refused(tmp_path: Path) -> None:

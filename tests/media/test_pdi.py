@@ -16,6 +16,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 
+from media.bare import data_set_digest
 from media.errors import InstancesUnfit, LabelFault, MediumUnproven, OutputRefused
 from media.pages import MediumLabel
 from media.pdi import Profile, write_medium
@@ -314,7 +315,7 @@ def test_a_medium_that_does_not_read_back_is_not_kept(
 
 
 def test_compressed_instances_are_kept_where_the_profile_allows_them(tmp_path: Path) -> None:
-    """A JPEG 2000 image is decompressed for a CD, and copied byte for byte onto a medium for JPEG 2000."""
+    """A JPEG 2000 image is decompressed for a CD; its data set is copied as it is onto a medium for JPEG 2000."""
     ds = dcmread(get_testdata_file("JPEG2000.dcm"))
     ds.PatientIdentityRemoved = "YES"
     source = tmp_path / "j2k"
@@ -325,7 +326,18 @@ def test_compressed_instances_are_kept_where_the_profile_allows_them(tmp_path: P
     assert placed.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
     medium = write_medium([source], tmp_path / "usb", label=LABEL, profile=Profile.STD_GEN_USB_J2K)
     placed = next((medium.path / "DICOM").rglob("IM000001"))
-    assert placed.read_bytes()[128:] == source.read_bytes()[128:]
+    assert data_set_digest(placed) == data_set_digest(source)
+
+
+def test_who_sent_a_file_does_not_come_onto_the_medium(tmp_path: Path) -> None:
+    """AE titles and private information of the source's File Meta Information are left behind, and no byte else."""
+    ds = an_instance()
+    ds.file_meta.SourceApplicationEntityTitle = "CT_WARD_7"
+    source = written(ds, tmp_path / "in")
+    medium = write_medium([source], tmp_path / "medium", label=LABEL)
+    placed = next((medium.path / "DICOM").rglob("IM000001"))
+    assert data_set_digest(placed) == data_set_digest(source)
+    assert b"CT_WARD_7" in source.read_bytes() and b"CT_WARD_7" not in placed.read_bytes()
 
 
 def test_video_is_refused_by_name(tmp_path: Path) -> None:
