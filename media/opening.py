@@ -1,9 +1,9 @@
-"""Opening a medium: a folder, a mounted disc, an ISO 9660 image or the device that holds a disc, as one folder to read.
+"""Opening a medium: a folder, a mounted disc, an image or the device that holds a disc, or a ZIP, as one folder to read.
 
 ::
 
     folder, mounted disc ──────────────────────────▶ as it is
-    image, device ──▶ files copied to a private folder ──▶ gone when the medium is closed
+    image, device, ZIP ──▶ files copied to a private folder ──▶ gone when the medium is closed
 
 The private folder may hold identified data: only its owner can read it, and what a process that died left behind is
 removed by the next one. Everything else here reads folders, and only :class:`media.files.MediumFiles` finds files in
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from media.errors import UnreadableMedium
+from media.zip_mail import is_zip, unpack_zip
 from media.volume import Extent, Volume, is_image, read_volume
 
 _PREFIX = "tce-medium-"
@@ -51,17 +52,20 @@ def open_medium(
     """Give a medium as a folder for as long as it is needed.
 
     ``scratch`` is where private folders are made (default: the system's place for such things). Raises
-    :class:`UnreadableMedium` when there is neither a folder nor an image.
+    :class:`UnreadableMedium` when there is neither a folder nor an image nor a ZIP file.
     """
     with _private(scratch) as private:
         if medium.is_dir():
             opened = OpenMedium(medium, medium)
         elif is_image(medium):
             opened = _unpacked(medium, private() / "FILES")
+        elif is_zip(medium):
+            unpack_zip(medium, private() / "FILES")
+            opened = OpenMedium(private() / "FILES", medium)
         else:
             raise UnreadableMedium(
-                "there is no medium: neither a folder nor an ISO 9660 image",
-                next_step="insert or mount the medium and name its folder, or name the image file",
+                "there is no medium: neither a folder nor an ISO 9660 image nor a ZIP file",
+                next_step="insert or mount the medium and name its folder, or name the image or ZIP file",
             )
         if unlock is not None:
             opened = OpenMedium(unlock(opened.root, private() / "PLAIN"), medium, opened.volume)

@@ -25,11 +25,11 @@ from media.bare import copy_under_new_head
 from media.errors import UnreadableInstance
 from media.opening import Unlock, open_medium
 from media.reader import MediumContents, MediumInstance, read_medium
+from tce.audit import media as audit_media
 from tce.audit.journal import Journal
 from tce.config import Site
 from tce.errors import Refused
 from tce.gate import Gate, Known, Verdict
-from tce.portable import by_patient
 from tce.proving import Provers
 
 _AT_ONCE = 64
@@ -84,7 +84,11 @@ def take_in(
     ``known`` are the policies of stage 1 that are known; ``seen`` is told how many more instances were judged. Raises
     Refused when the folder is not empty or nothing may come in; then nothing is left at ``out``.
     """
-    with _staging_beside(out) as staging, ExitStack() as opened:
+    with (
+        audit_media.importing(site, actor, case, media),
+        _staging_beside(out) as staging,
+        ExitStack() as opened,
+    ):
         # 1.
         roots = [
             opened.enter_context(open_medium(medium, scratch=staging.parent, unlock=unlock)).root
@@ -117,8 +121,8 @@ def take_in(
     journal = Journal(site, actor)
     for disc, medium in enumerate(media, start=1):
         of_disc = [out / copy.name for copy, instance in copies.items() if instance.disc == disc]
-        for patient, studies in by_patient(of_disc).items():
-            journal.imported(case, medium, "", patient, studies)
+        if of_disc:
+            journal.imported(case, audit_media.read(medium), audit_media.by_patient(of_disc))
     return TakenIn(
         tuple(out / copy.name for copy in copies), dict(policies), tuple(behind), tuple(contents.deviations)
     )

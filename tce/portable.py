@@ -8,24 +8,17 @@ pseudonyms only: an instance that does not say Patient Identity Removed is not w
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-
-from pydicom.filereader import read_partial
-from pydicom.tag import Tag
 
 from media.checker import check_medium
 from media.fileset import fileset_id_from
 from media.pdi import Medium, MediumLabel, write_medium
 from media.profiles import Profile
 from tce import __version__
-from tce.audit.journal import Journal
-from tce.audit.messages import Study
+from tce.audit import media as audit_media
 from tce.config import Site
-
-_STUDY_INSTANCE_UID = Tag("StudyInstanceUID")
 
 
 def label_for(site: Site, name: str) -> MediumLabel:
@@ -54,39 +47,22 @@ def write(
 
     Without a ``profile`` it is that of the settings.
     """
-    today = datetime.now(UTC).strftime("%Y%m%d")
-    medium = write_medium(
-        instances,
-        out,
-        label=label_for(site, name),
-        profile=profile or site.settings.media.profile,
-        date_if_missing=today,
-        images=site.settings.media.images,
-    )
-    journal = Journal(site, actor)
-    for patient, studies in by_patient(instances).items():
-        journal.exported(case, out, medium.fileset_id, patient, studies)
-    return medium
+    label, profile = label_for(site, name), profile or site.settings.media.profile
+    with audit_media.exporting(site, actor, case, audit_media.written(profile, label.fileset_id), instances):
+        return write_medium(
+            instances,
+            out,
+            label=label,
+            profile=profile,
+            date_if_missing=datetime.now(UTC).strftime("%Y%m%d"),
+            images=site.settings.media.images,
+        )
 
 
 def problems_of(site: Site, medium: Path) -> list[str]:
     """Check a medium and return what is wrong with it, one sentence each."""
     report = check_medium(medium, profile=site.settings.media.profile)
     return [f"{check.name}: {check.what}" for check in report.checks if not check.passed]
-
-
-def by_patient(instances: Iterable[Path]) -> dict[str, list[Study]]:
-    """Count de-identified instances by patient, study and SOP Class, for audit messages."""
-    counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    for path in instances:
-        with path.open("rb") as file:
-            ds = read_partial(file, stop_when=lambda tag, vr, length: tag > _STUDY_INSTANCE_UID)
-        study = str(ds.get("StudyInstanceUID", "")) or "none"
-        counts[str(ds.get("PatientID", "")) or "none"][study][str(ds.SOPClassUID)] += 1
-    return {
-        patient: [Study(uid, dict(classes)) for uid, classes in studies.items()]
-        for patient, studies in counts.items()
-    }
 
 
 def name_for(case: str, content: Iterable[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tce import portable
 from tce.audit.journal import Journal, peer_of
+from tce.audit.media import by_patient
 from tce.audit.messages import Study
 from tce.config import Site
 from tce.exports import Exports
@@ -31,7 +31,7 @@ class RoadAuditor:
             studies = self._studies_of(detail.get("export", ""))
         elif success and event == "import" and "sender" in detail:
             sender = peer_of(detail["sender"])
-            studies = portable.by_patient(self._received(detail.get("export", "")))
+            studies = by_patient(self._received(detail.get("export", "")))
         if studies:
             self._journal.transferred(event, sender, receiver, studies, detail)
         else:
@@ -40,7 +40,7 @@ class RoadAuditor:
     def _studies_of(self, export_id: str) -> Mapping[str, Sequence[Study]]:
         """Return what an export holds, read once for the beginning and the end of its transfers."""
         if self._last[0] != export_id:
-            self._last = export_id, portable.by_patient(self._sealed(export_id))
+            self._last = export_id, by_patient(self._sealed(export_id))
         return self._last[1]
 
     def _received(self, export_id: str) -> list[Path]:

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 
 from tce.audit import alerts, messages
 from tce.audit.messages import Code, Medium, Participant, Study
@@ -202,17 +201,50 @@ class Journal:
             message = build(self._source, sender, receiver, of_patient, patient)
             self._append(event, Outcome.SUCCESS, detail, message)
 
-    def exported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> None:
-        """Write an Export of one patient to a medium (RAD-47)."""
-        where = Medium(medium.absolute().as_uri(), label)
-        message = messages.export(self._source, self.participant, where, studies, patient)
-        self._append("medium.written", Outcome.SUCCESS, self._counts(case, studies), message)
+    def exported(
+        self,
+        case: str,
+        medium: Medium,
+        studies: Mapping[str, Sequence[Study]],
+        *,
+        failure: BaseException | None = None,
+    ) -> None:
+        """Write an Export to a medium (RAD-47), one message a patient; with ``failure``, an attempt that failed."""
+        self._by_medium("medium.written", messages.export, case, medium, studies, failure)
 
-    def imported(self, case: str, medium: Path, label: str, patient: str, studies: Sequence[Study]) -> None:
-        """Write an Import of one patient from a medium."""
-        where = Medium(medium.absolute().as_uri(), label)
-        message = messages.import_(self._source, self.participant, where, studies, patient)
-        self._append("medium.read", Outcome.SUCCESS, self._counts(case, studies), message)
+    def imported(
+        self,
+        case: str,
+        medium: Medium,
+        studies: Mapping[str, Sequence[Study]],
+        *,
+        failure: BaseException | None = None,
+    ) -> None:
+        """Write an Import from a medium, one message a patient; with ``failure``, an attempt that failed."""
+        self._by_medium("medium.read", messages.import_, case, medium, studies, failure)
+
+    def _by_medium(
+        self,
+        event: str,
+        build: Callable[..., bytes],
+        case: str,
+        medium: Medium,
+        studies: Mapping[str, Sequence[Study]],
+        failure: BaseException | None,
+    ) -> None:
+        outcome = rule_of(failure).outcome if failure is not None else Outcome.SUCCESS
+        process = Participant(_process(), node=self._node) if self.actor != _process() else None
+        for patient, of_patient in (studies or {"": ()}).items():
+            message = build(
+                self._source, self.participant, medium, of_patient, patient, process=process, outcome=outcome
+            )
+            detail = self._counts(case, of_patient)
+            detail |= {"medium": medium.label or medium.uri, "kind": medium.kind.meaning}
+            detail |= {"encrypted": "yes"} if medium.encrypted else {}
+            detail |= {"refusal": type(failure).__name__} if failure is not None else {}
+            self._append(event, outcome, detail, message)
+        if failure is not None:
+            failure.add_note(_TOLD)
 
     def _counts(self, case: str, studies: Sequence[Study]) -> dict[str, str]:
         instances = sum(sum(study.instances.values()) for study in studies)

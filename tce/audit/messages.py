@@ -72,7 +72,15 @@ PATIENT_NUMBER = Code("2", "RFC-3881", "Patient Number")
 URI = Code("12", "RFC-3881", "URI")
 
 # CID 405 Media Type Code. A File-set in a folder has no physical medium: it is reached by URI.
+MEDIA_USB = _dcm("110030", "USB Disk Emulation")
+MEDIA_EMAIL = _dcm("110031", "Email")
+MEDIA_CD = _dcm("110032", "CD")
+MEDIA_DVD = _dcm("110033", "DVD")
+MEDIA_COMPACT_FLASH = _dcm("110034", "Compact Flash")
+MEDIA_MMC = _dcm("110035", "Multi-media Card")
+MEDIA_SD = _dcm("110036", "SD Card")
 MEDIA_URI = _dcm("110037", "URI")
+NOT_PHYSICAL = (MEDIA_EMAIL, MEDIA_URI)
 
 _DE_IDENTIFICATION = "7"  # ParticipantObjectDataLifeCycle
 
@@ -90,11 +98,12 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """A medium as participant: its URI and volume label, both free of identifiers."""
+    """A medium as participant: its URI and volume label, both free of identifiers; and whether it is encrypted."""
 
     uri: str
     label: str = ""
     kind: Code = MEDIA_URI
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +130,21 @@ def export(
     studies: Sequence[Study],
     patient: str,
     *,
+    process: Participant | None = None,
     outcome: Outcome = Outcome.SUCCESS,
 ) -> bytes:
-    """Export of one patient's studies to a medium (A.5.3.7; one patient a message: ITI-20)."""
+    """Export of one patient's studies to a medium (A.5.3.4; one patient a message: ITI-20).
+
+    ``by`` is who asked for it, ``process`` what did it where that is another. Nothing is said of patients where none
+    is known, as of an attempt that failed at once.
+    """
     root = _root(EXPORT, "R", outcome)
     _participant(root, Participant(by.user, SOURCE, True, by.ae_title, by.node))
+    if process is not None:
+        _participant(root, Participant(process.user, SOURCE, False, process.ae_title, process.node))
     _medium(root, medium, DESTINATION_MEDIA)
     _source(root, source)
-    _patient_and_studies(root, studies, patient)
+    _patient_and_studies(root, studies, patient, encrypted=medium.encrypted)
     return _bytes(root)
 
 
@@ -139,14 +155,17 @@ def import_(
     studies: Sequence[Study],
     patient: str,
     *,
+    process: Participant | None = None,
     outcome: Outcome = Outcome.SUCCESS,
 ) -> bytes:
-    """Import of one patient's studies from a medium (A.5.3.8)."""
+    """Import of one patient's studies from a medium (A.5.3.5)."""
     root = _root(IMPORT, "C", outcome)
     _participant(root, Participant(by.user, DESTINATION, True, by.ae_title, by.node))
+    if process is not None:
+        _participant(root, Participant(process.user, DESTINATION, False, process.ae_title, process.node))
     _medium(root, medium, SOURCE_MEDIA)
     _source(root, source)
-    _patient_and_studies(root, studies, patient)
+    _patient_and_studies(root, studies, patient, encrypted=medium.encrypted)
     return _bytes(root)
 
 
@@ -303,7 +322,7 @@ def _medium(root: Element, medium: Medium, role: Code) -> None:
     attributes = {"UserID": medium.uri, "UserIsRequestor": "false"}
     if medium.label:
         attributes["AlternativeUserID"] = medium.label
-    if medium.kind is MEDIA_URI:  # a network point is mandatory where the medium is no physical one
+    if medium.kind in NOT_PHYSICAL:  # a network point is mandatory where the medium is no physical one
         attributes |= {"NetworkAccessPointID": medium.uri, "NetworkAccessPointTypeCode": "5"}
     participant = etree.SubElement(root, "ActiveParticipant", attributes)
     _coded(participant, "RoleIDCode", role)
@@ -317,7 +336,9 @@ def _source(root: Element, source: Source) -> None:
     etree.SubElement(identification, "AuditSourceTypeCode", {"csd-code": "4"})  # application server
 
 
-def _patient_and_studies(root: Element, studies: Sequence[Study], patient: str) -> None:
+def _patient_and_studies(
+    root: Element, studies: Sequence[Study], patient: str, *, encrypted: bool = False
+) -> None:
     for study in studies:
         thing = _object(
             root, study.uid, "2", "3", STUDY_INSTANCE_UID, name=study.uid, life_cycle=_DE_IDENTIFICATION
@@ -325,6 +346,8 @@ def _patient_and_studies(root: Element, studies: Sequence[Study], patient: str) 
         description = etree.SubElement(thing, "ParticipantObjectDescription")
         for sop_class, count in sorted(study.instances.items()):
             etree.SubElement(description, "SOPClass", UID=sop_class, NumberOfInstances=str(count))
+        if encrypted:
+            etree.SubElement(description, "Encrypted").text = "true"
         etree.SubElement(description, "Anonymized").text = str(study.anonymized).lower()
     if patient:
         _object(root, patient, "1", "1", PATIENT_NUMBER, name=patient)

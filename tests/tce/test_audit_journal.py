@@ -11,7 +11,9 @@ import pytest
 from lxml import etree
 
 import tce
-from tce.audit.journal import EVENTS, Journal, Shape
+from media.errors import OutputRefused
+from tce.audit import messages
+from tce.audit.journal import EVENTS, Journal, Shape, is_told
 from tce.audit.messages import Participant, Study
 from tce.audit.trail import Record, Trail
 from tce.config import Settings, Site, save
@@ -221,14 +223,53 @@ def test_a_transfer_is_one_message_a_patient(site: Site, event: str, code: str) 
         assert len(root.xpath("ParticipantObjectIdentification[@ParticipantObjectTypeCode='1']")) == 1
 
 
-def test_media_are_recorded_with_their_place(site: Site, tmp_path: Path) -> None:
-    """Writing a medium is an Export, reading one an Import, with counts in the trail."""
-    journal = Journal(site, "tce/1")
-    journal.exported("lung-1", tmp_path / "medium", "LUNG", "P-1", STUDIES["P-1"])
-    journal.imported("lung-1", tmp_path / "medium", "LUNG", "P-2", STUDIES["P-2"])
-    exported, imported = records(site)
-    assert exported.detail == {"case": "lung-1", "studies": "1", "instances": "2"}
-    for record, name in ((exported, "Export"), (imported, "Import")):
-        root = etree.fromstring(record.message.encode())
-        assert SCHEMA.validate(root), SCHEMA.error_log
-        assert root.find("EventIdentification/EventID").get("originalText") == name
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("kind", [messages.MEDIA_CD, messages.MEDIA_EMAIL, messages.MEDIA_URI])
+def test_media_are_recorded_one_message_a_patient(site: Site, kind: messages.Code, encrypted: bool) -> None:
+    """Writing a medium is an Export, reading one an Import: who, which process, one medium, one patient a message."""
+    medium = messages.Medium("urn:tce:medium:LUNG", "LUNG", kind, encrypted)
+    journal = Journal(site, "operator")
+    journal.exported("lung-1", medium, STUDIES)
+    journal.imported("lung-1", medium, STUDIES)
+    written, read = records(site)[: len(STUDIES)], records(site)[len(STUDIES) :]
+    assert written[0].detail == {
+        "case": "lung-1",
+        "studies": "1",
+        "instances": "2",
+        "medium": "LUNG",
+        "kind": kind.meaning,
+        **({"encrypted": "yes"} if encrypted else {}),
+    }
+    for found, name, media, own in (
+        (written, "Export", "110154", "110153"),
+        (read, "Import", "110155", "110152"),
+    ):
+        assert len(found) == len(STUDIES)
+        for record in found:
+            root = etree.fromstring(record.message.encode())
+            assert SCHEMA.validate(root), SCHEMA.error_log
+            assert root.find("EventIdentification/EventID").get("originalText") == name
+            [place] = root.xpath(f"ActiveParticipant[RoleIDCode/@csd-code='{media}']")
+            assert place.find("MediaIdentifier/MediaType").get("csd-code") == kind.value
+            assert (place.get("NetworkAccessPointID") is None) == (kind is messages.MEDIA_CD)
+            who = root.xpath(f"ActiveParticipant[RoleIDCode/@csd-code='{own}']")
+            assert [one.get("UserIsRequestor") for one in who] == ["true", "false"]
+            assert who[0].get("UserID") == "operator"
+            assert len(root.xpath("ParticipantObjectIdentification[@ParticipantObjectTypeCode='1']")) == 1
+            assert ("true" in root.xpath("//Encrypted/text()")) == encrypted
+
+
+def test_a_medium_that_could_not_be_written_is_recorded(site: Site) -> None:
+    """An attempt that failed is an Export that failed, with its medium and without a patient where none is known."""
+    journal = Journal(site, "operator")
+    refusal = OutputRefused("no space")
+    journal.exported(
+        "lung-1", messages.Medium("urn:tce:medium:LUNG", "LUNG", messages.MEDIA_DVD), {}, failure=refusal
+    )
+    [record] = records(site)
+    root = etree.fromstring(record.message.encode())
+    assert SCHEMA.validate(root), SCHEMA.error_log
+    assert root.find("EventIdentification").get("EventOutcomeIndicator") == "4"
+    assert record.detail["refusal"] == "OutputRefused"
+    assert root.xpath("ParticipantObjectIdentification") == []
+    assert is_told(refusal)
