@@ -1,4 +1,4 @@
-"""Opening a medium: a folder, a mounted disc, an image or the device that holds a disc, or a ZIP, as one folder to read.
+"""Opening a medium: a folder, a mounted disc, the device or image of one, or a ZIP file, as one folder to read.
 
 ::
 
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from media.errors import UnreadableMedium
-from media.zip_mail import is_zip, unpack_zip
 from media.volume import Extent, Volume, is_image, read_volume
+from media.zip_mail import is_zip, unpack_zip
 
 _PREFIX = "tce-medium-"
 _CHUNK = 1 << 20

@@ -22,7 +22,7 @@ from tests.tce.test_audit_messages import SCHEMA
 def site(tmp_path: Path) -> Site:
     folder = tmp_path / "site"
     folder.mkdir()
-    save(folder / "tce.toml", Settings())
+    save(Settings(), folder / "tce.toml")
     return Site(folder)
 
 
@@ -72,7 +72,7 @@ def test_an_attempt_to_write_is_told_as_well(site: Site, tmp_path: Path) -> None
 
 
 def test_an_attempt_to_read_is_told_as_well(site: Site, tmp_path: Path) -> None:
-    """An import that failed is an Import that failed; of what could not come in nothing is told, not its path either."""
+    """An import that failed is told without a path, and without a word of what could not come in."""
     place = tmp_path / "MUSTER_ERIKA"
     with pytest.raises(UnreadableMedium):
         incoming.take_in(site, [place], tmp_path / "out", [], actor="olga")
