@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import pydicom
+from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 
 from media.profiles import Profile
 from tce.audit import messages
@@ -85,7 +86,7 @@ def importing(site: Site, actor: str, case: str, media: Iterable[Path]) -> Itera
         raise
 
 
-_TAGS: Final = ["SOPClassUID", "PatientID", "StudyInstanceUID", "PatientIdentityRemoved"]
+_STUDY_INSTANCE_UID: Final = Tag("StudyInstanceUID")
 
 
 def by_patient(instances: Iterable[Path], *, unfit_too: bool = False) -> dict[str, list[Study]]:
@@ -97,7 +98,8 @@ def by_patient(instances: Iterable[Path], *, unfit_too: bool = False) -> dict[st
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for path in instances:
         try:
-            ds = pydicom.dcmread(path, specific_tags=_TAGS)
+            with path.open("rb") as file:
+                ds = read_partial(file, stop_when=lambda tag, vr, length: tag > _STUDY_INSTANCE_UID)
             if unfit_too and (ds.get("PatientIdentityRemoved") != "YES" or "SOPClassUID" not in ds):
                 continue
         except Exception:  # what a broken file does to the parser is not foreseeable
