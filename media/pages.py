@@ -22,7 +22,16 @@ from media.profiles import Profile
 from media.record_types import PATIENT, SERIES, STUDY
 from media.web import INDEX, SMALL_LETTERS, WEB_FOLDER, content_of, write_web
 
-__all__ = ["INDEX", "README", "SMALL_LETTERS", "WEB_FOLDER", "MediumLabel", "write_pages"]
+__all__ = [
+    "INDEX",
+    "README",
+    "SMALL_LETTERS",
+    "WEB_FOLDER",
+    "MediumLabel",
+    "environment",
+    "in_ascii",
+    "write_pages",
+]
 
 README = "README.TXT"
 _LONGEST = 2_000  # characters of one text; what is longer is cut
@@ -63,14 +72,14 @@ def write_pages(
 
     ``images`` tells whether the pages show pictures. Raises :class:`OSError`.
     """
-    environment = _environment(label)
-    text = environment.get_template(README).render(profile=profile.value, images=images)
-    _write(folder / README, _ascii(text))
+    templates = environment(label=label, images=images)
+    text = templates.get_template(README).render(profile=profile.value)
+    _write(folder / README, in_ascii(text))
     web = folder / WEB_FOLDER
     (web / SMALL_LETTERS).mkdir(parents=True)
 
     def write(name: str, template: str, **values: object) -> None:
-        page = environment.get_template(template)
+        page = templates.get_template(template)
         _write(web / name, page.render(page=str, beside=str, **values))
         _write(web / SMALL_LETTERS / name, page.render(page=str.lower, beside=_from_small_letters, **values))
 
@@ -82,13 +91,14 @@ def write_pages(
         "instances": len(hierarchy.sop_instance_uids),
     }
     of_nobody = content_of(hierarchy.root_entries)
-    index = environment.get_template(INDEX)
+    index = templates.get_template(INDEX)
     text = index.render(profile=profile.value, manifest=manifest, of_nobody=of_nobody, **totals)
     _write(folder / INDEX, text)
 
 
-def _environment(label: MediumLabel) -> Environment:
-    environment = Environment(
+def environment(**shared: object) -> Environment:
+    """Return the templates of all pages, which escape what stands in them; ``shared`` is known to each."""
+    templates = Environment(
         loader=PackageLoader("media"),
         autoescape=select_autoescape(["htm"], default=True, disabled_extensions=["txt"]),
         undefined=StrictUndefined,
@@ -97,8 +107,8 @@ def _environment(label: MediumLabel) -> Environment:
         keep_trailing_newline=True,
         finalize=_legible,
     )
-    environment.globals.update(label=label, count=_count, date=_date)
-    return environment
+    templates.globals.update(shared, count=_count, date=_date)
+    return templates
 
 
 def _legible(value: object) -> object:
@@ -126,7 +136,7 @@ def _date(text: str) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdecimal() else text or "no date"
 
 
-def _ascii(text: str) -> str:
+def in_ascii(text: str) -> str:
     """Bring a text into ASCII, as near as it comes: README.TXT has no way to name a character set."""
     plain = unicodedata.normalize("NFKD", text.translate(_LETTERS))
     return (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from media.pages import README, MediumLabel, _ascii
+from media.pages import README, MediumLabel, in_ascii
 
 
 def write_secure_readme(
@@ -24,4 +24,4 @@ def write_secure_readme(
     template = environment.get_template("SECURE.TXT")
     text = template.render(label=label, profile=profile, certificates=certificates, password=password)
     with (folder / README).open("x", encoding="ascii", newline="\r\n") as file:
-        file.write(_ascii(text))
+        file.write(in_ascii(text))

@@ -12,6 +12,7 @@ import typer
 from media.checker import check_medium
 from media.pdi import Profile
 from tce import counts, incoming, portable, wiring
+from tce.cli.media_label import label as label_media
 from tce.cli.session import JsonOption, session, verbs
 from tce.config import Site
 from tce.counts import counted
@@ -118,3 +119,6 @@ def check(context: typer.Context, medium: Medium, as_json: JsonOption = False) -
             run.say(f"{'ok  ' if one.passed else 'FAIL'} {one.name}: {one.what}")
     if not report.passed:
         raise Refused("the medium did not pass", next_step="do not use it; ask whoever wrote it for another")
+
+
+app.command("label")(label_media)
