@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from media.errors import OutputRefused, UnreadableMedium
@@ -25,7 +25,7 @@ _LARGEST_README = 1 << 16
 _MOST_PATIENTS = 6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Label:
     """What stands on one medium. ``patients`` are pseudonyms; an encrypted medium shows none."""
 
@@ -34,7 +34,7 @@ class Label:
     profile: str
     has_pages: bool
     encrypted: bool
-    patients: tuple[str, ...] = field(repr=False)
+    patients: tuple[str, ...]
 
     @property
     def content(self) -> str:

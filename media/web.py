@@ -201,7 +201,7 @@ class _Writer:
             patient=patient.texts,
             study_page=above,
             pictures=shown,
-            images=len(images),
+            drawable=len(images),
             documents=documents,
             unread=unread,
         )
