@@ -14,8 +14,9 @@ from media.errors import LabelFault
 
 FILE_ID_ROOT = "DICOM"
 DEEPEST_FILE_ID = 8
+LONGEST_FILESET_ID = 16
 _COMPONENT = re.compile(r"[A-Z0-9_]{1,8}")
-_FILESET_ID = re.compile(r"[A-Z0-9_]{1,16}")
+_FILESET_ID = re.compile(rf"[A-Z0-9_]{{1,{LONGEST_FILESET_ID}}}")
 _LARGEST_NUMBER = 999_999
 
 
@@ -47,7 +48,7 @@ def require_legal_fileset_id(fileset_id: str) -> None:
 def fileset_id_from(text: str) -> str:
     """Return the File-set ID that comes closest to a text. Raises :class:`LabelFault` when nothing of it is usable."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii").upper()
-    fileset_id = re.sub(r"[^A-Z0-9]+", "_", plain).strip("_")[:16].strip("_")
+    fileset_id = re.sub(r"[^A-Z0-9]+", "_", plain).strip("_")[:LONGEST_FILESET_ID].strip("_")
     require_legal_fileset_id(fileset_id)
     return fileset_id
 

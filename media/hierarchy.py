@@ -7,8 +7,8 @@ instances wait in a temporary file, so that a hundred thousand of them need no m
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +35,7 @@ class Entry:
     """One instance that goes onto the medium."""
 
     path: Path
+    size: int
     record: RecordType
     handling: Handling
     sop_class_uid: str
@@ -117,8 +118,37 @@ class Hierarchy:
         """Return everything that speaks against writing, missing keys of the upper records included."""
         faults = list(self._faults)
         for node in self._nodes.values():
-            faults += [_missing(node.source, node.record, key) for key in _hindering(node.body)]
+            # Its record is taken from the instance that lacks least: what that lacks, all of them lack.
+            hindering = _hindering(node.body)
+            paths = [entry.path for entry in _below(node)] if hindering else []
+            faults += [
+                _missing(path, node.record, key) for key in hindering for path in paths or [node.source]
+            ]
         return faults
+
+    @property
+    def entries(self) -> Iterable[Entry]:
+        """All instances, in the order in which they came."""
+        return self._by_uid.values()
+
+    def part(self, studies: Iterable[Node], *, first: bool) -> Hierarchy:
+        """Return a File-set to be of some studies alone, and of what belongs to no patient if it is the first."""
+        part = Hierarchy(self._bodies, date_if_missing=self._date_if_missing)
+        for study in studies:
+            assert study.parent is not None
+            identity = study.parent.identity
+            patient = part._roots.get(identity)
+            if patient is None:
+                patient = replace(study.parent, children={})
+                part._roots[identity] = part._nodes[PATIENT, identity] = patient
+            patient.children[study.identity] = part._nodes[STUDY, study.identity] = study
+            for series in study.children.values():
+                part._nodes[SERIES, series.identity] = series
+                part._by_uid |= {entry.sop_instance_uid: entry for entry in series.entries}
+        if first:
+            part._root_entries = self._root_entries
+            part._by_uid |= {entry.sop_instance_uid: entry for entry in self._root_entries}
+        return part
 
     @property
     def sop_instance_uids(self) -> list[str]:
@@ -190,6 +220,7 @@ class Hierarchy:
         rewritten = handling is Handling.REWRITE
         return Entry(
             path=instance.path,
+            size=instance.size,
             record=record,
             handling=handling,
             sop_class_uid=instance.sop_class_uid,
@@ -253,6 +284,12 @@ class Hierarchy:
     def _fault(self, instance: Instance, what: str, next_step: str) -> None:
         record = record_type_of(instance.sop_class_uid)
         self._faults.append(Fault(instance.path, what, next_step, "" if record is None else record.name))
+
+
+def _below(node: Node) -> Iterator[Entry]:
+    yield from node.entries
+    for child in node.children.values():
+        yield from _below(child)
 
 
 def in_order(nodes: dict[bytes, Node]) -> list[Node]:

@@ -6,6 +6,7 @@ trusted: whatever a file does to the parser becomes :class:`UnreadableInstance`.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Instance:
     """The header of one readable instance. UIDs are checked for form; ``attributes`` are those that records need."""
 
     path: Path = field(repr=False)
+    size: int
     attributes: Attributes = field(repr=False)
     sop_class_uid: str
     sop_instance_uid: str
@@ -93,10 +95,12 @@ def _parse(path: Path, file: BinaryIO) -> Instance:
     preamble_is_zero = not any(file.read(128))
     file.seek(0)
     dataset = dcmread(file, stop_before_pixels=True, specific_tags=_wanted())
+    size = os.fstat(file.fileno()).st_size
     if str(dataset.file_meta.get("TransferSyntaxUID", "")) != "1.2.840.10008.1.2.1.99":
-        _refuse_truncated(file, path.stat().st_size, explicit=not dataset.is_implicit_VR)
+        _refuse_truncated(file, size, explicit=not dataset.is_implicit_VR)
     return Instance(
         path=path,
+        size=size,
         attributes=Attributes(dataset, big_endian=not dataset.is_little_endian),
         sop_class_uid=_uid(dataset, "SOPClassUID"),
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),

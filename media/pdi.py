@@ -1,4 +1,4 @@
-"""Writing a portable medium: a File-set with DICOMDIR in the layout of IHE PDI (RAD-47, PS3.10, PS3.11).
+"""Writing portable media: File-sets with DICOMDIR in the layout of IHE PDI (RAD-47, PS3.10, PS3.11).
 
 ::
 
@@ -6,19 +6,18 @@
     DICOM/PA000001/ST000001/SE000001/IM000001 …
 
 The same instances and label give the same bytes. No autorun file, no viewer. What is written is not de-identified
-here: an instance that does not say that its patient's identity was removed is refused.
+here: an instance that does not say that its patient's identity was removed is refused. What one medium does not hold is
+divided among several, each a whole File-set of its own in a numbered folder.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from media.checker import check_medium
@@ -27,12 +26,19 @@ from media.errors import Fault, InstancesUnfit, LabelFault, MediumUnproven, Outp
 from media.fileset import fileset_uid
 from media.hierarchy import Hierarchy
 from media.instances import EXPLICIT_VR_LITTLE_ENDIAN, META_VERSION, Instance, read_instance
+from media.iso import BLOCK, octets_on_medium, prove_iso, write_iso
 from media.pages import MediumLabel, write_pages
 from media.placing import place
 from media.profiles import Handling, Profile, handling_of, why_not
 from media.record_types import PATIENT, SERIES, STUDY
+from media.splitting import Room, divided, numbered_id
+from media.staging import draft_beside, empty, give_names, staging_beside
 
-__all__ = ["Medium", "MediumLabel", "Profile", "write_medium"]
+__all__ = ["Medium", "MediumLabel", "Profile", "write_media", "write_medium"]
+
+_CLUSTER = 32 << 10  # what FAT gives out on cards and sticks, at most
+_REWRITTEN, _MEDIA = "rewritten", "media"
+_MOST_DIVISIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Medium:
     """A medium that was written and proved by re-reading.
 
     ``numbered`` counts the records that got a Study ID, Series Number or Instance Number because their instances
-    have none; ``rewritten`` the instances whose encoding was changed.
+    have none; ``rewritten`` the instances whose encoding was changed. ``iso`` is its image, if there is one.
     """
 
     path: Path
@@ -52,6 +58,8 @@ class Medium:
     instances: int
     rewritten: int
     numbered: int
+    octets: int
+    iso: Path | None = None
 
 
 def write_medium(
@@ -63,14 +71,44 @@ def write_medium(
     date_if_missing: str = "",
     images: bool = True,
 ) -> Medium:
-    """Write the instances in the given files as a medium to the folder ``out``, all of them or none.
+    """Write the instances in the given files as one medium of any size to the folder ``out``, all of them or none.
 
-    1. Refuse an output folder that is not empty or is being written.
+    See :func:`write_media`, which divides.
+    """
+    (medium,) = write_media(
+        instances,
+        out,
+        label=label,
+        profile=profile,
+        capacity=None,
+        date_if_missing=date_if_missing,
+        images=images,
+    )
+    return medium
+
+
+def write_media(
+    instances: Iterable[Path],
+    out: Path,
+    *,
+    label: MediumLabel,
+    profile: Profile = Profile.STD_GEN_CD,
+    capacity: int | None,
+    iso: Path | None = None,
+    date_if_missing: str = "",
+    images: bool = True,
+) -> tuple[Medium, ...]:
+    """Write the instances in the given files to the folder ``out``, all of them or none.
+
+    One medium of at most ``capacity`` octets (None: of any size) lies in ``out`` itself, several in ``out/1``,
+    ``out/2`` …; their File-set IDs and images are numbered too.
+
+    1. Refuse an output that is not empty or is being written.
     2. Read every header; name all faults of all instances at once, before a byte is written (PS3.3 F.5).
-    3. Place the instances under counted names (PS3.10 8), in an encoding of the profile (PS3.11 D).
-    4. Write the pages for people, and the DICOMDIR last: without it, the folder is no medium.
-    5. Prove it by reading it again from its own bytes.
-    6. Make it durable, then give it its name.
+    3. Rewrite what the profile does not take as it is (PS3.11).
+    4. Divide the studies among as many media as they need.
+    5. Write each medium and prove it by reading it again from its own bytes.
+    6. Make them durable, then give them their names.
 
     ``date_if_missing`` (``YYYYMMDD``) stands in the directory for dates that the policy has emptied; without it
     such instances are refused. ``images`` tells whether the pages show small pictures. Raises
@@ -78,79 +116,113 @@ def write_medium(
     """
     if date_if_missing and not re.fullmatch(r"[0-9]{8}", date_if_missing):
         raise LabelFault("the date for missing dates is not legal", next_step="write it as YYYYMMDD")
+    if iso is not None and not profile.is_disc:
+        raise LabelFault(
+            f"a {profile.medium} is not written from an image", next_step="leave --iso away, or choose a disc"
+        )
+    room = Room(capacity, profile.medium, BLOCK if profile.is_disc else _CLUSTER)
     # 1.
-    with _staging_beside(out) as staging, tempfile.TemporaryFile() as bodies:
+    with (
+        staging_beside(out) as staging,
+        tempfile.TemporaryFile(dir=staging) as bodies,
+        ExitStack() as drafts,
+    ):
         hierarchy = Hierarchy(bodies, date_if_missing=date_if_missing)
         # 2.
         _take_in(instances, hierarchy, profile)
         # 3.
-        rewritten = _place_all(hierarchy, staging)
-        # 4.
-        write_pages(staging, label, profile, hierarchy, images=images)
-        uid = fileset_uid(hierarchy.sop_instance_uids)
-        dicomdir = staging / "DICOMDIR"
-        write_dicomdir(dicomdir, hierarchy.records(), fileset_id=label.fileset_id, sop_instance_uid=uid)
-        # 5.
-        _prove(staging, profile)
+        _rewrite_all(hierarchy, staging / _REWRITTEN)
+        # 4. and 5.
+        folder = staging / _MEDIA
+        media = _write_fitting(hierarchy, folder, label, profile, room, images=images)
+        drafted: dict[Path, Path] = {}
+        for number, medium in enumerate(media, 1):
+            _prove(medium.path, profile)
+            if iso is not None:
+                image = _image_name(iso, number, len(media))
+                draft = drafts.enter_context(draft_beside(image))
+                drafted[draft] = image
+                write_iso(medium.path, draft, volume_id=medium.fileset_id)
+                prove_iso(medium.path, draft, volume_id=medium.fileset_id)
         # 6.
         os.sync()
-        staging.rename(out)
-        return Medium(
-            path=out,
-            fileset_id=label.fileset_id,
-            profile=profile,
-            patients=hierarchy.count(PATIENT),
-            studies=hierarchy.count(STUDY),
-            series=hierarchy.count(SERIES),
-            instances=len(hierarchy.sop_instance_uids),
-            rewritten=rewritten,
-            numbered=hierarchy.numbered(),
-        )
+        give_names(drafted, folder, out)
+        named = [replace(medium, path=out / medium.path.relative_to(folder)) for medium in media]
+        if drafted:
+            named = [replace(one, iso=image) for one, image in zip(named, drafted.values(), strict=True)]
+        return tuple(named)
 
 
-@contextmanager
-def _staging_beside(out: Path) -> Iterator[Path]:
-    """Give a folder beside ``out`` to write in; it is gone afterwards unless it was renamed.
+def _image_name(iso: Path, number: int, of: int) -> Path:
+    return iso if of == 1 else iso.with_name(f"{iso.stem}_{number}{iso.suffix}")
 
-    What a process that died left there is removed: its lock died with it.
+
+def _write_fitting(
+    hierarchy: Hierarchy, folder: Path, label: MediumLabel, profile: Profile, room: Room, *, images: bool
+) -> list[Medium]:
+    """Write as many media as are needed, in numbered folders if they are several.
+
+    How much the pages take is only known once they are written: what does not fit with them is divided anew.
     """
-    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise OutputRefused(
-            "the output folder is not empty", next_step="name a folder that is empty or does not exist"
-        )
-    place_of_out = out.absolute()
-    place_of_out.parent.mkdir(parents=True, exist_ok=True)
-    staging = place_of_out.parent / f".{place_of_out.name}.partial"
-    staging.mkdir(exist_ok=True)
-    handle = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    kept_free = 0
+    for _ in range(_MOST_DIVISIONS):
+        folder.mkdir(exist_ok=True)
+        empty(folder)
+        parts = divided(hierarchy, room, kept_free=kept_free)
+        media: list[Medium] = []
+        for number, part in enumerate(parts, 1):
+            own = replace(label, fileset_id=numbered_id(label.fileset_id, number, len(parts)))
+            place_of_one = folder if len(parts) == 1 else folder / str(number)
+            media.append(_write_one(part, place_of_one, own, profile, room.block, images=images))
+        largest = max(medium.octets for medium in media)
+        if room.capacity is None or largest <= room.capacity:
+            return media
+        kept_free += largest - room.capacity + room.capacity // 100
+    raise OutputRefused(
+        f"the instances cannot be divided so that each {room.medium} takes its part with its pages",
+        next_step="choose a profile or --capacity of a larger medium",
+    )
+
+
+def _write_one(
+    hierarchy: Hierarchy, folder: Path, label: MediumLabel, profile: Profile, block: int, *, images: bool
+) -> Medium:
+    """Place the instances under counted names, then the pages, and the DICOMDIR last: without it this is no medium."""
+    folder.mkdir(exist_ok=True)
+    rewritten = 0
+    for entry, file_id in hierarchy.files():
+        target = folder.joinpath(*file_id)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        rewritten += entry.handling is Handling.REWRITE
+        _put(entry.path, target, entry.handling)
+    write_pages(folder, label, profile, hierarchy, images=images)
+    uid = fileset_uid(hierarchy.sop_instance_uids)
+    write_dicomdir(
+        folder / "DICOMDIR", hierarchy.records(), fileset_id=label.fileset_id, sop_instance_uid=uid
+    )
+    return Medium(
+        path=folder,
+        fileset_id=label.fileset_id,
+        profile=profile,
+        patients=hierarchy.count(PATIENT),
+        studies=hierarchy.count(STUDY),
+        series=hierarchy.count(SERIES),
+        instances=len(hierarchy.sop_instance_uids),
+        rewritten=rewritten,
+        numbered=hierarchy.numbered(),
+        octets=octets_on_medium(folder, block=block),
+    )
+
+
+def _put(source: Path, target: Path, handling: Handling) -> None:
+    """Place a copy; what was rewritten lies on the same disk already, and only gets another name there if it can."""
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputRefused(
-                "another process is writing this medium", next_step="wait for it, or name another folder"
-            ) from None
-        _empty(staging)
-        try:
-            yield staging
-        except OSError as fault:
-            raise OutputRefused(
-                f"the medium cannot be written: {fault.strerror}",
-                next_step="see to the space and the rights there, or name another folder",
-            ) from None
-        finally:
-            if staging.exists():
-                shutil.rmtree(staging)
-    finally:
-        os.close(handle)
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        if handling is Handling.REWRITE:
+            os.link(source, target)
+            return
+    except OSError:  # FAT has no second names
+        pass
+    place(source, target, Handling.COPY)
 
 
 def _take_in(paths: Iterable[Path], hierarchy: Hierarchy, profile: Profile) -> None:
@@ -193,20 +265,23 @@ def _handling(instance: Instance, profile: Profile, faults: list[Fault]) -> Hand
     return handling
 
 
-def _place_all(hierarchy: Hierarchy, staging: Path) -> int:
-    rewritten = 0
+def _rewrite_all(hierarchy: Hierarchy, folder: Path) -> None:
+    """Rewrite what has to be, so that every fault and every size is known before the first medium is begun."""
     faults: list[Fault] = []
-    for entry, file_id in hierarchy.files():
-        target = staging.joinpath(*file_id)
-        target.parent.mkdir(parents=True, exist_ok=True)
+    number = 0
+    for entry in hierarchy.entries:
+        if entry.handling is not Handling.REWRITE:
+            continue
+        number += 1
+        folder.mkdir(exist_ok=True)
+        target = folder / str(number)
         try:
-            place(entry.path, target, entry.handling)
+            place(entry.path, target, Handling.REWRITE)
+            entry.path, entry.size = target, target.stat().st_size
         except UnreadableInstance as fault:
             faults.append(Fault(entry.path, fault.what, "leave these files out of the medium"))
-        rewritten += entry.handling is Handling.REWRITE
     if faults:
         raise InstancesUnfit(faults)
-    return rewritten
 
 
 def _prove(staging: Path, profile: Profile) -> None:

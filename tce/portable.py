@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from media.checker import check_medium
-from media.fileset import fileset_id_from
-from media.pdi import Medium, MediumLabel, write_medium
+from media.fileset import FILE_ID_ROOT, fileset_id_from
+from media.pdi import Medium, MediumLabel, write_media
 from media.profiles import Profile
 from tce import __version__
 from tce.audit import media as audit_media
 from tce.config import Site
+from tce.folder import files_under
+
+NO_DATE = "19000101"
+"""Stands in a directory for a date that the policy has emptied: one that everybody sees to be none."""
 
 
 def label_for(site: Site, name: str) -> MediumLabel:
@@ -43,20 +46,44 @@ def write(
     case: str = "",
     actor: str = "",
 ) -> Medium:
-    """Write a medium and record the export of each patient on it. Raises what ``media`` raises.
+    """Write one medium of any size; otherwise the same as :func:`write_set`."""
+    (medium,) = write_set(site, instances, out, name=name, profile=profile, case=case, actor=actor)
+    return medium
 
-    Without a ``profile`` it is that of the settings.
+
+def write_set(
+    site: Site,
+    instances: Sequence[Path],
+    out: Path,
+    *,
+    name: str,
+    profile: Profile | None = None,
+    capacity: int | None = None,
+    iso: Path | None = None,
+    case: str = "",
+    actor: str = "",
+) -> tuple[Medium, ...]:
+    """Write as many media as are needed, and record the export of each patient on each of them.
+
+    Without a ``profile`` it is that of the settings; see :func:`media.pdi.write_media`.
     """
     label, profile = label_for(site, name), profile or site.settings.media.profile
-    with audit_media.exporting(site, actor, case, audit_media.written(profile, label.fileset_id), instances):
-        return write_medium(
+    common = audit_media.written(profile, label.fileset_id)
+    with audit_media.exporting(site, actor, case, common, instances) as made:
+        media = write_media(
             instances,
             out,
             label=label,
             profile=profile,
-            date_if_missing=datetime.now(UTC).strftime("%Y%m%d"),
+            capacity=capacity,
+            iso=iso,
+            date_if_missing=NO_DATE,
             images=site.settings.media.images,
         )
+        for medium in media:
+            held = tuple(files_under([medium.path / FILE_ID_ROOT]))
+            made.append((audit_media.written(profile, medium.fileset_id), held))
+    return media
 
 
 def problems_of(site: Site, medium: Path) -> list[str]:

@@ -63,15 +63,22 @@ def read(medium: Path, *, encrypted: bool = False) -> Medium:
 
 
 @contextmanager
-def exporting(site: Site, actor: str, case: str, medium: Medium, instances: Iterable[Path]) -> Iterator[None]:
-    """Record the export of each patient when what is done here is done, and the attempt when it failed."""
+def exporting(
+    site: Site, actor: str, case: str, medium: Medium, instances: Iterable[Path]
+) -> Iterator[list[tuple[Medium, Iterable[Path]]]]:
+    """Record the export of each patient when what is done here is done, and the attempt when it failed.
+
+    Who makes several media of the instances names them in the list, each with the files that it holds.
+    """
     journal, files = Journal(site, actor), tuple(instances)
+    made: list[tuple[Medium, Iterable[Path]]] = []
     try:
-        yield
+        yield made
     except BaseException as exc:
         journal.exported(case, medium, by_patient(files, unfit_too=True), failure=exc)
         raise
-    journal.exported(case, medium, by_patient(files))
+    for one, held in made or [(medium, files)]:
+        journal.exported(case, one, by_patient(held))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +11,11 @@ from typing import Annotated
 import typer
 
 from media.checker import check_medium
+from media.pdi import Medium as Written
 from media.pdi import Profile
 from tce import counts, incoming, portable, wiring
 from tce.cli.media_label import label as label_media
-from tce.cli.session import JsonOption, session, verbs
+from tce.cli.session import JsonOption, Session, session, verbs
 from tce.config import Site
 from tce.counts import counted
 from tce.errors import Held, Refused
@@ -22,6 +24,8 @@ from tce.folder import files_under
 app = verbs("Portable media (IHE PDI): a File-set with DICOMDIR and pages.")
 
 Medium = Annotated[Path, typer.Argument(help="Folder of the medium.", metavar="MEDIUM")]
+
+_UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 @app.command()
@@ -36,17 +40,38 @@ def write(
         Profile | None,
         typer.Option(help="What the medium is and may hold; the default stands in the settings."),
     ] = None,
+    capacity: Annotated[
+        str, typer.Option(help="What one medium takes, like 650MiB, 4.7GB or any; default: as is usual.")
+    ] = "",
+    iso: Annotated[
+        Path | None, typer.Option(help="Write an ISO 9660 image as well; several media have numbers.")
+    ] = None,
     case: Annotated[str, typer.Option(help="Case, for the audit trail.")] = "",
 ) -> None:
-    """Write de-identified instances as a medium, all of them or none.
+    """Write de-identified instances as a medium, all of them or none; as several media if one does not hold them.
 
-    Example: tce media write pseudonymized --out medium --label LUNG_1 --profile STD-GEN-USB-JPEG
+    Example: tce media write pseudonymized --out medium --label LUNG_1 --iso lung.iso
     """
     run = session(context)
-    instances = list(files_under(sources))
-    medium = portable.write(
-        run.site, instances, out, name=label, profile=profile, case=case, actor=run.person
+    chosen = profile or run.site.settings.media.profile
+    media = portable.write_set(
+        run.site,
+        list(files_under(sources)),
+        out,
+        name=label,
+        profile=chosen,
+        capacity=_octets(capacity) if capacity else chosen.capacity,
+        iso=iso,
+        case=case,
+        actor=run.person,
     )
+    for medium in media:
+        _tell(run, medium)
+    if len(media) > 1:
+        run.say(f"{len(media)} media, each of a {chosen.medium}: whole by itself, no study on two")
+
+
+def _tell(run: Session, medium: Written) -> None:
     run.say(
         f"medium {medium.fileset_id} in {medium.path}: {counts.patients(medium.patients)}, "
         f"{counts.studies(medium.studies)}, {medium.series} series, {counts.instances(medium.instances)}"
@@ -54,6 +79,19 @@ def write(
     if medium.rewritten:
         rewritten = counted(medium.rewritten, "instance was", "instances were")
         run.say(f"{rewritten} rewritten in an encoding of {medium.profile}")
+    if medium.iso:
+        run.say(f"image of {medium.fileset_id}: {medium.iso}")
+
+
+def _octets(text: str) -> int | None:
+    """Return a capacity in octets; None for ``any``."""
+    if text == "any":
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(MB|GB|MiB|GiB)", text)
+    octets = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if not octets:
+        raise typer.BadParameter("is no size; write it like 650MiB or 4.7GB, or any", param_hint="--capacity")
+    return octets
 
 
 @app.command()

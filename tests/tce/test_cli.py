@@ -282,6 +282,20 @@ def test_a_medium_is_written_checked_and_read(home: Path, identified: Path, tmp_
 
 
 @pytest.mark.vault
+def test_an_image_is_written_beside_the_medium(
+    home: Path, identified: Path, tmp_path: Path, tce: Tce
+) -> None:
+    """Profile, capacity and image are chosen at the command line, and a capacity that is none is a fault of usage."""
+    tce("--home", home, "pseudonymize", identified, "--case", "lung-1", "--out", tmp_path / "ps")
+    write = ("--home", home, "media", "write", tmp_path / "ps", "--out", tmp_path / "m")
+    assert tce(*write, "--capacity", "much").status == 2
+    assert tce(*write, "--capacity", "10 MB", "--profile", "STD-GEN-USB-JPEG", "--iso", "x.iso").status == 1
+    said = tce(*write, "--capacity", "650MiB", "--profile", "STD-GEN-DVD-J2K", "--iso", tmp_path / "m.iso")
+    assert said.status == 0 and "image of TCE" in said.out
+    assert (tmp_path / "m.iso").read_bytes()[16 * 2048 + 1 :][:5] == b"CD001"
+
+
+@pytest.mark.vault
 def test_the_audit_trail_is_listed_verified_and_exported(home: Path, tmp_path: Path, tce: Tce) -> None:
     """The auditor gets every message; an edited trail is refused."""
     assert "audit trail whole" in tce("--home", home, "audit", "verify").out
