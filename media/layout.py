@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as XmlTree
 
 from media.files import MediumFiles, is_part_10
@@ -18,6 +18,7 @@ _FILE = re.compile(r"[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
 _FOLDER = re.compile(r"[A-Z0-9_]{1,8}")
 _RESERVED_PREFIX = "IHE"
 _DEEPEST = 8
+_LARGEST_PAGE = 64 << 20
 _LINK, _PICTURE = "{http://www.w3.org/1999/xhtml}a", "{http://www.w3.org/1999/xhtml}img"
 
 
@@ -63,7 +64,10 @@ def _readme_faults(files: MediumFiles) -> Iterator[str]:
     if path is None:
         yield f"there is no {README}"
         return
-    text = path.read_bytes()
+    text = _bytes_of(path)
+    if text is None:
+        yield f"{README} cannot be read, or is larger than any text"
+        return
     if not text.isascii():
         yield f"{README} is not ASCII"
     if not text.strip() or text.count(b"\n") != text.count(b"\r\n"):
@@ -77,8 +81,12 @@ def _page_faults(files: MediumFiles) -> Iterator[str]:
     for name, path in files.names.items():
         if not name[-1].endswith(".HTM") or (len(name) > 1 and name[0] != WEB_FOLDER):
             continue
+        content = _bytes_of(path)
+        if content is None:
+            yield "a page cannot be read, or is larger than any page"
+            continue
         try:
-            page = XmlTree.fromstring(path.read_bytes())  # noqa: S314 - expat of Python 3.11 limits entities
+            page = XmlTree.fromstring(content)  # noqa: S314 - expat of Python 3.11 limits entities
         except XmlTree.ParseError:
             yield "a page is not well-formed XHTML"
             continue
@@ -87,6 +95,16 @@ def _page_faults(files: MediumFiles) -> Iterator[str]:
         for link in links + pictures:
             if not _leads_somewhere(link, name, files):
                 yield "a link of a page leads nowhere on the medium"
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """Return the bytes of a text or page; None for one that cannot be read or would fill the memory."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_PAGE + 1)
+    except OSError:
+        return None
+    return content if len(content) <= _LARGEST_PAGE else None
 
 
 def _leads_somewhere(href: str, page: tuple[str, ...], files: MediumFiles) -> bool:

@@ -1,7 +1,6 @@
 """The gate of the research zone: which instances of a medium were pseudonymized by a stage 1 that is known here.
 
-Known is a policy of stage 1 that lies on this site's shelf, in the very text that two people approved, for as long as
-that approval holds; ``media.known_stage_one`` of the settings may narrow that further. Without one, nothing passes.
+Which policies are known is :mod:`tce.known_policies`' to say. Without one, nothing passes.
 
 An instance passes when all of this is so::
 
@@ -22,14 +21,10 @@ from pathlib import Path
 
 from policies.forms import Forms
 from policies.layout import Instance
-from policies.model import Policy, PseudonymSource, Stage
+from policies.model import Policy, PseudonymSource
 from policies.parsing import Unreadable, read_source
 from policies.standard.tables import Option
 from policies.verify import Finding, Verification
-from tce.approvals_desk import Desk
-from tce.config import Site
-from tce.errors import Refused
-from tce.shelf import Shelf
 
 _IDENTITY_REMOVED, _METHOD, _CODES = 0x00120062, 0x00120063, 0x00120064
 _CODE = 0x00080100
@@ -80,29 +75,10 @@ class Known:
         return f"{self.policy.name} {self.policy.version}"
 
 
-def known_policies(site: Site, *, forms: Forms = Forms(), recipients: int = 0) -> list[Known]:
-    """Return the policies of stage 1 whose results may come in. Raises Refused when there is none.
-
-    ``forms`` are those of the pseudonyms of the case, ``recipients`` for how many it has originals encrypted.
-    """
-    desk, wanted = Desk(site), site.settings.media.known_stage_one
-    found = [
-        Known(shelved.policy, replace(forms, drawn=_draws(shelved.policy)), recipients)
-        for shelved in Shelf(site.policies_dir).all()
-        if shelved.policy.stage is Stage.PSEUDONYMIZE
-        and (not wanted or f"{shelved.policy.name}@{shelved.policy.version}" in wanted)
-        and desk.standing(shelved.path, shelved.policy.digest).approved
-    ]
-    if not found:
-        raise Refused(
-            "no policy of stage 1 is known here, so nothing can be told from identified material",
-            next_step="put the hospital's policy of stage 1 among this site's, have it approved, and read again",
-        )
-    return found
-
-
-def _draws(policy: Policy) -> bool:
-    return policy.pseudonyms is PseudonymSource.RANDOM
+def known_by(policy: Policy, forms: Forms = Forms(), recipients: int = 0) -> Known:
+    """Return a policy as the gate knows it, whoever approved it."""
+    drawn = policy.pseudonyms is PseudonymSource.RANDOM
+    return Known(policy, replace(forms, drawn=drawn), recipients)
 
 
 class Gate:

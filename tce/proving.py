@@ -167,9 +167,14 @@ class Told:
         self.makers.update(source.text(tag).casefold() for tag in (_MANUFACTURER, _MODEL))
 
 
+def traits_sought(policy: Policy) -> frozenset[Trait]:
+    """Return what original values may tell that a policy takes away."""
+    return ALL - {trait for option, trait in _RETAINED_BY.items() if option in policy.options}
+
+
 def _sought(told: Told, policy: Policy) -> set[str]:
     """Return the values that are searched for in the results of a policy."""
-    sought = ALL - {trait for option, trait in _RETAINED_BY.items() if option in policy.options}
+    sought = traits_sought(policy)
     # A hospital whose name is written as the maker's, which stays, cannot be told from the maker.
     return {
         value

@@ -25,7 +25,6 @@ from tce.cases import Case
 from tce.config import ActorSettings, Site, is_here
 from tce.errors import CaseError, NotApproved, Refused, TceError
 from tce.fetching import Archive
-from tce.gate import Known, known_policies
 from tce.logins import Logins, ServiceSession
 from tce.network.query_retrieve import Method
 from tce.network.store_reader import Limits
@@ -194,19 +193,6 @@ def forms(site: Site, case_id: str, stage: Stage) -> Forms:
     case = cases.load(site.cases_dir, case_id)
     ref = case.stage1 if stage is Stage.PSEUDONYMIZE else case.stage2
     return _forms(site, case, Shelf(site.policies_dir).exactly(ref).policy)
-
-
-def known_stage_one(site: Site, case_id: str = "") -> list[Known]:
-    """Return the policies of stage 1 whose results may come in from media, with what a case here says of its results.
-
-    Raises Refused when none is known.
-    """
-    if not case_id or not (cases.case_dir(site.cases_dir, case_id) / cases.CASE_FILE).exists():
-        return known_policies(site)
-    case = cases.load(site.cases_dir, case_id)
-    return known_policies(
-        site, forms=forms(site, case_id, Stage.PSEUDONYMIZE), recipients=len(case.encrypt_for)
-    )
 
 
 def _forms(site: Site, case: Case, policy: Policy) -> Forms:

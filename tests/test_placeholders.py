@@ -49,6 +49,7 @@ HARMLESS = frozenset(_HARMLESS.split())
 # the trail holds, pseudonyms and identities of what leaves, ciphertext.
 _DECIDED = """
     media.agreement.Disagreement: attribute record
+    media.certificate.Certificate: not_checked policy profile software
     media.dicomdir.ReferencedFile: file_id sop_instance_uid
     media.directory.Directory: meta_version sop_instance_uid
     media.errors.Fault: attribute record

@@ -10,20 +10,17 @@ from typing import Annotated
 
 import typer
 
-from media.checker import check_medium
 from media.pdi import Medium as Written
 from media.pdi import Profile
-from tce import counts, incoming, portable, wiring
+from tce import counts, incoming, known_policies, portable
+from tce.cli.media_check import Media, check
 from tce.cli.media_label import label as label_media
 from tce.cli.session import JsonOption, Session, session, verbs
-from tce.config import Site
 from tce.counts import counted
-from tce.errors import Held, Refused
+from tce.errors import Held
 from tce.folder import files_under
 
 app = verbs("Portable media (IHE PDI): a File-set with DICOMDIR and pages.")
-
-Medium = Annotated[Path, typer.Argument(help="Folder of the medium.", metavar="MEDIUM")]
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -97,9 +94,7 @@ def _octets(text: str) -> int | None:
 @app.command()
 def read(
     context: typer.Context,
-    media: Annotated[
-        list[Path], typer.Argument(help="Folder, ISO file or device of each medium.", metavar="MEDIUM...")
-    ],
+    media: Media,
     out: Annotated[Path, typer.Option(help="Folder for the copies; must be empty or not exist.")],
     case: Annotated[str, typer.Option(help="Case, for the gate and for the audit trail.")] = "",
     as_json: JsonOption = False,
@@ -111,7 +106,7 @@ def read(
     Example: tce media read /media/cdrom --out incoming
     """
     run = session(context)
-    known = wiring.known_stage_one(run.site, case)
+    known = known_policies.that_let_in(run.site, case)
     with run.progress() as progress:
         task = progress.add_task("instances", total=None)
         taken = incoming.take_in(
@@ -140,23 +135,5 @@ def read(
         raise Held(f"{counts.files(len(taken.behind))} stayed behind", next_step="; ".join(steps))
 
 
-@app.command()
-def check(context: typer.Context, medium: Medium, as_json: JsonOption = False) -> None:
-    """Prove a medium: layout, DICOMDIR, every record against its file. Exit status 1 when a check fails.
-
-    Example: tce media check medium
-    """
-    run = session(context)
-    site = Site(run.home)  # a medium can be checked where there is no site
-    profile = site.settings.media.profile if site.settings_path.exists() else Profile.STD_GEN_CD
-    report = check_medium(medium, profile=profile)
-    if as_json:
-        typer.echo(json.dumps(asdict(report), indent=1))
-    else:
-        for one in report.checks:
-            run.say(f"{'ok  ' if one.passed else 'FAIL'} {one.name}: {one.what}")
-    if not report.passed:
-        raise Refused("the medium did not pass", next_step="do not use it; ask whoever wrote it for another")
-
-
+app.command("check")(check)
 app.command("label")(label_media)

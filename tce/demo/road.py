@@ -18,7 +18,7 @@ from pydicom.filereader import read_file_meta_info
 from media.errors import InstancesUnfit
 from media.profiles import Profile, handling_of
 from policies import loader
-from tce import cases, incoming, portable, wiring
+from tce import cases, incoming, known_policies, portable, wiring
 from tce import site as sites
 from tce.actors import export_selector
 from tce.approvals_desk import Desk
@@ -185,7 +185,7 @@ class Road:
         problems = portable.problems_of(self.site, self._folder.medium)
         if problems:
             raise Refused("the medium did not pass its check: " + "; ".join(problems))
-        known = wiring.known_stage_one(self.site, CASE)
+        known = known_policies.that_let_in(self.site, CASE)
         taken = incoming.take_in(self.site, [self._folder.medium], self._folder.research, known, case=CASE)
         if taken.behind or taken.deviations:
             wrong = [f"{count} {reason}" for reason, count in taken.reasons.items()]

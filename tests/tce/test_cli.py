@@ -269,7 +269,13 @@ def test_a_medium_is_written_checked_and_read(home: Path, identified: Path, tmp_
     assert said.status == 1 and "Patient Identity Removed" in said.err
     tce("--home", home, "pseudonymize", identified, "--case", "lung-1", "--out", tmp_path / "ps")
     assert tce("--home", home, "media", "write", tmp_path / "ps", "--out", tmp_path / "m").status == 0
-    assert tce("--home", home, "media", "check", tmp_path / "m").status == 0
+    certificate = tmp_path / "certificate.htm"
+    asked = ("--policy", "pseudonymization", "--identifiers", identified, "--certificate", certificate)
+    said = tce("--home", home, "media", "check", tmp_path / "m", *asked)
+    assert said.status == 0 and "ok   identifiers" in said.out and "not checked: Pictures" in said.out
+    assert "Certificate of check: passed" in certificate.read_text()
+    told = json.loads(tce("--home", home, "media", "check", tmp_path / "m", "--case", "lung-1", "--json").out)
+    assert told["passed"] and told["policy"].startswith("pseudonymization 1 or ")
     assert tce("--home", home, "media", "read", tmp_path / "m", "--out", tmp_path / "back").status == 0
     assert len(list((tmp_path / "back").iterdir())) == 7
     shutil.copyfile(identified / "Testov^Persona" / "Testov_0.dcm", tmp_path / "m" / "DICOM" / "X")
