@@ -16,11 +16,12 @@ from itertools import groupby
 
 import sqlalchemy as sa
 
+from tce import contradictions
 from tce.documents.manifest import DocumentKind, ParsedManifest
 from tce.ledger import Export, Transaction, as_export, dump
 from tce.road import Reason
 from tce.spool import Spooled
-from tce.states import State, Verb, transition
+from tce.states import State, Verb
 from tce.tables import exports, instances, members
 
 _IN_ONE_QUESTION = 500
@@ -60,8 +61,8 @@ def enter(tx: Transaction, entries: Sequence[Entry], settle: float) -> list[Inta
     """Enter instances in the order in which they came, and whatever follows from their being here.
 
     The same bytes twice are one instance; a document that was purged and comes again makes no second export. The
-    same SOP Instance UID with other bytes is entered beside the first: the export that needs it will be held,
-    since nobody can say which one was meant.
+    same SOP Instance UID with other bytes is entered beside the first, and every export that has it is told of
+    (:mod:`tce.contradictions`).
     """
     found: list[Intake] = []
     for is_instance, run in groupby(entries, key=lambda entry: entry.kind is DocumentKind.INSTANCE):
@@ -90,12 +91,17 @@ def _enter_files(tx: Transaction, entries: Sequence[Entry], settle: float) -> li
     found: list[Intake] = []
     fresh: list[dict[str, object]] = []
     here: list[str] = []
+    came = {uid for uid, _ in known}
+    other: dict[str, list[str]] = {}
     for uid, entry in zip(uids, entries, strict=True):
         content = uid, entry.digest
         purged = known.get(content)
         found.append(Intake.NEW if purged is None else Intake.AGAIN if purged else Intake.DUPLICATE)
         if purged is None:
             fresh.append(_row(entry, tx.now))
+            if uid in came:
+                other.setdefault(entry.spooled.header.source_ae_title, []).append(uid)
+            came.add(uid)
         elif purged:
             _put_back(tx, entry)
         if purged is not False:
@@ -107,6 +113,9 @@ def _enter_files(tx: Transaction, entries: Sequence[Entry], settle: float) -> li
         for number in _tick_off(tx, part):
             complete(tx, number, settle)
         _look_again(tx, part)
+    for sender, differing in other.items():
+        for part in _parts(differing):
+            contradictions.came_differently(tx, part, sender)
     return found
 
 
@@ -195,8 +204,8 @@ def _enter_manifest(
     elif parsed is None or not _agrees(tx, number, parsed, group):
         found.append(Reason("siblings-differ", "the manifests of one selection do not agree"))
     export = tx.export(exports.c.number == number)
-    if found and export.state in transition(Verb.HOLD).before:
-        tx.change(number, Verb.HOLD, reasons=dump(found), unreadable=True)
+    if found:
+        contradictions.disagrees(tx, export, found, spooled.header.source_ae_title)
     elif parsed and parsed.manifest.delay_reasons and export.state is State.COLLECTING:
         reasons = [Reason("delay", reason.meaning) for reason in parsed.manifest.delay_reasons]
         tx.change(number, Verb.DELAY, reasons=dump(reasons))

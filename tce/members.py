@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tce.collecting import Role
+from tce.contradictions import CONFLICT
 from tce.documents.manifest import DocumentKind
 from tce.ledger import Transaction
 from tce.road import Hold, Reason, Received, manifest_mark
@@ -50,7 +51,7 @@ def arrived(tx: Transaction, number: int, where: Callable[[str], Path]) -> list[
         .order_by(instances.c.id)
     ).all()
     if len({row.sop_instance_uid for row in rows}) != len(rows):
-        raise Hold([Reason("conflict", "an instance was sent twice with different content")])
+        raise Hold([CONFLICT])
     if any(row.expected != row.sop_class_uid for row in rows):
         raise Hold([Reason("sop-class", "an instance is not of the SOP Class that the manifest says")])
     return sorted((_member(row, where) for row in rows), key=lambda member: _ORDER.index(member.kind))

@@ -30,6 +30,7 @@ OWNERS_OF_TABLES = (
     "tce/exports*.py",
     "tce/collecting.py",
     "tce/commitments.py",
+    "tce/contradictions.py",
     "tce/fetches.py",
     "tce/ledger.py",
     "tce/members.py",

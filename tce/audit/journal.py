@@ -136,6 +136,9 @@ EVENTS: Mapping[str, EventRow] = {
     "export.delayed": EventRow(
         Shape.ALERT, _RESTRICTED, "a Delay Reason has held an export back for too long"
     ),
+    "export.contradicted": EventRow(
+        Shape.ALERT, _RESTRICTED, "what came for an export does not agree with what had come for it before"
+    ),
     "instances.unclaimed": EventRow(
         Shape.ALERT, _RESTRICTED, "instances came, and no manifest has named them for too long"
     ),

@@ -98,10 +98,11 @@ def a_manifest(
     title: ExportTitle = ExportTitle.TRIAL,
     faults: tuple[Reason, ...] = (),
     case: str = "",
+    content: str = "",
 ) -> Intake:
     said = Manifest(title, tuple(Reference("1", "1", CT, one) for one in of), delay, case)
     parsed = ParsedManifest(said, uid, frozenset(siblings), faults)
-    return index.arrive([entry(uid, KOS, DocumentKind.MANIFEST, manifest=parsed)])[0]
+    return index.arrive([entry(uid, KOS, DocumentKind.MANIFEST, manifest=parsed, content=content)])[0]
 
 
 def complete(index: Exports, clock: Clock) -> Export:
@@ -117,6 +118,75 @@ def complete(index: Exports, clock: Clock) -> Export:
 
 def sealed(*uids: str) -> list[Sealed]:
     return [Sealed(Path("x"), CT, uid, "1.2.840.10008.1.2.1", f"sha256:{uid}", False) for uid in uids]
+
+
+def bring_to(index: Exports, clock: Clock, state: State) -> Export:
+    """An export of three instances in a state."""
+    if state is State.DELAYED:
+        a_manifest(index, delay=(DelayReason.DISCHARGE,))
+        return index.listing()[0]
+    if state is State.COLLECTING:
+        a_manifest(index)
+        return index.listing()[0]
+    export = complete(index, clock)
+    if state in (State.DELIVERING, State.DELIVERED):
+        export = index.seal(export, sealed("1.1"), case_id="c", policy_digest="d", tally={})
+    if state is State.DELIVERED:
+        index.close_export(export)
+    elif state is State.HELD:
+        index.hold(export.id, [Reason("person", "look")])
+    elif state is State.FAILED:
+        index.fail(export, [Reason("failed", "away")])
+    elif state is State.READY:
+        index.give_back(export, [], wait=0.0)
+    elif state is State.CANCELLED:
+        index.give_back(export, [], wait=0.0)
+        index.cancel(export.id)
+    return index.get(export.id)
+
+
+_OVER = [State.DELAYED, State.DELIVERED, State.HELD, State.FAILED, State.CANCELLED]
+_ON_ITS_WAY = [State.COLLECTING, State.READY, State.WORKING, State.DELIVERING]
+
+
+@pytest.mark.parametrize("state", [*_OVER, *_ON_ITS_WAY])
+@pytest.mark.parametrize("what", ["manifest", "another manifest", "instance"])
+def test_nothing_that_contradicts_is_passed_over(
+    index: Exports, clock: Clock, changes: list[Notice], state: State, what: str
+) -> None:
+    """A manifest or an instance that comes again with other content: the export is held where it is on its way;
+    where it is over it stays as it is and has a reason. The trail names it in any case."""
+    before = bring_to(index, clock, state)
+    told = len(changes)
+    if what == "instance":
+        an_instance(index, "1.1")  # one that collects or is delayed has nothing yet
+        an_instance(index, "1.1", content="other")
+    else:
+        of = INSTANCES if what == "manifest" else INSTANCES[:2]
+        a_manifest(index, of=of, content="other")
+    export = index.get(before.id)
+    if state in _OVER:
+        assert export.state is state
+        assert set(before.reasons) < set(export.reasons)
+        assert "came-differently" in {reason.code for reason in export.reasons}
+    if state in _ON_ITS_WAY:
+        assert export.state is State.HELD
+        assert {reason.code for reason in export.reasons} <= {"conflict", "siblings-differ"}
+    first, *_ = [one for one in changes[told:] if one.event == "export.contradicted"]
+    assert not first.success
+    assert (first.detail["export"], first.detail["state"]) == (before.id, state.value)
+    assert index.listing() == [export]
+
+
+def test_the_same_manifest_again_is_no_contradiction(
+    index: Exports, clock: Clock, changes: list[Notice]
+) -> None:
+    """The same bytes, whenever they come, change and tell nothing."""
+    export = bring_to(index, clock, State.DELIVERED)
+    told = len(changes)
+    assert a_manifest(index) is Intake.DUPLICATE
+    assert an_instance(index, "1.1") is Intake.DUPLICATE
+    assert (index.get(export.id), changes[told:]) == (export, [])
 
 
 @pytest.mark.parametrize(
