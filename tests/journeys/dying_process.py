@@ -47,6 +47,20 @@ def after(owner: Any, name: str, count: int = 1) -> None:
     around(owner, name, count, then=die)
 
 
+def always(owner: Any, name: str, step: Callable[[], None]) -> None:
+    """Do something before and after every call of something."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapped(*arguments: Any, **more: Any) -> Any:
+        step()
+        result = original(*arguments, **more)
+        step()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
 def around(
     owner: Any,
     name: str,

@@ -37,7 +37,7 @@ from tce.network.storage_scu import send
 from tce.road import Peer
 from tce.spool import Spool
 from tce.states import State
-from tests.journeys.dying_actor import MOMENTS
+from tests.journeys.dying_actor import MOMENTS, STEPS
 from tests.tce.parts import documents, pseudonymized_ct
 from vault.server import EmbeddedServer
 
@@ -87,6 +87,13 @@ class World:
         """kill -9."""
         self.running[actor].kill()
         self.running[actor].wait()
+
+    def kill_all(self) -> int:
+        """kill -9 of whoever lives, and might yet die at a moment of its own; return how many."""
+        living = [actor for actor in self.running if self.alive(actor)]
+        for actor in living:
+            self.kill(actor)
+        return len(living)
 
     def stop(self, actor: str) -> None:
         """SIGTERM, as a service manager sends it."""
@@ -160,6 +167,26 @@ class World:
         """The bytes of every instance on the media."""
         found = (path for path in self.media.rglob("*") if path.is_file() and path.name != "DICOMDIR")
         return Counter(path.read_bytes() for path in found if path.read_bytes()[128:132] == b"DICM")
+
+    def delivered(self) -> bool:
+        """Whether the Export Manager has nothing left to deliver."""
+        return not self.waiting and self.state("manager") is State.DELIVERED
+
+    def live_and_die(self, moments: dict[str, str]) -> int:
+        """Run the actors until one of them has died at its moment, or there is nothing left to deliver; who has died is
+        started again, with another moment. Return how many died."""
+        for actor, moment in moments.items():
+            if actor not in self.running or not self.alive(actor):
+                self.start(actor, moment)
+
+        def over() -> bool:
+            if not all(map(self.alive, moments)):
+                return True
+            self.send()
+            return self.delivered()
+
+        self.until(over, "somebody dies")
+        return sum(not self.alive(actor) for actor in moments)
 
     def require_order(self) -> None:
         """Nothing is there twice, nothing is left over, and the trail says each transition."""
@@ -271,16 +298,16 @@ def undisturbed(
     return world.result()
 
 
-@pytest.mark.parametrize("actor", MOMENTS)
+@pytest.mark.parametrize(("actor", "doing"), MOMENTS)
 def test_an_actor_dies_at_every_moment_of_an_export(
-    world: World, undisturbed: Counter[bytes], actor: str
+    world: World, undisturbed: Counter[bytes], actor: str, doing: str
 ) -> None:
-    """kill -9 between receiving, naming, answering, indexing, telling, sealing, delivering, signing and closing, one
-    after the other for the same export: the same bytes come out, once.
+    """kill -9 between receiving, naming, answering, indexing, telling, sealing, delivering, asking for commitment and
+    reporting it, signing and closing, one after the other for the same export: the same bytes come out, once.
     """
     other = "receiver" if actor == "manager" else "manager"
     world.start(other)
-    for moment in MOMENTS[actor]:
+    for moment in MOMENTS[actor, doing]:
         world.start(actor, moment)
 
         def died() -> bool:
@@ -303,7 +330,7 @@ def test_actors_die_again_and_again(world: World, undisturbed: Counter[bytes]) -
     for actor in ("receiver", "manager"):
         world.start(actor)
     for _ in range(KILLS):
-        pause, actors = chance.uniform(0.0, 1.5), chance.choice((["manager"], ["receiver"], [*MOMENTS]))
+        pause, actors = chance.uniform(0.0, 1.5), chance.choice((["manager"], ["receiver"], [*STEPS]))
         deadline = time.monotonic() + pause
         while time.monotonic() < deadline:
             world.send()
@@ -315,6 +342,38 @@ def test_actors_die_again_and_again(world: World, undisturbed: Counter[bytes]) -
     world.to_the_end()
     assert world.result() == undisturbed
     world.require_order()
+
+
+def received(world: World) -> int:
+    """How many instances the Receiver was sent, those that it had already included."""
+    return sum(
+        int(record.detail["instances"])
+        for record in Trail(world.site.audit_trail).records()
+        if record.event == "association.ended" and record.actor == "receiver"
+    )
+
+
+def test_delivery_dies_again_and_again_and_goes_on_with_what_is_missing(
+    prepared: Path, tmp_path: Path, selection: list[Path], undisturbed: Counter[bytes]
+) -> None:
+    """kill -9 of either or both at random steps of delivery and storage commitment: nothing is lost, nothing is there
+    twice, and of what the Receiver has nothing is sent again but what a kill kept from being written down."""
+    print(f"TCE_SEED={SEED} TCE_KILLS={KILLS}")  # shown when it fails
+    chance, left = random.Random(SEED), KILLS
+    while left > 0:
+        world = a_world(prepared, tmp_path / f"site-{left}", selection)
+        try:
+            killed = 0
+            while killed < left and not world.delivered():
+                killed += world.live_and_die({actor: str(chance.randint(1, 30)) for actor in STEPS})
+            left -= max(killed, 1)
+            killed += world.kill_all()
+            world.to_the_end()
+            assert received(world) <= len(selection) + killed
+            assert world.result() == undisturbed
+            world.require_order()
+        finally:
+            world.end()
 
 
 def room(world: World, *, there: bool) -> None:
