@@ -79,6 +79,8 @@ def _page_faults(files: MediumFiles) -> Iterator[str]:
         if entry not in files.names:
             yield f"there is no {'/'.join(entry)}"
     for name, path in files.names.items():
+        if name[0] == WEB_FOLDER and name[-1].endswith(".JPG") and not _is_jpeg(path):
+            yield "a picture of the pages is no JPEG"
         if not name[-1].endswith(".HTM") or (len(name) > 1 and name[0] != WEB_FOLDER):
             continue
         content = _bytes_of(path)
@@ -105,6 +107,14 @@ def _bytes_of(path: Path) -> bytes | None:
     except OSError:
         return None
     return content if len(content) <= _LARGEST_PAGE else None
+
+
+def _is_jpeg(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(3) == b"\xff\xd8\xff"
+    except OSError:
+        return False
 
 
 def _leads_somewhere(href: str, page: tuple[str, ...], files: MediumFiles) -> bool:

@@ -138,6 +138,8 @@ def _windowed(frame: Frame, values: Values, padding: Bools) -> Values:
         function = str(macro.get("VOILUTFunction") or "LINEAR")
         if center is not None and width is not None and width >= (1 if function == "LINEAR" else 1e-9):
             return _window(values.astype(np.float32), center, width, function)
+    if int(frame.header.get("BitsStored") or 0) == 1:
+        return values.astype(np.float32)  # a mask, of which one that is all set is white
     seen = values[~padding & np.isfinite(values)]
     if not seen.size:
         return np.zeros(values.shape, np.float32)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,46 @@ def test_ybr_422_becomes_rgb(tmp_path: Path) -> None:
         PixelData=data,
     )
     assert drawn(ds, tmp_path)[8, 8] == pytest.approx([254, 0, 0], abs=8)
+
+
+def test_a_mask_that_is_all_set_is_white(tmp_path: Path) -> None:
+    """A segmentation of one bit a pixel is black and white, also where all of it is one or the other."""
+    for value, level in ((0, 0), (0xFF, 255)):
+        ds = an_image(np.zeros((16, 16), np.uint8), BitsAllocated=1, BitsStored=1, HighBit=0)
+        ds.PixelData = bytes([value]) * 32
+        assert drawn(ds, tmp_path)[8, 8] == level
+
+
+WINDOW = {"WindowCenter": "1500", "WindowWidth": "2000"}
+SIGNED = (RAMP.astype(np.int16) - 2048).astype(np.int16)
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("dcmj2pnm") is None, reason="DCMTK is not installed")
+@pytest.mark.parametrize(
+    ("values", "attributes", "option"),
+    [
+        (RAMP, WINDOW, "+Wi"),
+        (RAMP, WINDOW | {"PhotometricInterpretation": "MONOCHROME1"}, "+Wi"),
+        (RAMP, WINDOW | {"RescaleSlope": "2", "RescaleIntercept": "-1024"}, "+Wi"),
+        (SIGNED, {"WindowCenter": "0", "WindowWidth": "3000"}, "+Wi"),
+        (RAMP, WINDOW | {"VOILUTFunction": "SIGMOID"}, "+Wi"),
+        (RAMP, {"VOILUTSequence": [(list(range(0, 65536, 32)), 1000, 16)]}, "+Wl"),
+    ],
+    ids=["window", "monochrome1", "rescale", "signed", "sigmoid", "voi lut"],
+)
+def test_dcmtk_draws_the_same(
+    tmp_path: Path, values: np.ndarray[Any, Any], attributes: dict[str, Any], option: str
+) -> None:
+    """Another implementation of the grayscale pipeline comes to the same levels of gray."""
+    luts = attributes.get("VOILUTSequence", [])
+    tables = [a_lut(entries, first=first, bits=bits) for entries, first, bits in luts]
+    ds = an_image(values, **attributes | ({"VOILUTSequence": Sequence(tables)} if tables else {}))
+    source, out = written(ds, tmp_path / "peer"), tmp_path / "peer.png"
+    subprocess.run(["dcmj2pnm", option, "1", "+on", source, out], check=True, capture_output=True)
+    with Image.open(out) as image:
+        theirs = np.asarray(image.convert("L")).astype(int)
+    assert np.abs(theirs - drawn(ds, tmp_path)).mean() < 2
 
 
 def test_a_palette_gives_the_colours(tmp_path: Path) -> None:
