@@ -16,6 +16,7 @@ from pydicom import dcmread
 _LARGEST = 1 << 24
 _MOST_ITEMS = 10_000
 _MOST_LINES = 200
+_MOST_CHARACTERS = 20_000
 _DEEPEST = 12
 _TAGS = [
     "SpecificCharacterSet",
@@ -77,13 +78,15 @@ def _document(dataset: Any) -> Document:
     document = Document(title=_name(dataset), flags=tuple(flag for flag in flags if flag))
     waiting = [(0, item) for item in reversed(dataset.get("ContentSequence") or ())]
     seen = 0
+    room = _MOST_CHARACTERS
     while waiting and seen < _MOST_ITEMS:
         depth, item = waiting.pop()
         seen += 1
         line = _line(item, min(depth, _DEEPEST))
         if str(item.get("ValueType", "")) == "IMAGE":
             _note_images(item, document.images)
-        if line is not None and len(document.lines) < _MOST_LINES:
+        room -= 0 if line is None else len(line.name) + sum(map(len, line.text))
+        if line is not None and len(document.lines) < _MOST_LINES and room > 0:
             document.lines.append(line)
         elif line is not None:
             document.left_out += 1

@@ -84,6 +84,14 @@ def test_a_report_without_end_is_cut_and_counted(tmp_path: Path) -> None:
     assert document is not None and (len(document.lines), document.left_out) == (200, 50)
 
 
+def test_a_long_report_is_cut_and_counted(tmp_path: Path) -> None:
+    """Of a report of long texts as many are shown as a person reads on a page."""
+    report = an_instance("SR DOCUMENT")
+    report.ContentSequence = Sequence([an_item("TEXT", "Item", TextValue="x" * 1500) for _ in range(20)])
+    document = read_document(written(report, tmp_path / "in"))
+    assert document is not None and (len(document.lines), document.left_out) == (13, 7)
+
+
 def test_a_report_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     """A file that breaks the parser, and items nested without end, are no report and no error."""
     path = tmp_path / "x"
