@@ -111,7 +111,8 @@ class Drafting:
             return
         width = rules[-1].width
         if 1 <= width <= 60:
-            self._ages = {"width": width, "top": _TOP_AGE}
+            # CTP rounds to the nearest: the first band is half as wide, and the others begin in between.
+            self._ages = {"width": width, "start": (width + 1) // 2, "top": _TOP_AGE}
             self._options.add(_CHARACTERISTICS)
 
     def _choose_private(self) -> None:
@@ -206,7 +207,7 @@ class Drafting:
         elif effects == {Effect.MOVED} and not outcome.by_profile and vr_of(tag) in ("DA", "DT"):
             self._moved(tag, rules, outcome, ours)
         elif effects == {Effect.BANDED} and tag == _PATIENT_AGE and self._ages:
-            done = f"bands of {self._ages['width']} years from their lower bounds, and one band from {_TOP_AGE} up"
+            done = f"the same bands, stored as their lower bounds, and one band from {_TOP_AGE} up"
             self._told(rules, tag, outcome, done, Fate.STRICTER)
             self._more.append(self._line(rules, tag, outcome, done, Fate.STRICTER))
         else:
@@ -228,7 +229,8 @@ class Drafting:
                 self._told(rules, tag, outcome, "replaced by the same text", Fate.EXACT)
                 return
             done, looser = profile_words(tag, ours)
-            if looser and exact and ours == "D" and least is not Effect.CONSTANT:
+            shaped = vr_of(tag) == "SQ" and ours.endswith("D")
+            if exact and (shaped or (looser and ours == "D")) and least is not Effect.CONSTANT:
                 action = Action.X if least is Effect.REMOVED else Action.Z
                 reason = f"Line {rules[0].line} of the original writes nothing in its place."
                 looser = not self._override(tag, action, reason)

@@ -182,7 +182,6 @@ class Original:
     untouched: tuple[str, ...] = ()
     masks: tuple[Mask, ...] = ()
     lost: tuple[Lost, ...] = ()
-    truncates: str = ""
 
     def deciding(self, tag: int, keyword: str, vr: str) -> tuple[Rule, ...]:
         """Return the rules that decide about an attribute: some that may apply, and the one that does otherwise."""

@@ -112,6 +112,13 @@ def import_(
     script: Annotated[
         Path | None, typer.Option(help="With ctp-lookup: the script that the table belongs to.")
     ] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILES",
+            help="DICOM file or folder on which draft and original are compared; may be repeated.",
+        ),
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="List what was carried over exactly, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,10 +128,13 @@ def import_(
     unless a line keeps that attribute by its name; such are listed first. The draft is a coordinator's to read,
     edit and submit.
 
-    Examples: tce policy import anonymizer.script --from ctp --name lung-trial   |
+    Examples: tce policy import anonymizer.script --from ctp --name lung-trial --compare sample/   |
     tce policy import table.properties --from ctp-lookup --script anonymizer.script --out subjects.csv
     """
-    run_import(session(context), Request(file, dialect, name, version, out, script, exact, as_json))
+    run_import(
+        session(context),
+        Request(file, dialect, name, version, out, script, tuple(compare or ()), exact, as_json),
+    )
 
 
 @app.command()

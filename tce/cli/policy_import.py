@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from policies.importing.original import Dialect
-from tce import counts, importing, lookup_tables
+from tce import counts, import_comparison, importing, lookup_tables
 from tce.cli.session import Session
 from tce.errors import Refused
 from tce.shelf import Shelf
@@ -25,6 +25,7 @@ class Request:
     version: str
     out: Path | None
     script: Path | None
+    compare: tuple[Path, ...]
     exact: bool
     as_json: bool
 
@@ -39,18 +40,36 @@ def run_import(run: Session, wanted: Request) -> None:
         raise Refused(
             "--script belongs to a lookup table", next_step="leave it out, or write --from ctp-lookup"
         )
+    if wanted.compare and wanted.dialect is Dialect.CTP_PIXELS:
+        raise Refused(
+            "attributes are compared, and a script for pixels changes none", next_step="leave --compare out"
+        )
+    sample = import_comparison.files_of(wanted.compare) if wanted.compare else []
     brought = importing.bring(text, wanted.dialect, name=wanted.name, version=wanted.version)
     if wanted.out is not None:
         importing.write_new(wanted.out, brought.text)
         path = wanted.out
     else:
         path = Shelf(run.site.policies_dir).put(brought.text).path
+    compared = _compared(run, brought, sample) if sample else None
     if wanted.as_json:
         told = {"file": str(path), "digest": brought.policy.digest, **brought.report.as_json()}
+        if compared is not None:
+            told["comparison"] = compared.as_json()
         typer.echo(json.dumps(told, indent=1, ensure_ascii=False))
         return
     run.say(brought.report.as_text(exact=wanted.exact).lstrip("\n"))
+    if compared is not None:
+        run.say("\n" + compared.as_text())
     run.say(f"\na draft is in {path}\nread it and edit it, then: tce policy check {path}")
+
+
+def _compared(run: Session, brought: importing.Imported, sample: list[Path]) -> import_comparison.Comparison:
+    with run.progress() as progress:
+        task = progress.add_task("comparing", total=len(sample))
+        return import_comparison.compare(
+            brought.policy, brought.original, sample, lambda: progress.advance(task)
+        )
 
 
 def _table(run: Session, wanted: Request, text: str) -> None:

@@ -8,12 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
 from policies import loader
 from policies.errors import PolicyFault
+from policies.importing import dialects
+from policies.importing.likeness import Likeness
+from policies.importing.original import Dialect
 from tce import lookup_tables, subject_lists
 from tce.cli import main
 from tce.subject_lists import Format
+from tests.builders import a_ct_study
 from vault.keys import Kind
 
 SCRIPT = """<script>
@@ -138,3 +143,91 @@ def test_a_table_needs_its_script_and_a_file(tce: Tce, tmp_path: Path, options: 
     status, told, wrong = tce(table, "--from", "ctp-lookup", options[0], tmp_path / options[1])
     assert status == 1
     assert "4711" not in told + wrong
+
+
+COMPARED = """<script>
+ <e en="T" t="00080018" n="SOPInstanceUID">@keep()</e>
+ <e en="T" t="00080060" n="Modality">@keep()</e>
+ <e en="T" t="00080070" n="Manufacturer">@remove()</e>
+ <e en="T" t="00080090" n="ReferringPhysicianName">@keep()</e>
+ <e en="T" t="00081010" n="StationName">@keep()</e>
+ <e en="T" t="00100010" n="PatientName">@remove()</e>
+ <e en="T" t="00100020" n="PatientID">@remove()</e>
+ <e en="T" t="00100040" n="PatientSex">@if(this,exists){@keep()}{@remove()}</e>
+ <r en="T" t="privategroups">x</r>
+</script>
+"""
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    """A CT instance, one with private elements and items, one that is held, and a file that is none."""
+    folder = tmp_path / "sample"
+    folder.mkdir()
+    for number, made in enumerate(a_ct_study(slices=2)[:2]):
+        ds = made.instance
+        ds.StationName = "SECRETSTATION"
+        ds.Manufacturer = "SECRETMAKER"
+        ds.PatientSex = "F"
+        if number:
+            item = Dataset()
+            item.RequestedProcedureID = "SECRETREQUEST"
+            ds.RequestAttributesSequence = [item]
+            ds.private_block(0x0019, "SECRETCREATOR", create=True).add_new(0x0A, "LO", "SECRETPRIVATE")
+        ds.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    ds.BurnedInAnnotation = "YES"
+    ds.save_as(folder / "held.dcm", enforce_file_format=True)
+    (folder / "letter.txt").write_text("no DICOM")
+    return folder
+
+
+def test_a_comparison_tells_who_keeps_more(tce: Tce, tmp_path: Path, sample: Path) -> None:
+    """By attribute and count, without a value; where the draft keeps more comes first, and nothing equal is told."""
+    script = a_file(tmp_path, "a.script", COMPARED)
+    status, told, _ = tce(
+        script, "--from", "ctp", "--out", tmp_path / "d.yaml", "--compare", sample, "--json"
+    )
+    found = json.loads(told)["comparison"]
+    assert status == 0
+    assert found["instances"] == 2
+    assert sum(found["not_passed_by_the_draft"].values()) == 2
+    more = {line["attribute"]: line for line in found["draft_keeps_more"]}
+    less = {line["attribute"]: line for line in found["draft_removes_more"]}
+    assert more["PatientID"] == {
+        "attribute": "PatientID",
+        "original": "gone",
+        "draft": "replaced",
+        "count": 2,
+    }
+    assert less["SOPInstanceUID"] == {
+        "attribute": "SOPInstanceUID",
+        "original": "kept",
+        "draft": "replaced",
+        "count": 2,
+    }
+    assert less["RequestAttributesSequence"]["count"] == 2, "CTP leaves items alone that no row descends into"
+    assert less["StudyDate"]["original"] == "kept", "CTP keeps what no row names"
+    assert not {"Manufacturer", "StationName", "Modality", "(0019,xx0A)"} & {*more, *less}
+    assert "SECRET" not in told
+    status, told, _ = tce(script, "--from", "ctp", "--out", tmp_path / "e.yaml", "--compare", sample)
+    assert told.index("The draft keeps more:") < told.index("PatientID: gone there, replaced here (2)")
+    assert told.index("PatientID: gone there") < told.index("The draft removes more:")
+    assert "SECRET" not in told
+
+
+def test_a_comparison_sees_where_a_draft_is_looser() -> None:
+    """A policy that keeps what the original removes is told so, within sequences too."""
+    source, kept = Dataset(), Dataset()
+    item = Dataset()
+    item.CodeMeaning = "a"
+    for ds in (source, kept):
+        ds.Manufacturer = "a"
+        ds.ProcedureCodeSequence = [item]
+    kept.Manufacturer = "a"
+    rows = '<e en="T" t="00080070">@remove()</e><e en="T" t="00081032">@remove()</e>'
+    likeness = Likeness.of(dialects.read(f"<script>{rows}</script>", Dialect.CTP))
+    likeness.add(source, kept)
+    assert sorted(one.words for one in likeness.differences if one.keeps_more) == [
+        "Manufacturer: gone there, kept here",
+        "ProcedureCodeSequence > CodeMeaning: gone there, kept here",
+    ]

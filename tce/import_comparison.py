@@ -1,0 +1,137 @@
+"""Shows on a site's own sample where an import and its original differ.
+
+Each file goes through the engine under the draft, with pseudonyms that are drawn for this alone and forgotten, into a
+folder that is removed. What the original would do is worked out from its rules (:mod:`policies.importing.likeness`).
+Nothing is told but attributes and counts.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+
+from policies.engine import Engine
+from policies.errors import Refusal
+from policies.importing.likeness import Difference, Likeness
+from policies.importing.original import Original
+from policies.model import Policy
+from policies.pseudonyms import Identifier
+from tce.errors import Refused
+from vault.keys import Kind
+from vault.scheme import Form, drawn
+
+_FURTHEST = 3650
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was compared, and what differs: where the draft leaves more first, then where it leaves less."""
+
+    compared: int
+    unlike: tuple[tuple[Difference, int], ...]
+    not_passed: tuple[tuple[str, int], ...]
+    unread: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The comparison for programs."""
+        return {
+            "instances": self.compared,
+            "draft_keeps_more": [_json(one, count) for one, count in self.unlike if one.keeps_more],
+            "draft_removes_more": [_json(one, count) for one, count in self.unlike if not one.keeps_more],
+            "not_passed_by_the_draft": dict(self.not_passed),
+            "not_read": self.unread,
+        }
+
+    def as_text(self) -> str:
+        """The comparison for people."""
+        more = [f"  {one.words} ({count})" for one, count in self.unlike if one.keeps_more]
+        less = [f"  {one.words} ({count})" for one, count in self.unlike if not one.keeps_more]
+        held = [f"  {reason} ({count})" for reason, count in self.not_passed]
+        parts = [
+            f"Compared with the original on {self.compared} instances (how often, in brackets)",
+            f"\nThe draft keeps more: {len(more)}",
+            *more,
+            f"\nThe draft removes more: {len(less)}",
+            *less,
+            f"\nInstances that the draft does not let pass: {sum(count for _, count in self.not_passed)}",
+            *held,
+        ]
+        if self.unread:
+            parts.append(f"\nFiles that could not be compared: {self.unread}")
+        return "\n".join(parts)
+
+
+def _json(one: Difference, count: int) -> dict[str, Any]:
+    return {"attribute": one.what, "original": one.original.words, "draft": one.draft.words, "count": count}
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that are named, or lie in folders that are named. Raises Refused where there is none."""
+    found = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    files = [file for file in found if file.is_file()]
+    if not files:
+        raise Refused("there is no file to compare", next_step="name DICOM files or folders of them")
+    return files
+
+
+def compare(
+    policy: Policy, original: Original, files: Sequence[Path], told: Callable[[], None] = lambda: None
+) -> Comparison:
+    """Return where a draft and its original differ on these files; ``told`` is called after each."""
+    likeness = Likeness.of(original)
+    reasons: Counter[str] = Counter()
+    compared = unread = 0
+    with tempfile.TemporaryDirectory(prefix="tce-compare-") as folder:
+        trial = _Trial(policy, Path(folder) / "result.dcm")
+        for file in files:
+            try:
+                for result in trial.results(file):
+                    source = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+                    likeness.add(source, result)
+                    compared += 1
+            except Refusal as refused:
+                reasons[refused.reason] += 1
+            except (
+                Exception
+            ):  # a sample may hold anything; what cannot be read is counted, and the message may quote it
+                unread += 1
+            told()
+    ordered = sorted(
+        likeness.differences.items(), key=lambda pair: (not pair[0].keeps_more, -pair[0].draft, pair[0].what)
+    )
+    return Comparison(compared, tuple(ordered), tuple(sorted(reasons.items())), unread)
+
+
+class _Trial:
+    """The engine under a draft, with pseudonyms drawn for this run."""
+
+    def __init__(self, policy: Policy, out: Path) -> None:
+        self._engine = Engine(policy)
+        self._out = out
+        self._drawn: dict[Identifier, str] = {}
+
+    def results(self, file: Path) -> Iterator[pydicom.Dataset]:
+        """Yield what becomes of a file. Raises Refusal where the draft does not let it pass."""
+        with self._engine.read(file) as draft:
+            asked = {draft.subject.patient, *draft.subject.identifiers}
+            self._engine.write(draft, {one: self._pseudonym(one) for one in asked}, self._out)
+        try:
+            yield pydicom.dcmread(self._out, stop_before_pixels=True)
+        finally:
+            self._out.unlink()
+
+    def _pseudonym(self, identifier: Identifier) -> str:
+        found = self._drawn.get(identifier)
+        if found is None:
+            kind = Kind(identifier.kind)
+            days = kind is Kind.DATE_OFFSET
+            found = str(-1 - secrets.randbelow(_FURTHEST)) if days else drawn(kind, Form())
+            self._drawn[identifier] = found
+        return found
