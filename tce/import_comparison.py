@@ -30,7 +30,7 @@ from vault.scheme import Form, drawn
 _FURTHEST = 3650
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """What was compared, and what differs: where the draft leaves more first, then where it leaves less."""
 
