@@ -120,7 +120,8 @@ def _method(element: Element | None, policy: Policy) -> Iterator[Claim]:
         wanted.add("AGE BANDS FROM 0 " + " ".join(str(bound) for bound in bands.bounds) + "+")
     elif bands is not None:
         start = f" FROM {bands.start}" if bands.start else ""
-        wanted.add(f"AGE BANDS OF {bands.width} YEARS{start}, {bands.top}+")
+        wide = f"AGE BANDS OF {bands.width} YEARS" if bands.width != 1 else "AGES IN YEARS"
+        wanted.add(f"{wide}{start}, {bands.top}+")
     if wanted - set(texts):
         yield Claim("(0012,0063)", "it does not name the policy and what it does to dates and ages")
     if set(texts) - wanted or len(texts) > len(wanted):

@@ -137,6 +137,12 @@ def describe(policy: Policy) -> str:
 
 def _opening(policy: Policy) -> str:
     facts = f"{policy.name} {policy.version}\n{_STAGES[policy.stage]}\n{policy.digest}"
+    if policy.extends is not None:
+        taken = ", ".join(sorted(policy.extends.keys - {"title", "description"}))
+        words = (
+            f"extends {policy.extends.base} ({policy.extends.digest}); inherited: {taken or 'nothing whole'}"
+        )
+        facts += "\n" + textwrap.fill(words, _WIDTH, break_on_hyphens=False)
     return f"{policy.title}\n{facts}\n\n{textwrap.fill(policy.description, _WIDTH)}"
 
 
@@ -207,6 +213,9 @@ def _age_dates_uids(policy: Policy) -> Iterable[str]:
 def _age_bands(bands: AgeBands) -> str:
     low, high = bands.band(38)
     band = f"{low} to {high} years" if high is not None else f"{low} years and above"
+    if bands.width == 1:
+        younger = f"; below {bands.start} every age becomes 0" if bands.start else ""
+        return f"Age: in completed years{younger}. From {bands.top} years up every age becomes {bands.top}."
     wide = f"bands of {bands.width} years" if bands.width else "bands"
     if bands.bounds:
         wide += f" that begin at 0, {', '.join(map(str, bands.bounds))} years"
@@ -222,11 +231,17 @@ def _made_coarser(policy: Policy) -> Iterable[str]:
     for rule in policy.generalize:
         weaker = " [weaker than the profile]" if rule in policy.weakening else ""
         because = f": {rule.reason}" if rule.reason else ""
-        yield f"{_named(rule)}{_where(rule)}: {rule.words}{weaker}{because}"
+        yield f"{_named(rule)}{_where(rule)}: {rule.words}{weaker}{because}{_inherited(policy, rule)}"
     if policy.companions:
         named = sorted(attribute_named(printed(tag)).written for tag in policy.companions)
         yield f"gone, because they would tell the same exactly: {', '.join(named)}"
         yield "so are items of reports that tell it"
+
+
+def _inherited(policy: Policy, rule: Override | Generalization) -> str:
+    key = "overrides" if isinstance(rule, Override) else "generalize"
+    taken = policy.extends is not None and (key, rule.attribute) in policy.extends.rules
+    return " [inherited]" if taken else ""
 
 
 def _where(rule: Override | Generalization) -> str:
@@ -241,7 +256,8 @@ def _exceptions(policy: Policy) -> Iterable[str]:
         value = f"'{override.value}'" if override.value is not None else "a meaningless value"
         done = _ACTIONS[override.action].format(value=value)
         weaker = " [weaker than the profile]" if override in policy.weakening else ""
-        yield f"{_named(override)}{_where(override)}: {done}{weaker}: {override.reason}"
+        inherited = _inherited(policy, override)
+        yield f"{_named(override)}{_where(override)}: {done}{weaker}: {override.reason}{inherited}"
     if policy.blank is Blank.PLACEHOLDER:
         yield "where a text is emptied, the word REMOVED stands instead"
 
@@ -266,10 +282,12 @@ def _held(policy: Policy) -> Iterable[str]:
 
 
 def _blacked_out(policy: Policy) -> Iterable[str]:
-    for rule in policy.pixels:
+    own = len(policy.pixels) - (policy.extends.pixels if policy.extends else 0)
+    for place, rule in enumerate(policy.pixels):
         conditions = ", ".join(f"{_CONDITIONS[name]} {value}" for name, value in rule.conditions.items())
         regions = "; ".join(_region(region) for region in rule.regions)
-        yield f"where {conditions}: {regions}: {rule.reason}"
+        inherited = " [inherited]" if place >= own else ""
+        yield f"where {conditions}: {regions}: {rule.reason}{inherited}"
     if policy.pixels:
         yield "all rules that match apply; an image that they do not fit, or that cannot be cleaned, is held"
 

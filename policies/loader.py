@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from policies.errors import Fault, PolicyFault, PolicyRoomError
+from policies.inheritance import merged
 from policies.model import Policy
 from policies.standard.tables import Option
 
@@ -81,6 +82,8 @@ def loads(text: str, source: str) -> Policy:
     faults: list[Fault] = []
     lines: dict[Place, int] = {(): 1}
     data = _plain(root, (), lines, faults)
+    data, wrong = _extended(data, lines)
+    faults += wrong
     policy, invalid = _validated(data)
     if policy is None:
         invalid += _remaining(data, invalid)
@@ -110,6 +113,29 @@ def library_text(name: str) -> str:
 def load_library(name: str) -> Policy:
     """Return a shipped policy. Raises PolicyRoomError where there is none of this name."""
     return loads(library_text(name), f"{name} of the library")
+
+
+def _extended(data: dict[str, Any], lines: dict[Place, int]) -> tuple[dict[str, Any], list[Fault]]:
+    """Return the fields of a policy with those that it takes over from a shipped one."""
+    wanted = data.get("extends")
+    if "extends" not in data:
+        return data, []
+    line = lines[("extends",)]
+    own = {key: value for key, value in data.items() if key != "extends"}
+    name, _, version = wanted.partition("@") if isinstance(wanted, str) else ("", "", "")
+    if name not in library():
+        near = difflib.get_close_matches(name, library(), n=1) or library()
+        return own, [Fault(line, f"'extends' names no shipped policy; write {near[0]}@ and its version")]
+    base = load_library(name)
+    if version != base.version:
+        what = (
+            f"'extends' names another version than the shipped one; read that and write {name}@{base.version}"
+        )
+        return own, [Fault(line, what)]
+    for key in base.model_dump(mode="json"):
+        # A fault between what is inherited and what the file says is the file's.
+        lines.setdefault((key,), line)
+    return merged(own, base.model_dump(mode="json"), named=f"{name}@{version}", digest=base.digest), []
 
 
 def _composed(text: str, source: str) -> yaml.Node:

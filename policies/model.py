@@ -29,6 +29,7 @@ from policies.clauses import (
     Rule,
     Word,
 )
+from policies.inheritance import Inheritance
 from policies.profile import Action, Stage, contradictions, resolve, resolve_beyond
 from policies.quasi_identifiers import AgeBands, Generalization
 from policies.standard.beyond import Risk
@@ -150,6 +151,7 @@ class Policy(Clause):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
     version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.-]*$", max_length=16)]
+    extends: Inheritance | None = Field(default=None, exclude=True)
     stage: Stage
     title: Line
     description: Annotated[str, Field(min_length=1, max_length=2000)]

@@ -61,7 +61,6 @@ from policies.structured import (
     CONTENT_SEQUENCE,
     CONTEXTS,
     REFERENCE,
-    Decide,
     decide,
     decide_in_context,
     read_content,
@@ -144,8 +143,7 @@ class LevelTable:
         self.trust = trust
         self._by_trust: dict[Trust, LevelTable] = {trust: self}
         self._implicit: LevelTable | None = None
-        tells = bool(path) and path[-1] in CONTEXTS and bool(plan.rules.untold)
-        self.filters_items = (_holds_content(path) or tells) and not (dummy or gathering)
+        self.filters_items = _holds_content(path) and not (dummy or gathering)
         self.counts_items = path == (PER_FRAME,)
         use = attribute_type(plan.sop_class_uid, path) if path else None
         self.stands_empty = use is not None and use.type in ("2", "2C")
@@ -153,9 +151,8 @@ class LevelTable:
     def content(self, buf: bytes, start: int, end: int, *, undefined: bool, explicit: bool) -> Content:
         """Return what becomes of the content tree: which items stay, and where references find them."""
         rules = self.plan.rules
-        chosen: Decide = partial(decide, options=rules.options, untold=rules.untold)
-        if self.path[-1] in CONTEXTS:
-            chosen = partial(decide_in_context, untold=rules.untold)
+        rule = decide_in_context if self.path[-1] in CONTEXTS else decide
+        chosen = partial(rule, options=rules.options, untold=rules.untold)
         tree = read_content(buf, start, end, undefined=undefined, explicit=explicit, decide=chosen)
         return Content(tree.stays, {REFERENCE: Renumber(tree.places)}, tree.whole)
 
@@ -335,7 +332,7 @@ class LevelTable:
 
 def _holds_content(path: tuple[int, ...]) -> bool:
     """Say whether the items at ``path`` are content items, or cells of a table among them."""
-    if not path or path[-1] == CONTENT_SEQUENCE:
+    if not path or path[-1] == CONTENT_SEQUENCE or path[-1] in CONTEXTS:
         return bool(path)
     return path[-1] == CELL_VALUES and CONTENT_SEQUENCE in path
 

@@ -125,7 +125,8 @@ class AgeBands(Clause):
         if self.bounds:
             return f"AGE BANDS FROM 0 {' '.join(map(str, self.bounds))}+"
         start = f" FROM {self.start}" if self.start else ""
-        return f"AGE BANDS OF {self.width} YEARS{start}, {self.top}+"
+        wide = "AGES IN YEARS" if self.width == 1 else f"AGE BANDS OF {self.width} YEARS"
+        return f"{wide}{start}, {self.top}+"
 
 
 def _lines(table: object) -> object:

@@ -84,10 +84,15 @@ def decide(
 
 
 def decide_in_context(
-    value_type: str, code: str, scheme: str, *, untold: Collection[tuple[str, str]]
+    value_type: str,
+    code: str,
+    scheme: str,
+    options: Collection[Option],
+    *,
+    untold: Collection[tuple[str, str]],
 ) -> str | None:
-    """Return the action for an item outside a content tree: nothing in particular, or None where it goes."""
-    return None if (code, scheme) in untold else ""
+    """Return the same for an item outside a content tree, where not every writer gives a value type."""
+    return decide(value_type or "TEXT", code, scheme, options, untold=untold)
 
 
 class Tree(NamedTuple):

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from policies import loader
+from policies import loader, schema
 from policies.model import Policy
 from tce.cases import PolicyRef
 from tce.errors import Refused, UnknownPolicy
+
+_FOR_EDITORS = "# yaml-language-server: $schema="
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Shelf:
         policy = loader.loads(text, "the new policy")
         path = self.folder / f"{policy.name}-{policy.version}.yaml"
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / schema.FILE_NAME).write_text(schema.shipped_text(), encoding="utf-8")
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
@@ -79,10 +82,15 @@ class Shelf:
 
 
 def renamed(text: str, name: str, version: str) -> str:
-    """Return a policy's text with another name and version; comments and order stay."""
+    """Return a policy's text with another name and version; comments and order stay.
+
+    For editors it names the schema that lies beside it on the shelf.
+    """
     lines = []
     for line in text.splitlines():
-        if line.startswith("name:"):
+        if line.startswith(_FOR_EDITORS):
+            line = _FOR_EDITORS + schema.FILE_NAME
+        elif line.startswith("name:"):
             line = f"name: {name}"
         elif line.startswith("version:"):
             line = f"version: '{version}'"

@@ -69,6 +69,7 @@ _DECIDED = """
     policies.engine.Written: path
     policies.forms.Forms: alphabet
     policies.generalize.Words: table
+    policies.inheritance.Inheritance: base keys rules
     policies.model.Policy: description vocabulary
     policies.operations.Generalize: otherwise
     policies.operations.KeepTime: otherwise

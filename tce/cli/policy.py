@@ -13,6 +13,8 @@ from policies import loader
 from policies.describe import describe as in_words
 from policies.importing.original import Dialect
 from policies.model import Policy
+from policies.schema import shipped_text
+from policies.whole import whole_text
 from tce.approvals_desk import Desk
 from tce.cli.policy_import import Request, run_import
 from tce.cli.session import JsonOption, Session, session, verbs
@@ -63,10 +65,17 @@ def list_(
 
 
 @app.command()
-def show(context: typer.Context, policy: Wanted, as_json: JsonOption = False) -> None:
+def show(
+    context: typer.Context,
+    policy: Wanted,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Write out what is inherited (extends), and say from where.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Print a policy's text, its digest and its approval.
 
-    Example: tce policy show longitudinal-trial
+    Examples: tce policy show longitudinal-trial   |   tce policy show ours --whole
     """
     run = session(context)
     one = _shelf(run).find(policy)
@@ -74,7 +83,7 @@ def show(context: typer.Context, policy: Wanted, as_json: JsonOption = False) ->
     if as_json:
         typer.echo(json.dumps({**one.policy.model_dump(mode="json"), "digest": one.policy.digest}, indent=1))
         return
-    run.say(one.path.read_text("utf-8").rstrip())
+    run.say((whole_text(one.policy) if whole else one.path.read_text("utf-8")).rstrip())
     run.say(f"\ndigest: {one.policy.digest}\nstate:  {standing.words}\nfile:   {one.path}")
 
 
@@ -148,6 +157,26 @@ def check(
     """
     policy = loader.load(file)
     session(context).say(f"{policy.name} {policy.version} is a sound policy\ndigest: {policy.digest}")
+
+
+@app.command()
+def schema(
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option(help="File to write it to. Default: print it.")] = None,
+) -> None:
+    """Write the JSON Schema of policies, with which editors complete keys and show faults.
+
+    A new policy has it beside it already. Other files name it in a first line:
+    # yaml-language-server: $schema=policy.schema.json
+
+    Example: tce policy schema --out policy.schema.json
+    """
+    run = session(context)
+    if out is None:
+        run.say(shipped_text().rstrip())
+        return
+    out.write_text(shipped_text(), encoding="utf-8")
+    run.say(f"written: {out}")
 
 
 @app.command()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import csv
 import enum
 import inspect
 import typing
@@ -16,7 +17,7 @@ from pathlib import Path
 import typer.core
 import typer.main
 
-from policies import loader
+from policies import loader, schema
 from policies.describe import describe
 from tce import config
 from tce.audit.journal import EVENTS, Shape
@@ -38,11 +39,31 @@ def policy_page(name: str) -> str:
             f"\n{_NOTE}\n",
             f"What `tce policy describe {name}` says:\n",
             f"```text\n{describe(loader.load_library(name)).rstrip()}\n```",
+            *_identifiers(name),
             "\nThe file, as `tce policy new` copies it:\n",
             f"```yaml\n{loader.library_text(name).rstrip()}\n```",
             "",
         )
     )
+
+
+def _identifiers(name: str) -> Iterator[str]:
+    """Yield the table of what a law lists and what the policy does with it, where there is one."""
+    rows = identifiers(name)
+    if rows:
+        yield "\nWhat the law lists, and what becomes of it. Each attribute is tested to go or to be replaced:\n"
+        yield "| | identifier | attributes | how |\n|---|---|---|---|"
+    for row in rows:
+        yield f"| {row['paragraph']} | {row['identifier']} | {row['attributes']} | {row['how']} |"
+
+
+def identifiers(name: str) -> list[dict[str, str]]:
+    """Return what a law lists that a shipped policy is made for; none for most policies."""
+    table = ROOT / "policies" / "library" / f"{name}.identifiers.csv"
+    if not table.exists():
+        return []
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def commands_page() -> str:
@@ -194,7 +215,8 @@ def with_blocks(page: str, text: str) -> str:
 
 
 def main() -> None:
-    """Write every page and every block."""
+    """Write every page and every block, and the schema of policies."""
+    (ROOT / "policies" / "schema" / schema.FILE_NAME).write_text(schema.schema_text(), encoding="utf-8")
     for page, make in PAGES.items():
         path = DOCS / page
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
+from policies.loader import load_library
 from tests.policies.breach import (
     Breach,
     adding,
@@ -367,15 +368,14 @@ CLAIMS = [
         "a method that says more",
         setting(
             DeidentificationMethod=[
-                "longitudinal-trial 1",
-                "DATES SHIFTED",
-                "AGE BANDS OF 5 YEARS, 90+",
+                *load_library("longitudinal-trial").method_text,
                 "by Ulf",
             ]
         ),
         "mark",
         "(0012,0063)",
     ),
+    Breach("an exact weight", setting(PatientWeight="72.4"), "generalized", "(0010,1030)"),
     Breach("no codes", deleting("DeidentificationMethodCodeSequence"), "mark", "(0012,0064)"),
     Breach("a method left out", _last_method_gone, "mark", "(0012,0064)"),
     Breach("a method not done", _claim("113101", "Clean Pixel Data Option"), "mark", "(0012,0064)"),  # type: ignore[arg-type]
@@ -548,7 +548,7 @@ CONTENT = [
     Breach("no spacing", deleting("PixelSpacing"), "lost", "(0028,0030)"),
     Breach("another modality", setting(Modality="MR"), "changed", "(0008,0060)"),
     Breach("a measurement of nobody", setting(PatientBodyMassIndex="22"), "added", "(0010,1022)"),
-    Breach("another weight", setting(PatientWeight="70"), "changed", "(0010,1030)"),
+    Breach("another weight", setting(PatientWeight="125"), "generalized", "(0010,1030)"),
 ]
 
 BREACHES = [*IDENTITY, *WORDS, *CODES, *UNKNOWN, *UIDS, *DATES, *CLAIMS, *FILE, *LEGALITY, *CONTENT]

@@ -79,7 +79,7 @@ def test_the_result_says_what_was_done(carry: Carrier, policy: str) -> None:
     """Patient Identity Removed, method and codes are there, and the codes are the policy's."""
     out = carry(a_ct_image(), policy)
     assert out.PatientIdentityRemoved == "YES"
-    assert out.DeidentificationMethod[0] == f"{policy} 1"
+    assert out.DeidentificationMethod[0] == f"{policy} {load_library(policy).version}"
     codes = [item.CodeValue for item in out.DeidentificationMethodCodeSequence]
     assert codes == [code for code, _ in load_library(policy).codes]
     assert out.LongitudinalTemporalInformationModified == load_library(policy).temporal_information

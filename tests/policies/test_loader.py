@@ -82,7 +82,7 @@ def test_contradictions_are_reported_beside_other_faults() -> None:
     """A misspelt key does not hide that two parts contradict each other further down."""
     text = SOUND + "colour: blue\nages:\n  width: 5\ndates: shift\n"
     assert faults_of(text) == [
-        "line 6: 'colour' is unknown; possible here: name, version, stage, title, description, options,"
+        "line 6: 'colour' is unknown; possible here: name, version, extends, stage, title, description, options,"
         " overrides, ages, generalize, dates, event, private, vocabulary, accept, pixels, pseudonyms,"
         " minimum_cohort, clinical_trial, blank",
         "line 7: ages: bands need an age; write the option retain-patient-characteristics, or leave ages out",
@@ -212,7 +212,15 @@ def test_every_shipped_policy_loads(name: str) -> None:
 
 def test_the_library_is_what_is_shipped() -> None:
     """The library names its policies, one for stage 1 and the rest for stage 2."""
-    assert library() == ("basic", "longitudinal-trial", "pseudonymization")
+    assert library() == (
+        "ai-training",
+        "australian-research",
+        "basic",
+        "hipaa-safe-harbor",
+        "longitudinal-trial",
+        "pseudonymization",
+        "teaching-file",
+    )
     stages = {name: load_library(name).stage for name in library()}
     assert [name for name, stage in stages.items() if stage is Stage.PSEUDONYMIZE] == ["pseudonymization"]
 
