@@ -3,7 +3,7 @@
 ::
 
     IHE_PDI/INDEX.HTM ── ST000001.HTM ── SE000001.HTM     one page for each study and for each series
-                          IM000001.JPG …                   pictures, counted through the medium
+                          JP000001.JPG …                   pictures, counted through the medium
             SMALL/INDEX.HTM …                              the same pages, with links in small letters
 
 Everything is read from the instances as they lie on the medium. How many pictures there are is bounded: evenly chosen
@@ -108,7 +108,7 @@ class _Pictures:
         if found.reason is not None:
             return Shown(number, words=found.reason.value)
         self.drawn += 1
-        name = component("IM", self.drawn) + ".JPG"
+        name = component("JP", self.drawn) + ".JPG"
         (self.folder / WEB_FOLDER / name).write_bytes(found.jpeg)
         return Shown(number, name, found.width, found.height)
 

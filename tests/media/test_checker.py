@@ -147,7 +147,7 @@ WAYS = {
     "README with bare line feeds": ("layout", with_file("README.TXT", b"a\nb\n")),
     "README not ASCII": ("layout", with_file("README.TXT", "ä\r\n".encode())),
     "page not well-formed": ("layout", with_file("INDEX.HTM", b"<html><p></html>")),
-    "picture that is none": ("layout", with_file("IHE_PDI/IM000001.JPG", b"notes about a patient")),
+    "picture that is none": ("layout", with_file("IHE_PDI/JP000001.JPG", b"notes about a patient")),
     "page gone that another leads to": ("layout", without("IHE_PDI/ST000001.HTM")),
     "link on the medium": ("layout", lambda m: (m / "LINK").symlink_to(m / "DICOMDIR")),
 }

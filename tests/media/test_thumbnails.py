@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,21 @@ def test_a_file_that_breaks_the_parser_is_a_word(tmp_path: Path) -> None:
 def test_images_are_chosen_evenly(count: int, most: int, indexes: list[int]) -> None:
     """A few of many stand for all of them: each for a part of the same length."""
     assert chosen(count, most) == indexes
+
+
+def test_a_long_cine_run_costs_one_frame(tmp_path: Path) -> None:
+    """Of an instance of a gigabyte the middle frame is read, and not the rest."""
+    frames, size = 500, 1024
+    image = an_instance(Rows=size, Columns=size, NumberOfFrames=str(frames), PixelData=b"\0\0")
+    path = written(image, tmp_path / "in")
+    data, length = path.read_bytes(), 2 * size * size * frames
+    head = data[: data.rindex(b"\xe0\x7f\x10\x00") + 8] + length.to_bytes(4, "little")
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(len(head) + length)  # zeros that take no room on the disk
+    tracemalloc.start()
+    found = thumbnail_of(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (found.width, found.height) == (128, 128) and path.stat().st_size > 1_000_000_000
+    assert peak < 8_000_000
