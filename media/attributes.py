@@ -43,6 +43,8 @@ class Attributes:
             return (element.value or b"").strip(b" \0")
         # pydicom has decoded this one already: only UIDs and the character set, which are ASCII.
         value = element.value
+        if element.VR == "SQ":
+            raise UnreadableInstance("malformed", "an attribute is a sequence and should be a text")
         text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
         return text.encode("ascii", "replace").strip(b" \0")
 

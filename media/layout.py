@@ -89,7 +89,7 @@ def _page_faults(files: MediumFiles) -> Iterator[str]:
             continue
         try:
             page = XmlTree.fromstring(content)  # noqa: S314 - expat of Python 3.11 limits entities
-        except XmlTree.ParseError:
+        except (XmlTree.ParseError, LookupError, ValueError):  # also for a character set that there is not
             yield "a page is not well-formed XHTML"
             continue
         links = [link.get("href", "") for link in page.iter(_LINK)]
