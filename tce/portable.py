@@ -62,10 +62,12 @@ def write_set(
     iso: Path | None = None,
     case: str = "",
     actor: str = "",
+    images: bool | None = None,
 ) -> tuple[Medium, ...]:
     """Write as many media as are needed, and record the export of each patient on each of them.
 
-    Without a ``profile`` it is that of the settings; see :func:`media.pdi.write_media`.
+    Without a ``profile`` it is that of the settings, and so with pictures on the pages (``images``); see
+    :func:`media.pdi.write_media`.
     """
     label, profile = label_for(site, name), profile or site.settings.media.profile
     common = audit_media.written(profile, label.fileset_id)
@@ -78,7 +80,7 @@ def write_set(
             capacity=capacity,
             iso=iso,
             date_if_missing=NO_DATE,
-            images=site.settings.media.images,
+            images=site.settings.media.images if images is None else images,
         )
         for medium in media:
             held = tuple(files_under([medium.path / FILE_ID_ROOT]))

@@ -44,6 +44,10 @@ def write(
         Path | None, typer.Option(help="Write an ISO 9660 image as well; several media have numbers.")
     ] = None,
     case: Annotated[str, typer.Option(help="Case, for the audit trail.")] = "",
+    images: Annotated[
+        bool | None,
+        typer.Option(help="Small pictures on the pages; the default stands in the settings."),
+    ] = None,
 ) -> None:
     """Write de-identified instances as a medium, all of them or none; as several media if one does not hold them.
 
@@ -61,6 +65,7 @@ def write(
         iso=iso,
         case=case,
         actor=run.person,
+        images=images,
     )
     for medium in media:
         _tell(run, medium)
