@@ -32,6 +32,7 @@ from pydantic_core import PydanticCustomError
 
 from tce.config import AETitle, Host, Port
 from tce.errors import CaseFault, UnknownCase
+from tce.settings_text import fault_text
 from vault.alphabets import Alphabet
 from vault.errors import BadIdentifier
 from vault.scheme import LONGEST, SHORTEST, Form
@@ -202,7 +203,7 @@ def checked(fields: object, source: str, lines: Mapping[tuple[str, ...], int] = 
     try:
         return Case.model_validate(fields)
     except ValidationError as exc:
-        faults = [_fault(tuple(str(p) for p in e["loc"]), e["type"], e["msg"], lines) for e in exc.errors()]
+        faults = [fault_text(error, lines, _WORDS) for error in exc.errors()]
         what = f"{source}: " + "; ".join(faults)
         raise CaseFault(what, next_step=f"correct these fields of {source}") from None
 
@@ -282,11 +283,11 @@ _WORDS = {
     "missing": "is missing; add it",
     "string_pattern_mismatch": "is not legal (case id: a-z, 0-9, hyphen; AE title: at most 16 characters; "
     "prefix: at most 5 of A-Z, 0-9; digest: as tce policy show prints it)",
+    "model_type": "is no table of keys; write them below it, indented",
+    "tuple_type": "is no list; write each entry below it, behind a hyphen",
+    "too_short": "is empty; write at least {min_length}",
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+        "is no date; write one such as 2031-12-31",
+    ),
 }
-
-
-def _fault(loc: tuple[str, ...], kind: str, message: str, lines: Mapping[tuple[str, ...], int]) -> str:
-    name = ".".join(loc) or "the file"
-    reason = _WORDS.get(kind, message)
-    line = next((lines[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in lines), None)
-    return f"line {line}, {name}: {reason}" if line else f"{name}: {reason}"

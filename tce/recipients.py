@@ -5,11 +5,12 @@ The case's own digest covers theirs, so an approval is for exactly these. Encryp
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tce import cases
 from tce.cases import Case, EncryptFor
-from tce.errors import CaseFault, to_person
+from tce.errors import CaseFault, Refused, to_person
 from vault.envelopes import Recipient
 from vault.errors import BadCertificate
 
@@ -24,12 +25,21 @@ def of_case(cases_dir: Path, case: Case) -> list[Recipient]:
 
 
 def named(given: list[Path]) -> dict[EncryptFor, bytes]:
-    """Return how a case names certificates, each with its file. Raises BadCertificate or OSError."""
-    files = [path.read_bytes() for path in given]
+    """Return how a case names certificates, each with its file. Raises BadCertificate or Refused."""
+    files = [read_pem(path) for path in given]
     return {
         EncryptFor(certificate=f"recipient-{number}.pem", digest=Recipient.read(pem).digest): pem
         for number, pem in enumerate(files, start=1)
     }
+
+
+def read_pem(path: Path) -> bytes:
+    """Return a file that somebody named as certificate or key. Raises Refused that names it."""
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        why = os.strerror(fault.errno) if fault.errno else "it cannot be read"
+        raise Refused(f"{path}: {why}", next_step="name a file in PEM that can be read") from None
 
 
 def put(cases_dir: Path, case_id: str, certificates: dict[EncryptFor, bytes]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tce.errors import Refused
+from tce.recipients import read_pem
 from vault.custody import Revealed
 from vault.envelopes import Envelope, Recipient
 from vault.secrecy import sync_directory
@@ -56,7 +57,7 @@ def into_file(
     terminal.
     """
     # 1. All that can fail: the certificate, the file, the room for it.
-    envelope = Envelope([Recipient.read(certificate.read_bytes())])
+    envelope = Envelope([Recipient.read(read_pem(certificate))])
     if out.exists():
         raise Refused(f"there is {out} already", next_step="name a file that does not exist")
     unfinished = out.with_name(f".{out.name}.{os.getpid()}.part")

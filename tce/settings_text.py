@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -64,9 +65,12 @@ _WORDS = {
     "greater_than_equal": "is too small; write {ge:.15g} or more",
     "greater_than": "is too small; write more than {gt:.15g}",
     "less_than_equal": "is too large; write {le:.15g} or less",
+    "less_than": "is too large; write less than {lt:.15g}",
     "int_type": "is no whole number; write it without quotes",
     "int_parsing": "is no whole number; write it without quotes",
     "int_from_float": "is no whole number; write it without quotes",
+    "bool_type": "is neither true nor false; write one of them without quotes",
+    "bool_parsing": "is neither true nor false; write one of them without quotes",
     "float_type": "is no number; write it without quotes",
     "float_parsing": "is no number; write it without quotes",
     "string_type": "is no text; write it in quotes",
@@ -82,11 +86,14 @@ _WORDS = {
 }
 
 
-def fault_text(error: ErrorDetails, lines: Mapping[tuple[str, ...], int]) -> str:
-    """Return a fault in plain words, with its line and key."""
+def fault_text(
+    error: ErrorDetails, lines: Mapping[tuple[str, ...], int], words: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Return a fault in plain words, with its line and key; ``words`` are those of another kind of file."""
     loc, kind = tuple(str(part) for part in error["loc"]), error["type"]
     context = {"key": ".".join(loc), **error.get("ctx", {})}
-    reason = _WORDS[kind].format(**context) if kind in _WORDS else error["msg"].removeprefix("Value error, ")
+    said = words.get(kind, _WORDS.get(kind))
+    reason = said.format(**context) if said else error["msg"].removeprefix("Value error, ")
     if kind == "value_error" and ": " in reason:  # our own validators name the key in front
         key, reason = reason.split(": ", 1)
         loc = (*loc, key)

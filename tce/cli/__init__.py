@@ -105,7 +105,8 @@ def _told(exc: BaseException, *, verbose: bool) -> int:
     """Say what went wrong, free of values, and return the exit status."""
     usage = getattr(exc, "format_message", None)
     if usage is not None:  # the command line's own: an unknown option, a missing argument
-        typer.echo(f"tce: {usage()}", err=True)
+        said = " ".join(usage().split())  # it lists choices on lines of their own
+        typer.echo(f"tce: {said}", err=True)
         typer.echo(f"     see: {_command_of(exc)} --help", err=True)
         return Exit.USAGE
     if type(exc).__name__ == "Abort":

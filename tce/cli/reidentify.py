@@ -15,6 +15,7 @@ from tce.cli.session import JsonOption, Session, session, verbs
 from tce.counts import counted
 from tce.errors import Refused, TceError
 from tce.logins import ask_at_terminal
+from tce.recipients import read_pem
 from tce.reidentifying import is_instance, open_encrypted, reveal_instances
 from tce.revealed import into_file, rows_of
 from vault.custody import LONGEST_WINDOW, Custody, Purpose, Revealed
@@ -250,7 +251,7 @@ def _opened(
 ) -> dict[str, str]:
     """Open and show or write what was encrypted; return how much it was."""
     opener = Opener(
-        certificate.read_bytes(), key.read_bytes(), lambda: ask_at_terminal("passphrase of the private key: ")
+        read_pem(certificate), read_pem(key), lambda: ask_at_terminal("passphrase of the private key: ")
     )
     if out is None:
         [table] = sources if len(sources) == 1 else [None]

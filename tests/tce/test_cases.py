@@ -92,6 +92,15 @@ def test_a_fault_is_named_with_its_line(old: str, new: str, words: list[str]) ->
         assert word in caught.value.what
 
 
+@pytest.mark.parametrize("value", [[1], 5, "", "a b\nc", {}, None, -1, True, "2020-13-45", 1.5], ids=repr)
+def test_a_fault_is_in_words_for_people(value: object) -> None:
+    """Whatever stands in a field, nobody is told of it in the words of the library that found it."""
+    with pytest.raises(CaseFault) as caught:
+        cases.checked(dict.fromkeys(Case.model_fields, value), "case.yaml")
+    for words in ("Input should", "Value error", "should have", "instance of"):
+        assert words not in caught.value.what
+
+
 @pytest.mark.parametrize("text", ["", "id: [", "- 1\n", "\tx"])
 def test_what_is_no_case_is_refused(text: str) -> None:
     """An empty or broken file is an error, not an empty case."""

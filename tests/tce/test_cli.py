@@ -383,6 +383,16 @@ def test_a_vault_that_does_not_answer_is_named(home: Path, tmp_path: Path, tce: 
         (["exports", "list"], 1, "tce init"),
         (["policy", "diff", "nonsense", "basic"], 1, "nonsense"),
         (["demo", "--from", "/nowhere", "x"], 1, "--from"),
+        (
+            ["reidentify", "request", "X", "--case", "c", "--ticket", "1"],
+            2,
+            "patient-safety, data-correction",
+        ),
+        (
+            ["reidentify", "open", "x", "--certificate", "none.pem", "--key", "none.pem"],
+            1,
+            "none.pem: No such file",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )

@@ -412,6 +412,9 @@ def test_a_file_that_cannot_be_made_uses_nothing(
         ("--out", tmp_path / "none" / "t.pem", "--certificate", good),
     ):
         assert reveal(tce, request, *options).status == 1
+    missing = tmp_path / "missing.pem"
+    said = reveal(tce, request, "--out", tmp_path / "t.pem", "--certificate", missing)
+    assert said.status == 1 and str(missing) in said.err
     for options in (("--out", tmp_path / "t.pem"), ("--certificate", good)):
         assert reveal(tce, request, *options).status == 2
     assert state(tce, request) == "approved"
