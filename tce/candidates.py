@@ -21,8 +21,8 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from media.errors import UnreadableMedium
 from media.recorded import is_directory_file, is_medium, recorded_files
 from tce.documents.content import Reference
-from tce.folder import files_under
 from tce.network.contexts import STORAGE_SOP_CLASSES
+from tce.walking import files_under
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR: describes files, is none of them
 _HEADER_END = 0x00204000  # the headers of Patient and General Study module end before Image Comments

@@ -32,13 +32,11 @@ from policies.forms import Forms
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
 from tce.errors import TceError
 from tce.orphans import end_with_parent
+from tce.walking import batches_under
 
 Bench = Callable[[], tuple[Engine, Callable[[], Pseudonyms]]]
 """Called once for the engine, and for what each worker then calls for its own way to pseudonyms."""
 
-_BATCH = 128
-_BATCH_OCTETS = 1 << 25
-"""A batch ends when its files hold as much, so that the workers share few large files alike."""
 _AHEAD = 4
 _SELDOM = 50_000
 """How many more objects there have to be than before until the search for garbage begins."""
@@ -127,7 +125,7 @@ def de_identify(
     account = FolderAccount()
     doubles = _Doubles()
     try:
-        for batch in _results(_batches(sources), out, scratch, bench, workers, prove):
+        for batch in _results(batches_under(sources), out, scratch, bench, workers, prove):
             doubles.take_in(batch)
             account.add(batch)
             progress(account.written + account.already + len(account.set_aside))
@@ -175,83 +173,6 @@ class _Doubles:
         account.set_aside.append(
             SetAside(Path(place.source), "conflict", _CONFLICT, _CONFLICT_STEP, held=False)
         )
-
-
-def files_under(sources: Iterable[Path]) -> Iterator[Path]:
-    """Yield everything under the sources that is no folder, folder by folder; links to folders are not followed.
-
-    A folder that cannot be read is yielded itself.
-
-    Raises:
-        TceError: a source does not exist.
-    """
-    return (Path(entry.path) for entry in _entries_under(sources))
-
-
-class _Found(NamedTuple):
-    path: str
-    octets: int
-
-    def __repr__(self) -> str:
-        return "_Found(…)"
-
-
-def _entries_under(sources: Iterable[Path]) -> Iterator[_Found]:
-    for source in sources:
-        if source.is_file():
-            yield _Found(str(source), source.stat().st_size)
-        elif source.is_dir():
-            yield from _walk(str(source))
-        else:
-            raise TceError(f"There is no file or folder {source}.", next_step="Check the path.")
-
-
-def _walk(folder: str) -> Iterator[_Found]:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except OSError:
-        # Passed on like a file, so that it is set aside by its name: what lies in it is not lost silently.
-        yield _Found(folder, 0)
-        return
-    folders: list[str] = []
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            folders.append(entry.path)
-        elif entry.is_file(follow_symlinks=False):
-            yield _Found(entry.path, _octets(entry))
-        elif not _leads_to_folder(entry):
-            yield _Found(entry.path, 0)
-    for inner in folders:
-        yield from _walk(inner)
-
-
-def _octets(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat(follow_symlinks=False).st_size
-    except OSError:
-        return 0
-
-
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _batches(sources: Iterable[Path]) -> Iterator[list[str]]:
-    """Cut what lies under the sources into batches of bounded number and size."""
-    batch: list[str] = []
-    octets = 0
-    for found in _entries_under(sources):
-        batch.append(found.path)
-        octets += found.octets
-        if len(batch) == _BATCH or octets >= _BATCH_OCTETS:
-            yield batch
-            batch, octets = [], 0
-    if batch:
-        yield batch
 
 
 def _results(

@@ -34,9 +34,9 @@ from policies.originals import DIRECT, originals_of
 from policies.residue import Residue
 from tce import __version__, counts
 from tce.errors import Refused
-from tce.folder import files_under
 from tce.gate import Gate, Known
 from tce.proving import traits_sought
+from tce.walking import files_under
 
 _AT_ONCE = 16 << 20
 _OVERLAP = 1 << 12

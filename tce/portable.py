@@ -18,7 +18,7 @@ from media.profiles import Profile
 from tce import __version__
 from tce.audit import media as audit_media
 from tce.config import Site
-from tce.folder import files_under
+from tce.walking import files_under
 
 NO_DATE = "19000101"
 """Stands in a directory for a date that the policy has emptied: one that everybody sees to be none."""

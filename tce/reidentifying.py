@@ -20,7 +20,7 @@ from policies import restoring
 from policies.errors import Refusal
 from policies.restoring import Identity
 from tce.errors import Refused
-from tce.folder import files_under
+from tce.walking import files_under
 from vault.coverage import Coverage
 from vault.custody import Revealed
 from vault.envelopes import Opener

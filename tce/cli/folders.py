@@ -14,7 +14,8 @@ from tce.audit.journal import Journal
 from tce.cli.session import Session, session
 from tce.counts import counted
 from tce.errors import Held
-from tce.folder import Bench, FolderAccount, SetAside, de_identify, files_under
+from tce.folder import Bench, FolderAccount, SetAside, de_identify
+from tce.walking import files_under
 
 Sources = Annotated[
     list[Path], typer.Argument(help="Files or folders, with everything below.", metavar="SRC...")

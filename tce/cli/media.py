@@ -18,7 +18,7 @@ from tce.cli.media_label import label as label_media
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.counts import counted
 from tce.errors import Held
-from tce.folder import files_under
+from tce.walking import files_under
 
 app = verbs("Portable media (IHE PDI): a File-set with DICOMDIR and pages.")
 

@@ -51,6 +51,29 @@ class Delay(StrEnum):
     EXPERT_REVIEW = "expert-review"
 
 
+_Sources = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Pseudonymized files, folders, or media: of a folder with a DICOMDIR goes what that names.",
+        metavar="[SRC...]",
+    ),
+]
+_Archived = Annotated[
+    str, typer.Option("--from", help="Ask this archive (PACS) for studies.", metavar="AET@HOST:PORT")
+]
+_Date = Annotated[
+    str, typer.Option(help="… of this Study Date or range: 20310517, 20310501-20310531, 20310501-.")
+]
+_ByMove = Annotated[bool, typer.Option("--move", help="Fetch by C-MOVE to network.selector. Default: C-GET.")]
+_Title = Annotated[Title, typer.Option(help="What the export is for: title of the manifest.")]
+_Delays = Annotated[list[Delay] | None, typer.Option(help="Delay the export until … ; may be repeated.")]
+_Info = Annotated[
+    Path | None,
+    typer.Option(
+        help="YAML file with the additional information: author, abstract, keywords, category, level, history, …"
+    ),
+]
+_WithPolicy = Annotated[bool, typer.Option(help="Ask for the case's policy by name, version and digest.")]
 _Tls = Annotated[
     bool | None,
     typer.Option(
@@ -67,40 +90,17 @@ def select(
     context: typer.Context,
     case: Annotated[str, typer.Option(help="Case that the export is for.")],
     to: Annotated[str, typer.Option(help="The Export Manager.", metavar="AET@HOST:PORT")],
-    sources: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Pseudonymized files, folders, or media: of a folder with a DICOMDIR goes what that names.",
-            metavar="[SRC...]",
-        ),
-    ] = None,
-    archived: Annotated[
-        str, typer.Option("--from", help="Ask this archive (PACS) for studies.", metavar="AET@HOST:PORT")
-    ] = "",
+    sources: _Sources = None,
+    archived: _Archived = "",
     patient: Annotated[str, typer.Option(help="… of this Patient ID.")] = "",
     accession: Annotated[str, typer.Option(help="… with this Accession Number.")] = "",
-    date: Annotated[
-        str, typer.Option(help="… of this Study Date or range: 20310517, 20310501-20310531, 20310501-.")
-    ] = "",
+    date: _Date = "",
     modality: Annotated[str, typer.Option(help="… with this Modality among theirs.")] = "",
-    by_move: Annotated[
-        bool, typer.Option("--move", help="Fetch by C-MOVE to network.selector. Default: C-GET.")
-    ] = False,
-    title: Annotated[
-        Title, typer.Option(help="What the export is for: title of the manifest.")
-    ] = Title.TRIAL,
-    delay: Annotated[
-        list[Delay] | None, typer.Option(help="Delay the export until … ; may be repeated.")
-    ] = None,
-    info: Annotated[
-        Path | None,
-        typer.Option(
-            help="YAML file with the additional information: author, abstract, keywords, category, level, history, …"
-        ),
-    ] = None,
-    policy: Annotated[
-        bool, typer.Option(help="Ask for the case's policy by name, version and digest.")
-    ] = True,
+    by_move: _ByMove = False,
+    title: _Title = Title.TRIAL,
+    delay: _Delays = None,
+    info: _Info = None,
+    policy: _WithPolicy = True,
     tls: _Tls = None,
     archive_tls: _ArchiveTls = None,
     yes: Annotated[bool, typer.Option("--yes", help="Send without asking; for scripts.")] = False,

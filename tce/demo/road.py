@@ -32,7 +32,7 @@ from tce.demo.proofs import Facts
 from tce.documents.teaching_file_info import PolicyRequest
 from tce.errors import Held, NotApproved, Refused
 from tce.exports import Exports
-from tce.folder import FolderAccount, de_identify, files_under
+from tce.folder import FolderAccount, de_identify
 from tce.ledger import Export
 from tce.logins import Logins, plan_of
 from tce.road import Peer
@@ -40,6 +40,7 @@ from tce.samples.studies import write_two_studies
 from tce.selection import tell_of_beginning
 from tce.shelf import Shelf, renamed
 from tce.states import State
+from tce.walking import files_under
 from vault.enrolment import enrol_person
 from vault.roles import Service
 
