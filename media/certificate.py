@@ -17,6 +17,9 @@ from media.errors import LabelFault
 from media.fileset import require_legal_fileset_id
 
 QUESTIONS = {
+    "protection": "Is every file encrypted, so that a lost medium shows nothing?",
+    "opening": "Does every file open, and is it what was signed?",
+    "signer": "Is it signed by somebody whom the site trusts?",
     "dicomdir": "Is there one table of contents (DICOMDIR) that any reader can open?",
     "records": "Is its list of patients, studies, series and images whole, with each of them once?",
     "keys": "Does each entry have what readers look for, and nothing of a maker's own?",

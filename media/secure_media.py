@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +125,19 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A file that did not open: its name where that is a File ID, and why."""
+
+    name: str
+    reason: str
+    what: str
+    next_step: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.what}"
+
+
 @dataclass(slots=True)
 class Unlocking:
     """Opens a medium into a private folder, and remembers what was found. A plain medium is left as it is.
@@ -134,10 +147,12 @@ class Unlocking:
 
     keys: Keys = field(default_factory=Keys)
     trusted: Sequence[x509.Certificate] = field(default=(), repr=False)
+    ask: Callable[[], Keys] = Keys
+    """Asked once for keys, when a file is encrypted and none were given."""
     opened: int = 0
     plain: int = 0
     unsigned: int = 0
-    closed: list[str] = field(default_factory=list, repr=False)
+    closed: list[Closed] = field(default_factory=list, repr=False)
     weak: Counter[str] = field(default_factory=Counter, repr=False)
     _signers: dict[str, tuple[Signed, int]] = field(default_factory=dict, repr=False)
     _distrusted: int = 0
@@ -158,12 +173,13 @@ class Unlocking:
         secure = {name for name in names if is_closed(files.names[name])}
         if not secure:
             return root
+        before = self.opened
         try:
             for name in names:
                 target = private.joinpath(*name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if name in secure:
-                    self._open(files.names[name], name, target)
+                    self._open(files.names[name], name, target, is_first=self.opened == before)
                 else:
                     shutil.copyfile(files.names[name], target)
                     self.plain += name != (README,)
@@ -176,7 +192,7 @@ class Unlocking:
 
     def deviations(self) -> list[str]:
         """Return what is not as it should be, one sentence each, none for a medium without Secure DICOM Files."""
-        found = [*self.closed[:_MOST_NAMED]]
+        found = [str(one) for one in self.closed[:_MOST_NAMED]]
         if len(self.closed) > _MOST_NAMED:
             found.append(f"{len(self.closed) - _MOST_NAMED} more files do not open")
         if self.is_secure and self.plain:
@@ -190,7 +206,7 @@ class Unlocking:
             return []
         stray = f"{self.plain} files are not encrypted" if self.plain else ""
         weak = "; ".join(f"{what} ({count} files)" for what, count in self.weak.items())
-        shut = "; ".join(self.closed[:_MOST_NAMED])
+        shut = "; ".join(map(str, self.closed[:_MOST_NAMED]))
         who = "; ".join(self._words_of_signers())
         trusted = next(iter(self._signers), "")
         return [
@@ -201,15 +217,17 @@ class Unlocking:
             Check("signer", not who and bool(trusted), who or f"{CHECKS['signer']}: {trusted}"),
         ]
 
-    def _open(self, path: Path, name: tuple[str, ...], target: Path) -> None:
+    def _open(self, path: Path, name: tuple[str, ...], target: Path, *, is_first: bool) -> None:
         try:
+            if not self.keys:
+                self.keys, self.ask = self.ask(), Keys
             found = open_file(path, target, self.keys, known=self.trusted)
         except ClosedFile as fault:
-            if not self.opened and fault.reason in _OTHERS:
+            if is_first and fault.reason in _OTHERS:
                 raise ClosedFile(
                     fault.reason, f"the medium {fault.what}", next_step=fault.next_step
                 ) from None
-            self.closed.append(f"{_shown(name)} {fault.what}")
+            self.closed.append(Closed(_shown(name), fault.reason, fault.what, fault.next_step))
             return
         self.opened += 1
         self._note(found)

@@ -253,6 +253,11 @@ class MediaSettings(_Table):
         description="policies of stage 1, as name@version, whose instances may come in from media; empty: all"
         " that are approved here",
     )
+    trusted_signers: tuple[str, ...] = Field(
+        default=(),
+        description="certificates in PEM, relative to the site's folder, of those who may have signed encrypted media:"
+        " their own, or of who issued theirs",
+    )
 
 
 class DatabaseSettings(_Table):

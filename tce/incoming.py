@@ -23,8 +23,9 @@ from pathlib import Path
 
 from media.bare import copy_under_new_head
 from media.errors import UnreadableInstance
-from media.opening import Unlock, open_medium
+from media.opening import open_medium
 from media.reader import MediumContents, MediumInstance, read_medium
+from media.secure_media import Unlocking
 from tce.audit import media as audit_media
 from tce.audit.journal import Journal
 from tce.config import Site
@@ -72,7 +73,7 @@ def take_in(
     *,
     case: str = "",
     actor: str = "",
-    unlock: Unlock | None = None,
+    unlock: Unlocking | None = None,
     seen: Callable[[int], None] = lambda count: None,
 ) -> TakenIn:
     """Copy the instances of media that pass the gate into a folder that does not exist yet.
@@ -81,9 +82,11 @@ def take_in(
     2. Copy each instance into a hidden folder beside ``out``, and judge the copy (:mod:`tce.gate`).
     3. Make it durable, give it its name, record it.
 
-    ``known`` are the policies of stage 1 that are known; ``seen`` is told how many more instances were judged. Raises
-    Refused when the folder is not empty or nothing may come in; then nothing is left at ``out``.
+    ``known`` are the policies of stage 1 that are known; ``unlock`` opens encrypted media; ``seen`` is told how many
+    more instances were judged. Raises Refused when the folder is not empty or nothing may come in; then nothing is
+    left at ``out``.
     """
+    unlock = unlock or Unlocking()
     with (
         audit_media.importing(site, actor, case, media),
         _staging_beside(out) as staging,
@@ -99,6 +102,7 @@ def take_in(
             Behind(_place(one.path, roots), one.reason, one.what, "ask for the medium again")
             for one in contents.left_out
         ]
+        behind += [Behind(one.name, one.reason, one.what, one.next_step) for one in unlock.closed]
         # 2.
         copies: dict[Path, MediumInstance] = {}
         policies: Counter[str] = Counter()
@@ -122,9 +126,13 @@ def take_in(
     for disc, medium in enumerate(media, start=1):
         of_disc = [out / copy.name for copy, instance in copies.items() if instance.disc == disc]
         if of_disc:
-            journal.imported(case, audit_media.read(medium), audit_media.by_patient(of_disc))
+            source = audit_media.read(medium, encrypted=unlock.is_secure)
+            journal.imported(case, source, audit_media.by_patient(of_disc))
     return TakenIn(
-        tuple(out / copy.name for copy in copies), dict(policies), tuple(behind), tuple(contents.deviations)
+        tuple(out / copy.name for copy in copies),
+        dict(policies),
+        tuple(behind),
+        (*unlock.deviations(), *contents.deviations),
     )
 
 

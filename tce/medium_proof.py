@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,8 +26,9 @@ from media.checker import Check, Examined, examine
 from media.digests import digest_of_all, digests_of
 from media.files import MediumFiles, is_part_10, walk_medium
 from media.fileset import is_legal_file_id
-from media.opening import OpenMedium, Unlock, open_medium
+from media.opening import OpenMedium, open_medium
 from media.profiles import Profile
+from media.secure_media import Unlocking
 from media.sets import check_set
 from media.volume import gaps
 from policies.originals import DIRECT, originals_of
@@ -44,8 +45,8 @@ _MOST_NAMED = 5
 _ALWAYS_OPEN = (
     "Pictures: whether a face, or text within the pixels, shows who the patient is.",
     "Medicine: whether the images are the right ones, or good enough for their purpose.",
-    "Origin: who wrote the medium.",
 )
+_ORIGIN = "Origin: who wrote the medium."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +89,28 @@ def originals_in(given: Path, known: Sequence[Known]) -> list[str]:
 
 
 def prove_media(
-    media: Sequence[Path], wanted: Wanted, *, site: str = "", unlock: Unlock | None = None
+    media: Sequence[Path],
+    wanted: Wanted,
+    *,
+    site: str = "",
+    unlock: Callable[[], Unlocking] = Unlocking,
 ) -> Certificate:
-    """Check media, each by itself and all together. Raises :class:`media.errors.UnreadableMedium` for what is none."""
+    """Check media, each by itself and all together; ``unlock`` makes what opens one if it is encrypted.
+
+    Raises :class:`media.errors.UnreadableMedium` for what is none, and :class:`media.errors.ClosedFile`.
+    """
     proved: list[Proved] = []
     examined: list[Examined] = []
     residue = Residue(wanted.originals) if wanted.originals else None
+    signed = True
     with ExitStack() as opened:
         for medium in media:
-            one = opened.enter_context(open_medium(medium, unlock=unlock))
+            unlocked = unlock()
+            one = opened.enter_context(open_medium(medium, unlock=unlocked))
+            signed = signed and unlocked.is_secure
             files = walk_medium(one.root)
             found = examine(one.root, profile=wanted.profile, volume=one.volume)
-            checks = list(found.report.checks)
+            checks = [*unlocked.checks(), *found.report.checks]
             if wanted.known:
                 checks.append(_by_policy(files, wanted.known))
             if residue is not None:
@@ -107,7 +118,7 @@ def prove_media(
             digests = digests_of(files)
             proved.append(
                 Proved(
-                    what="a folder or mounted disc" if one.volume is None else "an ISO 9660 image",
+                    what=_words_for(one, encrypted=unlocked.is_secure),
                     fileset_id=found.fileset_id,
                     instances=found.report.instances,
                     checks=tuple(checks),
@@ -125,11 +136,18 @@ def prove_media(
         policy=" or ".join(one.name for one in wanted.known),
         media=tuple(proved),
         together=(check_set(examined),) if len(examined) > 1 else (),
-        not_checked=tuple(_open_questions(wanted, any(one.image_digest == "" for one in proved))),
+        not_checked=tuple(_open_questions(wanted, any(one.image_digest == "" for one in proved), signed)),
     )
 
 
-def _open_questions(wanted: Wanted, folders: bool) -> Iterator[str]:
+def _words_for(opened: OpenMedium, *, encrypted: bool) -> str:
+    if opened.volume is not None:
+        return "an encrypted ISO 9660 image" if encrypted else "an ISO 9660 image"
+    kind = "folder or mounted disc" if opened.source.is_dir() else "ZIP file"
+    return f"an encrypted {kind}" if encrypted else f"a {kind}"
+
+
+def _open_questions(wanted: Wanted, folders: bool, signed: bool) -> Iterator[str]:
     if not wanted.known:
         yield "The policy: whether the files are what a policy of de-identification promises; none was named."
     if not wanted.originals:
@@ -137,6 +155,8 @@ def _open_questions(wanted: Wanted, folders: bool) -> Iterator[str]:
     if folders:
         yield "The disc as such: a folder was checked, not what lies between the files on a disc."
     yield from _ALWAYS_OPEN
+    if not signed:
+        yield _ORIGIN
 
 
 def _digest(image: Path) -> str:

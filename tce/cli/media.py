@@ -14,6 +14,7 @@ from media.pdi import Medium as Written
 from media.pdi import Profile
 from tce import counts, incoming, known_policies, portable
 from tce.cli.media_check import Media, check
+from tce.cli.media_keys import KeyOption, PasswordFileOption, SignersOption, unlocking
 from tce.cli.media_label import label as label_media
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.counts import counted
@@ -102,11 +103,16 @@ def read(
     media: Media,
     out: Annotated[Path, typer.Option(help="Folder for the copies; must be empty or not exist.")],
     case: Annotated[str, typer.Option(help="Case, for the gate and for the audit trail.")] = "",
+    key: KeyOption = None,
+    password_file: PasswordFileOption = None,
+    signer: SignersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy the instances of media, from any vendor, to a folder. Exit status 3 when something stayed behind.
 
     What no policy of stage 1 that is approved here has pseudonymized stays behind, with the reason.
+
+    An encrypted medium is opened with --key, with --password-file, or with a password at the terminal.
 
     Example: tce media read /media/cdrom --out incoming
     """
@@ -121,6 +127,7 @@ def read(
             known,
             case=case,
             actor=run.person,
+            unlock=unlocking(run, key, password_file, signer)(),
             seen=lambda count: progress.advance(task, count),
         )
     if as_json:

@@ -12,12 +12,13 @@ from media.certificate import as_json as as_json_account
 from media.certificate import as_page
 from media.profiles import Profile
 from tce import known_policies
+from tce.cli.media_keys import KeyOption, PasswordFileOption, SignersOption, unlocking
 from tce.cli.session import JsonOption, session
 from tce.errors import Refused
 from tce.medium_proof import Wanted, originals_in, prove_media
 
 Media = Annotated[
-    list[Path], typer.Argument(help="Folder, ISO file or device of each medium.", metavar="MEDIUM...")
+    list[Path], typer.Argument(help="Folder, ISO file, device or ZIP file of each medium.", metavar="MEDIUM...")
 ]
 
 
@@ -41,13 +42,19 @@ def check(
     certificate: Annotated[
         Path | None, typer.Option(help="File for the certificate, a page to be printed.")
     ] = None,
+    key: KeyOption = None,
+    password_file: PasswordFileOption = None,
+    signer: SignersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove media: layout, DICOMDIR, every record against its file. Exit status 1 when a check fails.
 
-    Several that belong together are named at once. Nothing is changed on them.
+    Several that belong together are named at once. Nothing is changed on them. Of an encrypted medium it is proved as
+    well that every file is what its signer wrote, and that this site trusts the signer (--signer, or
+    media.trusted_signers in the settings).
 
-    Example: tce media check medium.iso --policy pseudonymization --certificate certificate.htm
+    Examples: tce media check medium.iso --policy pseudonymization --certificate certificate.htm
+    |   tce media check /media/cdrom --key me-key.pem --signer sender.pem
     """
     run = session(context)
     here = run.has_site  # a medium can be checked where there is no site
@@ -55,7 +62,8 @@ def check(
     known = known_policies.to_check_by(run.site, policy, case) if policy or case else []
     originals = originals_in(identifiers, known) if identifiers is not None else []
     site_name = run.site.settings.site.institution if here else ""
-    proof = prove_media(media, Wanted(chosen, known, originals), site=site_name)
+    unlock = unlocking(run, key, password_file, signer)
+    proof = prove_media(media, Wanted(chosen, known, originals), site=site_name, unlock=unlock)
     if certificate is not None:
         certificate.write_text(as_page(proof), "utf-8")
     if as_json:
