@@ -54,7 +54,7 @@ def open_medium(
     ``scratch`` is where private folders are made (default: the system's place for such things). Raises
     :class:`UnreadableMedium` when there is neither a folder nor an image nor a ZIP file.
     """
-    with _private(scratch) as private:
+    with private_folder(scratch) as private:
         if medium.is_dir():
             opened = OpenMedium(medium, medium)
         elif is_image(medium):
@@ -122,7 +122,7 @@ def _copy(image: BinaryIO, extent: Extent, out: BinaryIO) -> None:
 
 
 @contextmanager
-def _private(scratch: Path | None) -> Iterator[Callable[[], Path]]:
+def private_folder(scratch: Path | None) -> Iterator[Callable[[], Path]]:
     """Give what makes a private folder, once it is asked for; it is locked while it is used, and gone afterwards."""
     place = scratch if scratch is not None else Path(tempfile.gettempdir())
     made: list[tuple[Path, int]] = []

@@ -116,11 +116,8 @@ def write_media(
     """
     if date_if_missing and not re.fullmatch(r"[0-9]{8}", date_if_missing):
         raise LabelFault("the date for missing dates is not legal", next_step="write it as YYYYMMDD")
-    if iso is not None and not profile.is_disc:
-        raise LabelFault(
-            f"a {profile.medium} is not written from an image", next_step="leave --iso away, or choose a disc"
-        )
-    room = Room(capacity, profile.medium, BLOCK if profile.is_disc else _CLUSTER)
+    require_disc(iso, profile)
+    room = Room(capacity, profile.medium, block_of(profile))
     # 1.
     with (
         staging_beside(out) as staging,
@@ -139,7 +136,7 @@ def write_media(
         for number, medium in enumerate(media, 1):
             _prove(medium.path, profile)
             if iso is not None:
-                image = _image_name(iso, number, len(media))
+                image = image_name(iso, number, len(media))
                 draft = drafts.enter_context(draft_beside(image))
                 drafted[draft] = image
                 write_iso(medium.path, draft, volume_id=medium.fileset_id)
@@ -153,7 +150,21 @@ def write_media(
         return tuple(named)
 
 
-def _image_name(iso: Path, number: int, of: int) -> Path:
+def require_disc(iso: Path | None, profile: Profile) -> None:
+    """Raise :class:`LabelFault` where an image is wanted of what is no disc."""
+    if iso is not None and not profile.is_disc:
+        raise LabelFault(
+            f"a {profile.medium} is not written from an image", next_step="leave --iso away, or choose a disc"
+        )
+
+
+def block_of(profile: Profile) -> int:
+    """Return in what pieces a profile's media are given out, in octets."""
+    return BLOCK if profile.is_disc else _CLUSTER
+
+
+def image_name(iso: Path, number: int, of: int) -> Path:
+    """Return the name of the image of one of several media."""
     return iso if of == 1 else iso.with_name(f"{iso.stem}_{number}{iso.suffix}")
 
 

@@ -58,7 +58,7 @@ class Protection:
     signer: Signer
 
     def grows_by(self) -> int:
-        """Return by how many bytes a file grows at most."""
+        """Return by how many octets a file grows at most."""
         return 2048 + 1024 * len(self.recipients) + len(self.signer.certificate.public_bytes(Encoding.DER))
 
 

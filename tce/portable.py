@@ -8,13 +8,18 @@ pseudonyms only: an instance that does not say Patient Identity Removed is not w
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from media.checker import check_medium
 from media.fileset import FILE_ID_ROOT, fileset_id_from
 from media.pdi import Medium, MediumLabel, write_media
 from media.profiles import Profile
+from media.secure_media import Protection
+from media.secure_writing import write_secure_media
+from media.zip_mail import write_zip
 from tce import __version__
 from tce.audit import media as audit_media
 from tce.config import Site
@@ -51,6 +56,14 @@ def write(
     return medium
 
 
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The ZIP file that goes by e-mail, and the most octets that it may have (0: any number)."""
+
+    path: Path
+    limit: int = 0
+
+
 def write_set(
     site: Site,
     instances: Sequence[Path],
@@ -60,6 +73,8 @@ def write_set(
     profile: Profile | None = None,
     capacity: int | None = None,
     iso: Path | None = None,
+    mail: Mail | None = None,
+    protection: Protection | None = None,
     case: str = "",
     actor: str = "",
     images: bool | None = None,
@@ -67,25 +82,55 @@ def write_set(
     """Write as many media as are needed, and record the export of each patient on each of them.
 
     Without a ``profile`` it is that of the settings, and so with pictures on the pages (``images``); see
-    :func:`media.pdi.write_media`.
+    :func:`media.pdi.write_media`. With ``protection`` they are encrypted (:mod:`media.secure_writing`); with ``mail``
+    it is one medium, and a ZIP file beside it.
     """
     label, profile = label_for(site, name), profile or site.settings.media.profile
-    common = audit_media.written(profile, label.fileset_id)
+    encrypted = protection is not None
+    common = audit_media.written(profile, label.fileset_id, encrypted=encrypted)
     with audit_media.exporting(site, actor, case, common, instances) as made:
-        media = write_media(
-            instances,
-            out,
-            label=label,
-            profile=profile,
-            capacity=capacity,
-            iso=iso,
-            date_if_missing=NO_DATE,
-            images=site.settings.media.images if images is None else images,
-        )
-        for medium in media:
-            held = tuple(files_under([medium.path / FILE_ID_ROOT]))
-            made.append((audit_media.written(profile, medium.fileset_id), held))
+
+        def note(plain: Medium) -> None:
+            one = audit_media.written(profile, plain.fileset_id, encrypted=encrypted)
+            made.append((one, audit_media.by_patient(files_under([plain.path / FILE_ID_ROOT]))))
+
+        if protection is not None:
+            media = write_secure_media(
+                instances,
+                out,
+                label=label,
+                protection=protection,
+                profile=profile,
+                capacity=None if mail else capacity,
+                iso=iso,
+                date_if_missing=NO_DATE,
+                made=note,
+            )
+        else:
+            media = write_media(
+                instances,
+                out,
+                label=label,
+                profile=profile,
+                capacity=None if mail else capacity,
+                iso=iso,
+                date_if_missing=NO_DATE,
+                images=site.settings.media.images if images is None else images,
+            )
+            for medium in media:
+                note(medium)
+        if mail is not None:
+            _send_off(mail, out)
     return media
+
+
+def _send_off(mail: Mail, out: Path) -> None:
+    """Write the ZIP file of a medium; without it there is no medium either."""
+    try:
+        write_zip(out, mail.path, limit=mail.limit)
+    except BaseException:
+        shutil.rmtree(out)
+        raise
 
 
 def problems_of(site: Site, medium: Path) -> list[str]:

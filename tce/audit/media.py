@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -65,20 +65,20 @@ def read(medium: Path, *, encrypted: bool = False) -> Medium:
 @contextmanager
 def exporting(
     site: Site, actor: str, case: str, medium: Medium, instances: Iterable[Path]
-) -> Iterator[list[tuple[Medium, Iterable[Path]]]]:
+) -> Iterator[list[tuple[Medium, Mapping[str, Sequence[Study]]]]]:
     """Record the export of each patient when what is done here is done, and the attempt when it failed.
 
-    Who makes several media of the instances names them in the list, each with the files that it holds.
+    Who makes several media of the instances names them in the list, each with the studies that it holds by patient.
     """
     journal, files = Journal(site, actor), tuple(instances)
-    made: list[tuple[Medium, Iterable[Path]]] = []
+    made: list[tuple[Medium, Mapping[str, Sequence[Study]]]] = []
     try:
         yield made
     except BaseException as exc:
         journal.exported(case, medium, by_patient(files, unfit_too=True), failure=exc)
         raise
-    for one, held in made or [(medium, files)]:
-        journal.exported(case, one, by_patient(held))
+    for one, held in made or [(medium, by_patient(files))]:
+        journal.exported(case, one, held)
 
 
 @contextmanager

@@ -12,9 +12,22 @@ import typer
 
 from media.pdi import Medium as Written
 from media.pdi import Profile
+from media.secure_media import secure_identifier
+from media.zip_mail import MAIL_NAME, MAIL_SUBJECT
 from tce import counts, incoming, known_policies, portable
 from tce.cli.media_check import Media, check
-from tce.cli.media_keys import KeyOption, PasswordFileOption, SignersOption, unlocking
+from tce.cli.media_keys import (
+    AskPasswordOption,
+    KeyOption,
+    NewPasswordFileOption,
+    PasswordFileOption,
+    RecipientsOption,
+    SignerOption,
+    SignersOption,
+    SigningKeyOption,
+    protection,
+    unlocking,
+)
 from tce.cli.media_label import label as label_media
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.counts import counted
@@ -44,6 +57,15 @@ def write(
     iso: Annotated[
         Path | None, typer.Option(help="Write an ISO 9660 image as well; several media have numbers.")
     ] = None,
+    zip_file: Annotated[
+        Path | None, typer.Option("--zip", help="Write a ZIP file for e-mail as well (STD-GEN-ZIP-MAIL).")
+    ] = None,
+    zip_limit: Annotated[int, typer.Option(min=1, help="Largest ZIP file, in MiB.")] = 25,
+    recipient: RecipientsOption = None,
+    password_file: NewPasswordFileOption = None,
+    password: AskPasswordOption = False,
+    sign_with: SigningKeyOption = None,
+    signer: SignerOption = None,
     case: Annotated[str, typer.Option(help="Case, for the audit trail.")] = "",
     images: Annotated[
         bool | None,
@@ -52,10 +74,14 @@ def write(
 ) -> None:
     """Write de-identified instances as a medium, all of them or none; as several media if one does not hold them.
 
-    Example: tce media write pseudonymized --out medium --label LUNG_1 --iso lung.iso
+    With --recipient or a password every file is encrypted and signed (PS3.15 D). A ZIP file alone encrypts nothing.
+
+    Examples: tce media write pseudonymized --out medium --label LUNG_1 --iso lung.iso
+    |   tce media write pseudonymized --out medium --recipient reader.pem --sign-with key.pem --signer our.pem
     """
     run = session(context)
-    chosen = profile or run.site.settings.media.profile
+    closed = protection(recipient, password_file, sign_with, signer, ask=password)
+    chosen = profile or (Profile.STD_GEN_ZIP_MAIL if zip_file else run.site.settings.media.profile)
     media = portable.write_set(
         run.site,
         list(files_under(sources)),
@@ -64,6 +90,8 @@ def write(
         profile=chosen,
         capacity=_octets(capacity) if capacity else chosen.capacity,
         iso=iso,
+        mail=portable.Mail(zip_file, zip_limit << 20) if zip_file else None,
+        protection=closed,
         case=case,
         actor=run.person,
         images=images,
@@ -72,6 +100,12 @@ def write(
         _tell(run, medium)
     if len(media) > 1:
         run.say(f"{len(media)} media, each of a {chosen.medium}: whole by itself, no study on two")
+    if closed is not None:
+        run.say(f"encrypted and signed, as {secure_identifier(chosen)}")
+    if zip_file is not None:
+        run.say(f"{zip_file}: attach it as {MAIL_NAME}, with {MAIL_SUBJECT} in the subject of the mail")
+        if closed is None:
+            run.err.print("this ZIP file is not encrypted: everybody on its way can read it", markup=False)
 
 
 def _tell(run: Session, medium: Written) -> None:

@@ -14,9 +14,10 @@ import typer
 from cryptography import x509
 
 from media.errors import ProtectionRefused
-from media.secure_keys import Keys, private_key
-from media.secure_media import Unlocking
-from media.secure_passwords import Password
+from media.secure_keys import CertificateRecipient, Keys, private_key
+from media.secure_media import Protection, Unlocking
+from media.secure_passwords import Password, PasswordRecipient
+from media.secure_signatures import Signer
 from tce.cli.session import Session
 from tce.errors import ConfigFault
 from tce.logins import ask_at_terminal
@@ -28,6 +29,23 @@ KeyOption = Annotated[
 PasswordFileOption = Annotated[
     Path | None,
     typer.Option(help="File with the password of an encrypted medium; without it, a terminal asks for it."),
+]
+RecipientsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--recipient", help="Encrypt, for the holder of this certificate (PEM, RSA); repeatable."),
+]
+NewPasswordFileOption = Annotated[
+    Path | None,
+    typer.Option("--password-file", help="Encrypt, with the password in the first line of this file."),
+]
+AskPasswordOption = Annotated[
+    bool, typer.Option("--password", help="Encrypt, with a password that the terminal asks for.")
+]
+SigningKeyOption = Annotated[
+    Path | None, typer.Option("--sign-with", help="Private key (PEM, RSA) that signs an encrypted medium.")
+]
+SignerOption = Annotated[
+    Path | None, typer.Option("--signer", help="Certificate (PEM) of the key that signs.")
 ]
 SignersOption = Annotated[
     list[Path] | None,
@@ -46,6 +64,38 @@ def unlocking(
     passwords = (password_in(password_file),) if password_file else ()
     keys, trusted, ask = Keys(passwords, private), _trusted(run, signers or []), cache(_ask)
     return lambda: Unlocking(keys, trusted, ask)
+
+
+def protection(
+    recipients: list[Path] | None,
+    password_file: Path | None,
+    sign_with: Path | None,
+    signer: Path | None,
+    *,
+    ask: bool,
+) -> Protection | None:
+    """Return how a medium is closed, None where nothing asks for it. Raises ProtectionRefused or OSError."""
+    if not recipients and not password_file and not ask:
+        if sign_with or signer:
+            raise typer.BadParameter(
+                "a medium is signed when it is encrypted: give --recipient or a password"
+            )
+        return None
+    if not sign_with or not signer:
+        raise typer.BadParameter("an encrypted medium is signed: give --sign-with KEY and --signer CERT")
+    holders = [CertificateRecipient.read(path.read_bytes()) for path in recipients or []]
+    passwords = [password_in(password_file)] if password_file else []
+    passwords += [_asked_twice()] if ask else []
+    signing = Signer.of(private_key(sign_with.read_bytes(), _passphrase), signer.read_bytes())
+    return Protection((*holders, *(PasswordRecipient(one) for one in passwords)), signing)
+
+
+def _asked_twice() -> Password:
+    first = Password(ask_at_terminal("password of the medium: "))
+    first.require_strong()
+    if ask_at_terminal("the same again: ") != first.text:
+        raise ProtectionRefused("the two passwords differ", next_step="give the command again")
+    return first
 
 
 def password_in(path: Path) -> Password:
