@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from media.errors import ClosedFile
 from media.pages import MediumLabel
 from media.pdi import write_medium
+from media.profiles import Profile
+from media.secure_keys import Keys
+from media.secure_media import Unlocking, protect_medium
+from media.zip_mail import write_zip
 from policies.forms import Forms
 from tce import incoming
 from tce.audit.trail import Trail
@@ -21,6 +26,7 @@ from tce.errors import Refused
 from tce.gate import Gate, Known, Verdict
 from tce.incoming import TakenIn, take_in
 from tests.media.images import an_image
+from tests.media.secure import STRANGER, a_protection, keys_of
 from tests.tce.test_gate import POLICY, pseudonymized
 
 KNOWN = [Known(POLICY, Forms(), 0)]
@@ -199,3 +205,27 @@ def test_a_process_that_dies_leaves_nothing_that_looks_whole(
     taken: TakenIn = take_in(site, [medium], tmp_path / "out", KNOWN)
     assert len(taken.instances) == len(list((tmp_path / "out").iterdir())) == 7
     assert not list(tmp_path.glob(".*"))
+
+
+def test_an_encrypted_medium_comes_in_with_its_bytes(site: Site, medium: Path, tmp_path: Path) -> None:
+    """The gate judges what was opened; what does not open stays behind, and what the medium lacks is told."""
+    secure = tmp_path / "secure"
+    protect_medium(
+        medium, secure, label=LABEL, profile=Profile.STD_GEN_CD, protection=a_protection(signer=STRANGER)
+    )
+    write_zip(secure, tmp_path / "DICOM.ZIP")
+    unlock = Unlocking(keys_of())
+    taken = take_in(site, [tmp_path / "DICOM.ZIP"], tmp_path / "in", KNOWN, unlock=unlock)
+    assert data_sets(tmp_path / "in") == data_sets(medium)
+    assert [one for one in taken.deviations if "whom this site does not trust" in one]
+    [record, *_] = Trail(site.audit_trail).records()
+    assert (record.detail["encrypted"], record.detail["kind"]) == ("yes", "Email")
+    cut = instances(secure)[0]
+    cut.write_bytes(cut.read_bytes()[:-50])
+    taken = take_in(site, [secure], tmp_path / "again", KNOWN, unlock=Unlocking(keys_of()))
+    assert [one.reason for one in taken.behind] == ["truncated"]
+    assert len(taken.instances) == len(instances(medium)) - 1
+    for number, keys in enumerate((Keys(), keys_of(STRANGER))):
+        with pytest.raises(ClosedFile):
+            take_in(site, [secure], tmp_path / f"none{number}", KNOWN, unlock=Unlocking(keys))
+        assert not (tmp_path / f"none{number}").exists()
