@@ -113,7 +113,7 @@ _DECIDED = """
     tce.cases.EncryptFor: certificate
     tce.cases.Trial: coordinating_center protocol_id protocol_name site_id site_name sponsor
     tce.commitments.Standing: refused
-    tce.config.MediaSettings: known_stage_one
+    tce.config.MediaSettings: known_stage_one trusted_signers
     tce.config.SiteSettings: contact institution
     tce.config.TlsSettings: ca certificate key peers
     tce.config.VaultSettings: address ca namespace

@@ -18,7 +18,8 @@ from tce.errors import Refused
 from tce.medium_proof import Wanted, originals_in, prove_media
 
 Media = Annotated[
-    list[Path], typer.Argument(help="Folder, ISO file, device or ZIP file of each medium.", metavar="MEDIUM...")
+    list[Path],
+    typer.Argument(help="Folder, ISO file, device or ZIP file of each medium.", metavar="MEDIUM..."),
 ]
 
 

@@ -16,6 +16,7 @@ import tce
 from media import dicomdir
 from media.profiles import Profile, handling_of
 from media.record_types import record_type_of
+from media.secure_media import secure_identifier
 from policies import loader
 from policies.elements import BULK_VRS
 from policies.model import Policy, Stage
@@ -253,9 +254,14 @@ def character_sets() -> str:
 def media_profiles() -> str:
     """Media application profiles, roles and transfer syntaxes."""
     return table(
-        ("application profile", "roles", "transfer syntaxes on the medium"),
+        ("application profile", "secure", "roles", "transfer syntaxes on the medium"),
         [
-            (profile, "FSC, FSR", ", ".join(sorted(_name(uid) for uid in profile.transfer_syntaxes)))
+            (
+                profile,
+                secure_identifier(profile),
+                "FSC, FSR",
+                ", ".join(sorted(_name(uid) for uid in profile.transfer_syntaxes)),
+            )
             for profile in Profile
         ],
     )

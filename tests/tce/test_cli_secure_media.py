@@ -89,7 +89,7 @@ def test_a_medium_is_encrypted_proved_and_opened(
             assert "ok   signer" in said
     status, said, _ = tce("check", out, "--key", keys[f"{READER}-key"], "--signer", keys[STRANGER], "--json")
     assert status == 1
-    assert [one["name"] for one in json.loads(said)["checks"] if not one["passed"]] == ["signer"]
+    assert [one["name"] for one in json.loads(said)["media"][0]["checks"] if not one["passed"]] == ["signer"]
 
 
 def test_the_site_knows_whom_it_trusts(tce: Run, source: Path, keys: dict[str, Path], tmp_path: Path) -> None:
