@@ -59,7 +59,7 @@ def kept(policy: str) -> Iterator[tuple[int, str, str]]:
     """Tag, VR and keyword of each attribute that stays, unless a table or an option says that it may."""
     rules = rules_of(policy)
     for tag, (vrs, _, _, _, keyword) in sorted(DicomDictionary.items()):
-        if tag >> 16 < 0x0008 or not tag & 0xFFFF or rules.lists(tag):
+        if tag >> 16 < 0x0008 or not tag & 0xFFFF or rules.lists((tag,)):
             continue
         for vr in re.findall("[A-Z]{2}", vrs.replace(" or ", " ")):
             if rules.code(tag, vr.encode()) == "K":
