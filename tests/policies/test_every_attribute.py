@@ -62,7 +62,7 @@ def kept(policy: str) -> Iterator[tuple[int, str, str]]:
         if tag >> 16 < 0x0008 or not tag & 0xFFFF or rules.lists((tag,)):
             continue
         for vr in re.findall("[A-Z]{2}", vrs.replace(" or ", " ")):
-            if rules.code(tag, vr.encode()) == "K":
+            if rules.code((tag,), vr.encode()) == "K":
                 yield tag, vr, keyword
 
 
