@@ -65,6 +65,15 @@ class ArrivalDesk:
         )
         return Arriving(self, self._spool.begin(header))
 
+    def settle(self, arriving: Sequence[Arriving]) -> list[Status]:
+        """Make instances durable together; those that are answered Success survive whatever happens."""
+        statuses = []
+        for spooled in self._spool.finish([one.incoming for one in arriving]):
+            if spooled is not None:
+                self.stored(spooled)
+            statuses.append(Status.OUT_OF_RESOURCES if spooled is None else Status.SUCCESS)
+        return statuses
+
     def stored(self, spooled: Spooled) -> None:
         """Note a file that is in the spool and not in the index."""
         self._waiting.append(spooled)
@@ -187,22 +196,16 @@ class Arriving:
 
     def __init__(self, desk: ArrivalDesk, incoming: Incoming) -> None:
         self._desk = desk
-        self._incoming = incoming
+        self.incoming = incoming
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Store a fragment of the data set. Raises OSError."""
-        self._incoming.write(fragment)
+        self.incoming.write(fragment)
 
     def finish(self) -> Status:
         """Make the instance durable; when this returns Success, it survives whatever happens."""
-        try:
-            spooled = self._incoming.finish()
-        except OSError:
-            self._incoming.discard()
-            return Status.OUT_OF_RESOURCES
-        self._desk.stored(spooled)
-        return Status.SUCCESS
+        return self._desk.settle([self])[0]
 
     def discard(self) -> None:
         """Forget the instance: nobody was promised it."""
-        self._incoming.discard()
+        self.incoming.discard()

@@ -22,7 +22,7 @@ import shutil
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -112,6 +112,23 @@ class Spool:
     def begin(self, header: Header) -> Incoming:
         """Begin a Part 10 file; its encoded data set follows in fragments."""
         return Incoming(self, header)
+
+    def finish(self, incoming: Sequence[Incoming]) -> list[Spooled | None]:
+        """Finish files together: their folder is flushed once. None stands for one that the disk did not take."""
+        named: list[tuple[Spooled, Drawer] | None] = []
+        for one in incoming:
+            try:
+                named.append(one.name())
+            except OSError:
+                one.discard()
+                named.append(None)
+        lost: set[Drawer] = set()
+        for drawer in {pair[1] for pair in named if pair} if self.durability is Durability.POWER else ():
+            try:
+                drawer.flush()
+            except OSError:
+                lost.add(drawer)
+        return [pair[0] if pair and pair[1] not in lost else None for pair in named]
 
     def drawer(self) -> Drawer:
         """Return the folder into which files go now. Safe for many threads."""
@@ -225,18 +242,22 @@ class Incoming:
 
     def finish(self) -> Spooled:
         """Give the file its name; when this returns, it is as durable as the spool promises. Raises OSError."""
+        spooled, drawer = self.name()
+        if self._spool.durability is Durability.POWER:
+            drawer.flush()
+        return spooled
+
+    def name(self) -> tuple[Spooled, Drawer]:
+        """Give the file its name in a drawer that is to be flushed yet. Raises OSError."""
         for part in self._begun:
             self._write(part)
         drawer = self._spool.drawer()
-        lasting = self._spool.durability is Durability.POWER
-        if lasting:
+        if self._spool.durability is Durability.POWER:
             os.fsync(self._file)
         os.close(self._file)
         self._file = -1
         os.rename(self._unfinished, f"{drawer.path}/{self._key}")  # noqa: PTH104 - for every instance
-        if lasting:
-            drawer.flush()
-        return Spooled(f"{drawer.name}/{self._key}", self._header, self._size)
+        return Spooled(f"{drawer.name}/{self._key}", self._header, self._size), drawer
 
     def discard(self) -> None:
         """Forget the file; one that was finished, or discarded before, stays as it is."""

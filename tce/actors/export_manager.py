@@ -84,6 +84,7 @@ def run(
             desk.open,
             settings.limits,
             certificates=settings.certificates,
+            settle=desk.settle,
             tell=audit_contacts(rooms.auditor),
             services=[hearing(exports.commitments.report)],
         )

@@ -89,6 +89,7 @@ def run(
             desk.open,
             settings.limits,
             certificates=settings.certificates,
+            settle=desk.settle,
             tell=audit_contacts(auditor),
             services=[committing(desk.commitment)],
         )

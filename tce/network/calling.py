@@ -13,6 +13,7 @@ from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from pynetdicom import AE, evt
+from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 from pynetdicom.presentation import PresentationContext, build_role
 
 from tce.errors import TceError
@@ -49,9 +50,11 @@ def associate(
     scp_for: Sequence[str] = (),
     handlers: Sequence[tuple[Any, Callable[[Any], Any]]] = (),
     answer_seconds: float = 120.0,
+    window: int = 1,
 ) -> Any:
     """Return an established association of pynetdicom.
 
+    ``window`` is how many operations we should like to have under way at a time (PS3.7 D.3.3.3).
     ``scp_for`` names the SOP Classes for which we offer to be the SCP (role selection, PS3.7 D.3.3.4), and
     ``answer_seconds`` how long the peer may take for an answer. Raises NothingAccepted when the peer serves
     none of the contexts, and PeerUnavailable for whatever else prevents the association.
@@ -70,7 +73,7 @@ def associate(
         list(contexts),
         ae_title=to.ae_title,
         tls_args=(to.certificates.for_calling(to.ae_title), to.host) if to.certificates else None,
-        ext_neg=[build_role(uid, scp_role=True) for uid in scp_for],
+        ext_neg=[*(build_role(uid, scp_role=True) for uid in scp_for), *_asked_for(window)],
         evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), (evt.EVT_CONN_CLOSE, _stop_waiting), *handlers],
     )
     if assoc.is_established:
@@ -122,6 +125,15 @@ def asked(assoc: Any, ask: Callable[[], T], seconds: float | None = None) -> T:
             end(assoc, well=False)
             raise PeerUnavailable("the peer gave no answer", next_step="try again")
     return answers.result()
+
+
+def _asked_for(window: int) -> list[AsynchronousOperationsWindowNegotiation]:
+    if window == 1:
+        return []
+    item = AsynchronousOperationsWindowNegotiation()
+    item.maximum_number_operations_invoked = window
+    item.maximum_number_operations_performed = 1
+    return [item]
 
 
 def end(assoc: Any, *, well: bool) -> None:

@@ -106,8 +106,8 @@ def store_request(sop_class_uid: str, sop_instance_uid: str, message_id: int) ->
     return struct.pack("<HHLL", 0, 0, 4, len(content)) + content
 
 
-def read_status(content: bytes, message_id: int) -> int:
-    """Return the status of a C-STORE response. Raises ExportError when it is none, or answers another message."""
+def read_status(content: bytes) -> tuple[int, int]:
+    """Return which message a C-STORE response answers, and its status. Raises ExportError when it is none."""
     numbers: dict[int, int] = {}
     place = 0
     while place + 8 <= len(content):
@@ -115,13 +115,9 @@ def read_status(content: bytes, message_id: int) -> int:
         place += 8 + length
         if group == 0 and length == 2 and place <= len(content):
             numbers[element] = int.from_bytes(content[place - 2 : place], "little")
-    if (
-        numbers.get(_COMMAND_FIELD) != 0x8000 | C_STORE_RQ
-        or numbers.get(_ANSWERS) != message_id
-        or _STATUS not in numbers
-    ):
+    if numbers.get(_COMMAND_FIELD) != 0x8000 | C_STORE_RQ or not {_ANSWERS, _STATUS} <= numbers.keys():
         raise _malformed()
-    return numbers[_STATUS]
+    return numbers[_ANSWERS], numbers[_STATUS]
 
 
 def _uid(uid: str) -> bytes:

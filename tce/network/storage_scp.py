@@ -22,7 +22,7 @@ from tce.errors import PortInUse
 from tce.network import quiet
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION
 from tce.network.doorway import Contact, Doorway, Incident, Tell
-from tce.network.store_reader import MAXIMUM_PDU, Arrival, Limits, Sink, StoreReader
+from tce.network.store_reader import MAXIMUM_PDU, Arrival, Limits, Sink, Status, StoreReader, settle_each
 from tce.network.tls import Certificates
 from tce.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -42,7 +42,8 @@ class StorageListener:
     """A Storage SCP. Use as a context manager: it listens inside the block.
 
     Port 0 takes a free one; :attr:`port` says which. ``open_sink`` is called from one thread for each
-    association; when it or the sink raises, the peer is told that resources are out and may send again.
+    association; when it or the sink raises, the peer is told that resources are out and may send again. ``settle``
+    makes sinks durable together.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class StorageListener:
         certificates: Certificates | None = None,
         tell: Tell = lambda contact: None,
         services: Sequence[Service] = (),
+        settle: Callable[[Sequence[Any]], list[Status]] = settle_each,
     ) -> None:
         self.ae_title = ae_title
         self.host = host
@@ -65,6 +67,7 @@ class StorageListener:
         self._limits = limits or Limits()
         self._certificates = certificates
         self._tell = tell
+        self._settle = settle
         self._ae = AE(ae_title=ae_title)
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = sorted(allowed)
@@ -143,7 +146,7 @@ class StorageListener:
 
     def _opened(self, event: Any) -> None:
         send_at_once(event)
-        reader = StoreReader(event.assoc, self._open_sink, self._limits)
+        reader = StoreReader(event.assoc, self._open_sink, self._limits, self._settle)
         reader.attach()
         event.assoc.store_reader = reader
 

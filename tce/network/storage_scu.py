@@ -26,6 +26,7 @@ from policies.errors import Refusal
 from tce.network import quiet
 from tce.network.calling import MAXIMUM_CONTEXTS, NothingAccepted, PeerUnavailable, asked, associate, end
 from tce.network.contexts import UNCOMPRESSED
+from tce.network.store_reader import WINDOW
 from tce.network.store_writer import Encoded, PeerGone, StoreWriter
 from tce.road import Peer
 
@@ -105,19 +106,20 @@ def send(
         gone = False
         try:
             with StoreWriter(assoc, _ANSWER_SECONDS) as writer:
+                sending = _Sending(assoc, writer, sent, failed, progress)
                 for one in batch:
                     last = only_after_all is not None and one.place >= only_after_all
+                    if last:
+                        sending.hear_all()
+                    full = full or (only_after_all is not None and sending.full)
                     if failed and (stop_at_failure or full or last):
                         failed.append(Failure(one.place, None, NOT_TRIED))
-                    elif gone:
+                    elif sending.gone:
                         failed.append(Failure(one.place, None, "the association was lost before", lost=True))
-                    elif (failure := _send_one(assoc, writer, one)) is not None:
-                        failed.append(failure)
-                        gone = failure.lost
-                        full = full or (only_after_all is not None and failure.status in _OUT_OF_RESOURCES)
                     else:
-                        sent.append(one.place)
-                        progress(one.place)
+                        sending.send(one)
+                sending.hear_all()
+                gone, full = sending.gone, full or (only_after_all is not None and sending.full)
         finally:
             lost = lost or gone or not assoc.is_established
             end(assoc, well=not gone)
@@ -175,42 +177,101 @@ def _associations(
 
 
 def _associate(to: Peer, calling: str, contexts: Sequence[tuple[str, str]]) -> Any:
-    return associate(to, calling, [build_context(sop_class, [syntax]) for sop_class, syntax in contexts])
+    proposed = [build_context(sop_class, [syntax]) for sop_class, syntax in contexts]
+    return associate(to, calling, proposed, window=WINDOW)
 
 
-def _send_one(assoc: Any, writer: StoreWriter, one: _Outgoing) -> Failure | None:
-    contexts = {
-        str(cx.transfer_syntax[0]): int(cx.context_id)
-        for cx in assoc.accepted_contexts
-        if cx.abstract_syntax == one.sop_class_uid
-    }
-    syntaxes = (one.transfer_syntax_uid, *_without_loss(one.transfer_syntax_uid))
-    syntax = next((syntax for syntax in syntaxes if syntax in contexts), None)
-    if syntax is None:
-        why = f"the peer does not take its {_not_taken(assoc, one, contexts)}"
-        return Failure(one.place, None, why, refused=True)
-    try:
-        content: Encoded | bytes = Encoded(one.path, one.offset)
-        if syntax != one.transfer_syntax_uid:
-            content = _encoded_anew(one.path, syntax)
-        status = writer.store(
-            content,
-            context=contexts[syntax],
-            sop_class_uid=one.sop_class_uid,
-            sop_instance_uid=one.sop_instance_uid,
-            message_id=one.place % 65535 + 1,
-        )
-    except PeerGone:
-        return Failure(one.place, None, "the peer gave no answer", lost=True)
-    except OSError:
-        # Part of it may be on its way; what follows would be taken for the rest.
-        return Failure(one.place, None, "the file could not be read to its end", lost=True)
-    except (ValueError, AttributeError, RuntimeError, InvalidDicomError):
-        return Failure(one.place, None, "it cannot be encoded in a way that the peer takes", refused=True)
-    if status in _SUCCESS_OR_WARNING:
-        return None
-    refused = status not in _OUT_OF_RESOURCES
-    return Failure(one.place, status, f"the peer answered status 0x{status:04X}", refused=refused)
+class _Sending:
+    """Instances under way on one association: as many without an answer as its window allows."""
+
+    def __init__(
+        self,
+        assoc: Any,
+        writer: StoreWriter,
+        sent: list[int],
+        failed: list[Failure],
+        progress: Callable[[int], None],
+    ) -> None:
+        self._assoc = assoc
+        self._writer = writer
+        self._sent = sent
+        self._failed = failed
+        self._progress = progress
+        self._unanswered: dict[int, int] = {}
+        """The place of each file that was sent and has no answer, by the number of its message."""
+        self.gone = False
+        """Whether the peer went away."""
+        self.full = False
+        """Whether the peer said that it is out of resources."""
+
+    def send(self, one: _Outgoing) -> None:
+        """Send one file, and hear answers until there is room for another."""
+        contexts = {
+            str(cx.transfer_syntax[0]): int(cx.context_id)
+            for cx in self._assoc.accepted_contexts
+            if cx.abstract_syntax == one.sop_class_uid
+        }
+        syntaxes = (one.transfer_syntax_uid, *_without_loss(one.transfer_syntax_uid))
+        syntax = next((syntax for syntax in syntaxes if syntax in contexts), None)
+        if syntax is None:
+            why = f"the peer does not take its {_not_taken(self._assoc, one, contexts)}"
+            self._failed.append(Failure(one.place, None, why, refused=True))
+            return
+        message_id = one.place % 65535 + 1
+        try:
+            content: Encoded | bytes = Encoded(one.path, one.offset)
+            if syntax != one.transfer_syntax_uid:
+                content = _encoded_anew(one.path, syntax)
+            self._writer.store(
+                content,
+                context=contexts[syntax],
+                sop_class_uid=one.sop_class_uid,
+                sop_instance_uid=one.sop_instance_uid,
+                message_id=message_id,
+            )
+        except PeerGone:
+            self._unanswered[message_id] = one.place
+            self._lose()
+        except OSError:
+            # Part of it may be on its way; what follows would be taken for the rest.
+            self._failed.append(Failure(one.place, None, "the file could not be read to its end", lost=True))
+            self._lose()
+        except (ValueError, AttributeError, RuntimeError, InvalidDicomError):
+            why = "it cannot be encoded in a way that the peer takes"
+            self._failed.append(Failure(one.place, None, why, refused=True))
+        else:
+            self._unanswered[message_id] = one.place
+            self._hear(self._writer.window - 1)
+
+    def hear_all(self) -> None:
+        """Wait for the answers that are outstanding."""
+        self._hear(0)
+
+    def _hear(self, left: int) -> None:
+        """Hear answers until so many are outstanding."""
+        while len(self._unanswered) > left:
+            try:
+                message_id, status = self._writer.answer()
+            except PeerGone:
+                self._lose()
+                return
+            place = self._unanswered.pop(message_id, None)
+            if place is None:  # an answer to nothing that was asked
+                self._lose()
+            elif status in _SUCCESS_OR_WARNING:
+                self._sent.append(place)
+                self._progress(place)
+            else:
+                refused = status not in _OUT_OF_RESOURCES
+                self.full = self.full or not refused
+                why = f"the peer answered status 0x{status:04X}"
+                self._failed.append(Failure(place, status, why, refused=refused))
+
+    def _lose(self) -> None:
+        """Note that the peer went away: whether it has what it did not answer is not known."""
+        self.gone = True
+        places, self._unanswered = list(self._unanswered.values()), {}
+        self._failed += [Failure(place, None, "the peer gave no answer", lost=True) for place in places]
 
 
 def _not_taken(assoc: Any, one: _Outgoing, contexts: Collection[str]) -> str:

@@ -5,24 +5,30 @@ is read where it comes in, the fragments of the data set go from the socket to w
 sent at once, so that no data set is ever whole in memory. Negotiation, release, abort, timers and all other messages
 (C-ECHO) stay the toolkit's: it gets the same bytes as without this module. ::
 
-    socket ──PDU──▶ C-STORE? ── yes ──▶ command ▶ fragments ▶ sink.finish() ▶ response ──▶ socket
+    socket ──PDU──▶ C-STORE? ── yes ──▶ command ▶ fragments ▶ settle ▶ response ──▶ socket
                         └────── no ───▶ pynetdicom's queues and its state machine
 
-It replaces one method of the toolkit's upper layer, ``DULServiceProvider._is_transport_event``, on each association.
-PS3.8 9.3, PS3.7 9.3.1.
+A peer that negotiates an asynchronous operations window (PS3.7 D.3.3.3) may send so many requests before it hears of
+the first; those that have come when nothing more is there are made durable together, and answered together.
+
+It replaces two methods of the toolkit on each association: ``DULServiceProvider._is_transport_event`` of its upper
+layer, and ``ACSE._check_async_ops``, which grants no window. PS3.8 9.3, PS3.7 9.3.1.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-import select
+import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+
+from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 
 from tce.errors import ExportError
 from tce.network.dimse import C_STORE_RQ, LONGEST_COMMAND, Command, read_command, store_response
@@ -34,8 +40,11 @@ _DATA_TRANSFER: Final = "Sta6"  # PS3.8 9.2.1: association established
 _LONGEST_OTHER_PDU: Final = 1 << 20
 _LONGEST_OTHER_MESSAGE: Final = 1 << 24
 """The toolkit keeps other messages in memory; a request for storage commitment of 100,000 instances is that long."""
-_WAIT_MILLISECONDS: Final = 5
-"""How long the thread waits for the next PDU before it looks what else there is to do."""
+_WAIT_SECONDS: Final = 0.005
+"""How long the thread waits for the next bytes before it looks what else there is to do."""
+_TIME = struct.Struct("@ll")  # struct timeval
+WINDOW: Final = 8
+"""So many requests a peer may send before it hears of the first, if it negotiates that."""
 _LEGAL_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
@@ -75,6 +84,18 @@ class Sink(Protocol):
         ...
 
 
+def settle_each(sinks: Sequence[Sink]) -> list[Status]:
+    """Finish sinks one by one. One that fails is discarded, and the answer is that resources are out."""
+    answers = []
+    for sink in sinks:
+        try:
+            answers.append(sink.finish())
+        except Exception:
+            sink.discard()
+            answers.append(Status.OUT_OF_RESOURCES)
+    return answers
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What peers may do."""
@@ -95,16 +116,40 @@ class _Gone(Exception):
     """The connection is closed or does not go on (PS3.8 Evt17)."""
 
 
-class StoreReader:
-    """Reads the PDUs of one association. Everything but :meth:`attach` happens in its upper layer's thread."""
+class _Whole(NamedTuple):
+    """A request of which everything has come, and that has no answer yet."""
 
-    def __init__(self, assoc: Any, open_sink: Callable[[Arrival], Sink], limits: Limits) -> None:
+    context: int
+    request: Command
+    sink: Sink | None
+    status: Status | None
+
+
+class StoreReader:
+    """Reads the PDUs of one association. Everything but :meth:`attach` happens in its upper layer's thread.
+
+    ``settle`` makes sinks durable together and returns their answers in order (:func:`settle_each` does by default).
+    """
+
+    def __init__(
+        self,
+        assoc: Any,
+        open_sink: Callable[[Arrival], Sink],
+        limits: Limits,
+        settle: Callable[[Sequence[Any]], list[Status]] = settle_each,
+    ) -> None:
         self._assoc = assoc
         self._dul = assoc.dul
         self._open_sink = open_sink
         self._limits = limits
+        self._settle_all = settle
         self._others: Callable[[], bool] = assoc.dul._is_transport_event
-        self._buffer = bytearray(MAXIMUM_PDU)
+        self._inbox = bytearray(6 + MAXIMUM_PDU)
+        self._from = self._to = 0
+        """The bytes of the inbox that came and were not looked at."""
+        self._timed: Any = None
+        self._window = 1
+        self._whole: list[_Whole] = []
         self._command = bytearray()
         self._context = 0
         self._request: Command | None = None
@@ -117,25 +162,48 @@ class StoreReader:
         """Whether the message that is coming in is pynetdicom's."""
 
     def attach(self) -> None:
-        """Take over the reading of this association."""
+        """Take over the reading of this association, before it is negotiated or afterwards."""
         self._dul._is_transport_event = self._serve
+        self._assoc.acse._check_async_ops = self._window_for
+
+    def _window_for(self) -> AsynchronousOperationsWindowNegotiation:
+        """Grant the window that the peer asks for, up to ours; 0 asks for as large a one as there is."""
+        asked, _ = self._assoc.requestor.asynchronous_operations
+        self._window = min(asked or WINDOW, WINDOW)
+        item = AsynchronousOperationsWindowNegotiation()
+        item.maximum_number_operations_invoked = self._window
+        item.maximum_number_operations_performed = 1
+        return item
 
     def _serve(self) -> bool:
         """Serve what comes in; True when something did (the toolkit then restarts its idle timer)."""
         connection = self._dul.socket.socket if self._dul.socket is not None else None
-        if self._dul.state_machine.current_state != _DATA_TRANSFER or connection is None:
+        ready = self._dul.state_machine.current_state == _DATA_TRANSFER
+        if connection is None or not (ready or self._from < self._to):
             self._let_go()
+            if self._timed is not None:
+                self._timed.settimeout(self._limits.idle_seconds)
+                self._timed = None
             return self._others()
         try:
-            if not _readable(connection):
+            self._time(connection)
+            if not ready:  # what came with the last that was ours is the toolkit's
+                self._let_go()
+                self._hand_over(self._next(connection)[0])
+                return True
+            if not self._more(connection):
                 return False
-            connection.settimeout(self._limits.idle_seconds)
             while True:
                 self._one_pdu(connection)
                 if not self._dul.event_queue.empty() or not self._dul.to_provider_queue.empty():
-                    return True
-                if not _readable(connection):
-                    return True
+                    break
+                if self._from == self._to and not (
+                    len(self._whole) < self._window and self._here(connection)
+                ):
+                    self._settle(connection)
+                    if not self._more(connection):
+                        return True
+            self._settle(connection)
         except _Fault:
             self._let_go()
             self._dul.event_queue.put("Evt19")
@@ -145,31 +213,99 @@ class StoreReader:
         return True
 
     def _let_go(self) -> None:
-        """Forget an instance that did not come to its end."""
+        """Forget what did not come to its end, and what nobody was told of."""
+        for one in self._whole:
+            if one.sink is not None:
+                one.sink.discard()
+        self._whole = []
         if self._sink is not None:
             self._sink.discard()
             self._sink = None
         self._request = None
 
+    # --- Bytes
+
+    def _time(self, connection: Any) -> None:
+        """Let reading return after a while, so that one call waits and reads. The kernel keeps the time if it can."""
+        if connection is self._timed:
+            return
+        self._timed = connection
+        idle = self._limits.idle_seconds
+        if isinstance(connection, ssl.SSLSocket):
+            connection.settimeout(idle)
+            return
+        connection.settimeout(None)
+        for option, seconds in ((socket.SO_RCVTIMEO, _WAIT_SECONDS), (socket.SO_SNDTIMEO, idle)):
+            value = _TIME.pack(int(seconds), int(seconds % 1 * 1e6))
+            connection.setsockopt(socket.SOL_SOCKET, option, value)
+
+    def _here(self, connection: Any) -> bool:
+        """Whether something has come by now that a large window would wait for."""
+        if self._window == 1:
+            return False
+        if isinstance(connection, ssl.SSLSocket):
+            return connection.pending() > 0
+        with contextlib.suppress(BlockingIOError):
+            return bool(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        return False
+
+    def _more(self, connection: Any) -> bool:
+        """Wait a little for bytes; whether there are any."""
+        return self._from < self._to or self._receive(connection)
+
+    def _receive(self, connection: Any) -> bool:
+        """Take in what comes, and say whether something did. Raises _Gone at the end of the connection."""
+        if self._from == self._to:
+            self._from = self._to = 0
+        secured = isinstance(connection, ssl.SSLSocket)
+        with memoryview(self._inbox) as inbox:
+            try:
+                if secured:
+                    connection.settimeout(_WAIT_SECONDS)
+                taken = connection.recv_into(inbox[self._to :])
+            except (BlockingIOError, TimeoutError):
+                return False
+            finally:
+                if secured:
+                    connection.settimeout(self._limits.idle_seconds)
+        if not taken:
+            raise _Gone
+        self._to += taken
+        return True
+
+    def _need(self, connection: Any, count: int, deadline: float) -> None:
+        """Have so many bytes in the inbox."""
+        while self._to - self._from < count:
+            if self._from + count > len(self._inbox):
+                held = self._inbox[self._from : self._to]
+                self._inbox = held + bytes(max(len(self._inbox), count) - len(held))
+                self._from, self._to = 0, len(held)
+            if not self._receive(connection) and time.monotonic() > deadline:
+                raise _Gone
+
     # --- PDUs (PS3.8 9.3)
 
-    def _one_pdu(self, connection: Any) -> None:
+    def _next(self, connection: Any) -> tuple[memoryview, int]:
+        """Return the next PDU, which is valid until bytes are received again, and its type."""
         deadline = time.monotonic() + self._limits.idle_seconds
-        head = bytearray(6)
-        _fill(connection, memoryview(head), deadline)
-        kind, length = head[0], int.from_bytes(head[2:], "big")
-        if kind != _P_DATA:
-            if length > _LONGEST_OTHER_PDU:
-                raise _Fault
-            rest = bytearray(length)
-            _fill(connection, memoryview(rest), deadline)
-            self._let_go()  # release or abort: what has not ended will not end
-            self._hand_over(head + rest)
-            return
-        if length > MAXIMUM_PDU:
+        self._need(connection, 6, deadline)
+        kind = self._inbox[self._from]
+        length = int.from_bytes(self._inbox[self._from + 2 : self._from + 6], "big")
+        if length > (MAXIMUM_PDU if kind == _P_DATA else _LONGEST_OTHER_PDU):
             raise _Fault
-        content = memoryview(self._buffer)[:length]
-        _fill(connection, content, deadline)
+        self._need(connection, 6 + length, deadline)
+        begin = self._from
+        self._from += 6 + length
+        return memoryview(self._inbox)[begin : self._from], kind
+
+    def _one_pdu(self, connection: Any) -> None:
+        pdu, kind = self._next(connection)
+        if kind != _P_DATA:
+            self._settle(connection)
+            self._let_go()  # release or abort: what has not ended will not end
+            self._hand_over(pdu)
+            return
+        content, length = pdu[6:], len(pdu) - 6
         place = 0
         while place < length:
             if place + 6 > length:
@@ -206,7 +342,7 @@ class StoreReader:
             if last:
                 self._end(connection)
 
-    def _hand_over(self, pdu: bytes | bytearray) -> None:
+    def _hand_over(self, pdu: bytes | memoryview) -> None:
         """Give a PDU to the toolkit as if it had read it."""
         try:
             decoded, event = self._dul._decode_pdu(bytearray(pdu))
@@ -264,38 +400,33 @@ class StoreReader:
         request, sink, status = self._request, self._sink, self._status
         assert request is not None, "fragments belong to a request"
         self._request = self._sink = None
-        if sink is not None:
-            try:
-                status = sink.finish()
-            except Exception:
+        self._whole.append(_Whole(self._context, request, sink, status))
+        if len(self._whole) >= self._window:
+            self._settle(connection)
+
+    def _settle(self, connection: Any) -> None:
+        """Make durable what has come whole, and answer it."""
+        if not self._whole:
+            return
+        whole, self._whole = self._whole, []
+        sinks = [one.sink for one in whole if one.sink is not None]
+        try:
+            settled = iter(self._settle_all(sinks))
+        except Exception:
+            # Whatever went wrong, nobody may rely on these.
+            for sink in sinks:
                 sink.discard()
-                status = Status.OUT_OF_RESOURCES
-        answer = Status.OUT_OF_RESOURCES if status is None else status
-        self.taken += answer is Status.SUCCESS
-        connection.sendall(store_response(self._context, request, int(answer)))
+            settled = iter([Status.OUT_OF_RESOURCES] * len(sinks))
+        answers = bytearray()
+        for one in whole:
+            status = next(settled) if one.sink is not None else one.status
+            answer = Status.OUT_OF_RESOURCES if status is None else status
+            self.taken += answer is Status.SUCCESS
+            answers += store_response(one.context, one.request, int(answer))
+        connection.sendall(answers)
 
 
 def _pdu(context: int, control: int, fragment: bytes | memoryview) -> bytes:
     """Return a P-DATA-TF PDU with one value."""
     size = len(fragment) + 2
     return struct.pack(">BBLLBB", _P_DATA, 0, size + 4, size, context, control) + bytes(fragment)
-
-
-def _readable(connection: Any) -> bool:
-    """Wait a little for something to read. ``select.poll`` knows no largest descriptor."""
-    if isinstance(connection, ssl.SSLSocket) and connection.pending():
-        return True
-    waiting = select.poll()
-    waiting.register(connection, select.POLLIN)
-    return bool(waiting.poll(_WAIT_MILLISECONDS))
-
-
-def _fill(connection: Any, view: memoryview, deadline: float) -> None:
-    """Receive exactly as many bytes as the view holds."""
-    while view:
-        taken = connection.recv_into(view)
-        if not taken:
-            raise _Gone
-        view = view[taken:]
-        if view and time.monotonic() > deadline:
-            raise _Gone

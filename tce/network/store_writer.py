@@ -1,8 +1,8 @@
 """Sends C-STORE on an association that pynetdicom has negotiated: files go from the disk to the socket in pieces.
 
 While it has the association, nobody else reads or writes its socket; release and abort are the toolkit's again
-afterwards. A data set is never decoded and never whole in memory. One request is answered before the next is sent.
-PS3.7 9.3.1, PS3.8 9.3.5.
+afterwards. A data set is never decoded and never whole in memory. A peer that grants an asynchronous operations window
+gets so many requests before its first answer is waited for. PS3.7 9.3.1 and D.3.3.3, PS3.8 9.3.5.
 """
 
 from __future__ import annotations
@@ -39,10 +39,16 @@ class Encoded(NamedTuple):
 
 
 class StoreWriter:
-    """Has the socket of one established association for as long as the context lasts."""
+    """Has the socket of one established association for as long as the context lasts.
+
+    Whoever sends keeps to the window: at most :attr:`window` requests may be without an answer.
+    """
 
     def __init__(self, assoc: Any, answer_seconds: float) -> None:
         self._assoc = assoc
+        granted, _ = assoc.acceptor.asynchronous_operations
+        asked, _ = assoc.requestor.asynchronous_operations
+        self.window = max(1, min(granted or asked, asked))
         self._seconds = answer_seconds
         self._socket = assoc.dul.socket.socket
         # Of a PDU 6 bytes are its value's header; 0 means no limit (PS3.8 D.1).
@@ -83,11 +89,11 @@ class StoreWriter:
         sop_class_uid: str,
         sop_instance_uid: str,
         message_id: int,
-    ) -> int:
-        """Send one instance and return the status that the peer answers.
+    ) -> None:
+        """Send one instance; :meth:`answer` says what the peer answers.
 
         Raises:
-            PeerGone: the association ended before the answer, or it did not come in time.
+            PeerGone: the association ended.
             OSError: the file cannot be read; the association is no longer usable if part of it was sent.
         """
         request = store_request(sop_class_uid, sop_instance_uid, message_id)
@@ -96,7 +102,6 @@ class StoreWriter:
             self._send_bytes(context, ahead, content)
         else:
             self._send_file(context, ahead, content)
-        return self._answer(message_id)
 
     def _send_file(self, context: int, ahead: bytes, content: Encoded) -> None:
         descriptor = os.open(content.path, os.O_RDONLY)
@@ -141,8 +146,11 @@ class StoreWriter:
         except OSError as fault:
             raise PeerGone from fault
 
-    def _answer(self, message_id: int) -> int:
-        """Read PDUs until the response to a message is whole."""
+    def answer(self) -> tuple[int, int]:
+        """Wait for the next answer; return which message it is for, and its status.
+
+        Raises PeerGone when the association ends before, or no answer comes in time.
+        """
         deadline = time.monotonic() + self._seconds
         command = b""
         while True:
@@ -159,7 +167,7 @@ class StoreWriter:
                 place += 4 + size
                 if control == _LAST_OF_COMMAND:
                     try:
-                        return read_status(command, message_id)
+                        return read_status(command)
                     except ExportError:
                         raise PeerGone from None
 

@@ -21,7 +21,7 @@ def main(home: Path, durability: str) -> None:
     """Listen."""
     spool = Spool(home / "spool", Durability(durability))
     desk = ArrivalDesk(spool, Exports(f"sqlite:///{home / 'exports.db'}"))
-    listener = StorageListener(AE_TITLE, "127.0.0.1", 0, (CALLER,), desk.open)
+    listener = StorageListener(AE_TITLE, "127.0.0.1", 0, (CALLER,), desk.open, settle=desk.settle)
     with desk.following(), listener:
         print(listener.port, flush=True)
         sys.stdin.read()

@@ -16,7 +16,7 @@ from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.commitment import NO_SUCH_INSTANCE, PUSH_MODEL, Item, Report, committing, hearing
 from tce.network.storage_scp import Service, StorageListener
-from tce.network.store_reader import Status
+from tce.network.store_reader import WINDOW, Status
 from tce.road import Peer
 from tce.states import State
 from tests.tce.listening import Keeping, Kept
@@ -117,11 +117,11 @@ def test_a_receiver_that_is_away_does_not_keep_the_export_from_others(ready: Ben
 
 
 def test_a_receiver_without_room_is_tried_later(ready: Bench) -> None:
-    """Out of resources is no refusal: nothing more is sent now, and the same goes out later."""
+    """Out of resources is no refusal: what is not under way is not sent now, and the same goes out later."""
     kept: list[Kept] = []
     with a_listener(kept, answer=Status.OUT_OF_RESOURCES) as peer:
         export = deliver(ready, peer, until=lambda export: True)
-    assert len(kept) == 1
+    assert 1 <= len(kept) <= WINDOW
     assert (export.state, export.attempts) == (State.DELIVERING, 0)
     with a_listener(kept) as peer:
         assert deliver(ready, peer).state is State.DELIVERED

@@ -52,6 +52,20 @@ def test_a_header_says_what_was_written_into_it(uid: str) -> None:
     assert read_header(written + b"data") == (header, len(written))
 
 
+def test_files_that_are_finished_together_are_all_there(tmp_path: Path) -> None:
+    """Each has its name and its bytes, and one that the disk does not take keeps no other from it."""
+    spool = Spool(tmp_path)
+    incoming = [spool.begin(HEADER) for _ in range(4)]
+    for number, one in enumerate(incoming):
+        one.write(b"data set %d" % number)
+    sorted(spool.unfinished.iterdir())[2].unlink()
+    finished = spool.finish(incoming)
+    assert finished[2] is None
+    kept = [spool.path(one.name).read_bytes() for one in finished if one is not None]
+    assert [content[-1:] for content in kept] == [b"0", b"1", b"3"]
+    assert len(list(spool.names())) == 3
+
+
 def test_examining_a_file_gives_what_storing_it_gave(tmp_path: Path) -> None:
     """A file that the index lost is entered as it would have been."""
     spool = Spool(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pynetdicom import AE
+from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 from pynetdicom.presentation import build_context
 
 from tce.errors import ExportError
 from tce.network.contexts import VERIFICATION
 from tce.network.dimse import Command, read_command, store_response
 from tce.network.storage_scp import StorageListener
-from tce.network.store_reader import MAXIMUM_PDU, Arrival, Limits, Status
+from tce.network.store_reader import MAXIMUM_PDU, WINDOW, Arrival, Limits, Status, settle_each
 from tests.tce.listening import Keeping, Kept
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -103,14 +104,23 @@ class Caller:
 
 
 @contextlib.contextmanager
-def a_call(kept: list[Kept], limits: Limits | None = None) -> Iterator[Caller]:
+def a_call(
+    kept: list[Kept],
+    limits: Limits | None = None,
+    *,
+    window: int = 1,
+    settle: Callable[[Sequence[Any]], list[Status]] = settle_each,
+) -> Iterator[Caller]:
     def take(arrival: Arrival) -> Keeping:
         return Keeping(arrival, kept, Status.SUCCESS)
 
-    with StorageListener("MANAGER", "127.0.0.1", 0, ["SELECTOR"], take, limits) as listener:
+    with StorageListener("MANAGER", "127.0.0.1", 0, ["SELECTOR"], take, limits, settle=settle) as listener:
         ae = AE("SELECTOR")
         contexts = [build_context(CT, [EXPLICIT]), build_context(VERIFICATION)]
-        assoc = ae.associate("127.0.0.1", listener.port, contexts, ae_title="MANAGER")
+        asked = AsynchronousOperationsWindowNegotiation()
+        asked.maximum_number_operations_invoked = window
+        wanted = [asked] if window != 1 else []
+        assoc = ae.associate("127.0.0.1", listener.port, contexts, ae_title="MANAGER", ext_neg=wanted)
         assert assoc.is_established
         # The toolkit's own thread must not read what is meant for the test.
         assoc.dul._is_transport_event = lambda: False  # type: ignore[method-assign]
@@ -150,6 +160,49 @@ def test_requests_that_follow_without_waiting_are_answered_in_their_order() -> N
             caller.send(pdu(value(3, a_request(f"1.{number}", message=number)), value(2, b"data")))
         assert caller.answers(50) == [(number, 0) for number in range(50)]
     assert len(kept) == 50
+
+
+@pytest.mark.parametrize(("asked", "granted"), [(1, 1), (3, 3), (1000, WINDOW), (0, WINDOW)])
+def test_a_window_is_granted_up_to_ours(asked: int, granted: int) -> None:
+    """A peer may have as many operations under way as it asks for, and no more than we say; 0 asks for any number."""
+    with a_call([], window=asked) as caller:
+        assert caller.assoc.acceptor.asynchronous_operations[0] == granted
+
+
+def test_what_comes_within_a_window_is_made_durable_and_answered_together() -> None:
+    """Requests that lie there already share the flush of the disk; each gets its own answer."""
+    kept: list[Kept] = []
+    together: list[int] = []
+
+    def settle(sinks: Sequence[Any]) -> list[Status]:
+        together.append(len(sinks))
+        return settle_each(sinks)
+
+    with a_call(kept, window=4, settle=settle) as caller:
+        some = [pdu(value(3, a_request(f"1.{n}", message=n)), value(2, b"data")) for n in range(10)]
+        caller.send(b"".join(some))
+        assert sorted(caller.answers(10)) == [(number, 0) for number in range(10)]
+    assert len(kept) == 10
+    assert sum(together) == 10 and max(together) == 4
+
+
+def test_a_window_keeps_nobody_waiting() -> None:
+    """One request alone is answered although the window has room for more."""
+    with a_call([], window=4) as caller:
+        caller.send(pdu(value(3, a_request()), value(2, b"data")))
+        assert caller.answers(1) == [(7, 0)]
+
+
+def test_what_cannot_be_made_durable_is_not_answered_with_success() -> None:
+    """However it fails: the peer hears that it has to keep what it sent, and the association goes on."""
+
+    def settle(sinks: Sequence[Any]) -> list[Status]:
+        raise OSError
+
+    with a_call([], window=4, settle=settle) as caller:
+        some = [pdu(value(3, a_request(f"1.{n}", message=n)), value(2, b"data")) for n in range(3)]
+        caller.send(b"".join(some))
+        assert sorted(caller.answers(3)) == [(number, Status.OUT_OF_RESOURCES) for number in range(3)]
 
 
 def test_an_echo_between_two_instances_is_answered() -> None:
