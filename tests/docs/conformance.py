@@ -33,7 +33,7 @@ from tce.network import storage_scu, tls
 from tce.network.commitment import PUSH_MODEL
 from tce.network.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
 from tce.network.query_retrieve import FIND, GET, MOVE
-from tce.network.store_reader import MAXIMUM_PDU, Status
+from tce.network.store_reader import MAXIMUM_PDU, WINDOW, Status
 
 Cells = Sequence[object]
 DATA_SET = 0x00080000
@@ -116,7 +116,11 @@ def associations() -> str:
             ("Implementation Version Name", *[f"`{spool.IMPLEMENTATION_VERSION_NAME}`"] * 2),
             ("maximum PDU size that is received", *[f"{MAXIMUM_PDU:,} bytes"] * 2),
             ("associations at a time", f"`associations`: {fields['associations'].default}", "1"),
-            ("asynchronous operations window", "not negotiated", "not negotiated"),
+            (
+                "asynchronous operations window",
+                f"up to {WINDOW} invoked where it is asked for, 1 performed",
+                f"{WINDOW} invoked, 1 performed; 1 and 1 where it is not granted",
+            ),
             ("presentation contexts", "what is proposed and listed below", "at most 128 an association"),
             (
                 "a peer may say nothing for",

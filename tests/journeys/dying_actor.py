@@ -34,7 +34,7 @@ def late(owner: Any, name: str) -> None:
 MANAGER: dict[str, Callable[[], None]] = {
     "while an instance comes": lambda: after(Incoming, "write"),
     "an instance is whole and has no name": lambda: before(Spool, "drawer", 3),
-    "spooled, not answered": lambda: after(Incoming, "finish", 3),
+    "spooled, not answered": lambda: after(Spool, "finish"),
     "answered, not indexed": lambda: before(ArrivalDesk, "_enter"),
     "indexed, the trail not told": lambda: before(ledger, "tell"),
     "told, not struck out": lambda: after(RoadAuditor, "record"),
@@ -78,7 +78,7 @@ STEPS: dict[str, tuple[tuple[Any, str], ...]] = {
         (Commitments, "report"),
     ),
     "receiver": (
-        (Incoming, "finish"),
+        (Spool, "finish"),
         (ArrivalDesk, "_enter"),
         (ArrivalDesk, "commitment"),
         (commitment, "_send_report"),
