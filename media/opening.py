@@ -12,6 +12,7 @@ them.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from media.errors import UnreadableMedium
-from media.volume import Extent, Volume, is_image, read_volume
+from media.volume import Extent, Volume, VolumeFile, is_image, read_volume
 from media.zip_mail import is_zip, unpack_zip
 
 _PREFIX = "tce-medium-"
@@ -43,6 +44,12 @@ class OpenMedium:
     root: Path = field(repr=False)
     source: Path = field(repr=False)
     volume: Volume | None = None
+
+    def deviations(self) -> list[str]:
+        """Return what is wrong with the image, one sentence for each kind."""
+        if self.volume is None:
+            return []
+        return [f"of the image, {what} ({count})" for what, count in self.volume.faults.items()]
 
 
 @contextmanager
@@ -107,10 +114,25 @@ def _unpack(image: BinaryIO, volume: Volume, root: Path) -> None:
                 "the image cannot be read: its files hold more than it does",
                 next_step="read the disc again into a new image, or mount the disc",
             )
+        if _copied(image, file, target):
+            copied[file.extents] = target
+        else:
+            what = "files cannot be read where they lie and were left alone"
+            volume.faults[what] = volume.faults.get(what, 0) + 1
+
+
+def _copied(image: BinaryIO, file: VolumeFile, target: Path) -> bool:
+    """Copy a file of a disc; False for one on a scratch, of which nothing is left."""
+    try:
         with target.open("xb") as out:
             for extent in file.extents:
                 _copy(image, extent, out)
-        copied[file.extents] = target
+    except OSError as fault:
+        if fault.errno != errno.EIO:
+            raise
+        target.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _copy(image: BinaryIO, extent: Extent, out: BinaryIO) -> None:

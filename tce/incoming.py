@@ -12,6 +12,7 @@ Information of our own; their data sets are the bytes of the medium. One audit m
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -93,11 +94,14 @@ def take_in(
         ExitStack() as opened,
     ):
         # 1.
-        roots = [
-            opened.enter_context(open_medium(medium, scratch=staging.parent, unlock=unlock)).root
+        found = [
+            opened.enter_context(open_medium(medium, scratch=staging.parent, unlock=unlock))
             for medium in media
         ]
+        roots = [one.root for one in found]
         contents = read_medium(*roots)
+        for one in found:
+            contents.deviations.extend(one.deviations())
         behind = [
             Behind(_place(one.path, roots), one.reason, one.what, "ask for the medium again")
             for one in contents.left_out
@@ -165,6 +169,7 @@ def _judge_part(
 
 
 def _judge(gate: Gate, instance: MediumInstance, copy: Path) -> Verdict:
+    copy.unlink(missing_ok=True)  # of a process that died at it
     try:
         copy_under_new_head(
             instance.path,
@@ -175,6 +180,10 @@ def _judge(gate: Gate, instance: MediumInstance, copy: Path) -> Verdict:
         )
     except UnreadableInstance as fault:
         return Verdict("", "unreadable", fault.what)
+    except OSError as fault:
+        if fault.errno != errno.EIO:
+            raise
+        return Verdict("", "unreadable", "the medium is damaged where it lies")
     # What is judged is what comes in.
     return gate.judge(copy)
 

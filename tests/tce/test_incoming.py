@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
+from media import opening
 from media.errors import ClosedFile
 from media.pages import MediumLabel
 from media.pdi import write_medium
@@ -164,6 +167,40 @@ def test_names_that_are_not_legal_are_told_and_read(site: Site, medium: Path, tm
     assert len(taken.instances) == 7
     assert "7 names of DICOM files are not legal in a File-set" in taken.deviations
     assert "7 DICOM files lie in the root" in taken.deviations
+
+
+def test_a_scratch_hides_no_other_file(
+    site: Site, medium: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that the drive cannot read stays behind, of a folder and of an image; a full disk ends the reading."""
+    image = an_image(medium, tmp_path / "medium.iso")
+    code = errno.EIO
+
+    def failing(original: Callable[..., None], at: int) -> Callable[..., None]:
+        calls = iter(range(at + 1))
+
+        def one_fails(*given: object, **named: object) -> None:
+            if next(calls, None) == at:
+                raise OSError(code, os.strerror(code))
+            original(*given, **named)
+
+        return one_fails
+
+    whole = incoming.copy_under_new_head
+    monkeypatch.setattr(incoming, "copy_under_new_head", failing(whole, 2))
+    taken = take_in(site, [medium], tmp_path / "folder", KNOWN)
+    assert len(taken.instances) == 6 and taken.reasons == {"unreadable": 1}
+    monkeypatch.setattr(incoming, "copy_under_new_head", whole)
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "_copy", failing(opening._copy, 3))
+        taken = take_in(site, [image], tmp_path / "image", KNOWN)
+    assert len(taken.instances) == 6
+    assert "of the image, files cannot be read where they lie and were left alone (1)" in taken.deviations
+    code = errno.ENOSPC
+    monkeypatch.setattr(incoming, "copy_under_new_head", failing(whole, 2))
+    with pytest.raises(OSError, match=os.strerror(code)):
+        take_in(site, [medium], tmp_path / "full", KNOWN)
+    assert not (tmp_path / "full").exists() and not list(tmp_path.glob(".*"))
 
 
 def test_nothing_is_overwritten(site: Site, medium: Path, tmp_path: Path) -> None:
