@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache
 from typing import Any, NamedTuple
 
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
@@ -72,12 +74,60 @@ class Difference(NamedTuple):
         return f"{self.what}: {self.original.words} there, {self.draft.words} here"
 
 
+_Place = tuple[int, str]
+"""Tag and private creator. Blocks are renumbered, so of a private element the block does not count."""
+
+
+class _Side:
+    """One or more data sets of a result, looked into once however many items are compared with them."""
+
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        self.datasets = datasets
+        self._elements: dict[_Place, list[DataElement]] | None = None
+        self._values: dict[_Place, frozenset[Any]] = {}
+        self._items: dict[_Place, _Side] = {}
+
+    def left(self, place: _Place, element: DataElement) -> Left:
+        """Return what is left of a value: the most of it that any of the data sets has."""
+        place = _without_block(place)
+        if place not in self._values:
+            self._values[place] = frozenset(
+                _plain(one.value) for one in self._found(place) if not _is_empty(one)
+            )
+        values = self._values[place]
+        return Left.KEPT if _plain(element.value) in values else Left.CHANGED if values else Left.GONE
+
+    def items(self, place: _Place) -> _Side:
+        """Return the items of a sequence."""
+        place = _without_block(place)
+        if place not in self._items:
+            found = [item for one in self._found(place) if one.VR == "SQ" for item in one.value]
+            self._items[place] = _Side(found)
+        return self._items[place]
+
+    def _found(self, place: _Place) -> list[DataElement]:
+        if self._elements is None:
+            self._elements = {}
+            for ds in self.datasets:
+                for one in ds:
+                    tag = int(one.tag)
+                    key = _without_block((tag, _creator(ds, tag) if tag >> 16 & 1 else ""))
+                    self._elements.setdefault(key, []).append(one)
+        return self._elements.get(place, [])
+
+
+def _without_block(place: _Place) -> _Place:
+    tag, creator = place
+    return (tag & 0xFFFF00FF, creator) if tag >> 16 & 1 else place
+
+
 @dataclass(repr=False)
 class Likeness:
     """Differences over all instances that were compared, counted by attribute."""
 
     original: Original
     differences: Counter[Difference]
+    _decided: dict[tuple[int, str], Said | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, original: Original) -> Likeness:
@@ -86,29 +136,25 @@ class Likeness:
 
     def add(self, source: Dataset, result: Dataset) -> None:
         """Compare one instance with what the engine made of it."""
-        self._level(source, [result], (), None)
+        self._level(source, _Side((result,)), (), None)
 
-    def _level(
-        self, source: Dataset, results: Sequence[Dataset], path: tuple[str, ...], inside: Said | None
-    ) -> None:
+    def _level(self, source: Dataset, result: _Side, path: tuple[str, ...], inside: Said | None) -> None:
         """Compare one nesting level. ``inside`` is what becomes of all of it, where the sequence above decided that."""
         for element in source:
             tag = int(element.tag)
             if tag >> 16 == _PIXELS or tag & 0xFFFF == 0 or _is_creator(tag) or _is_ours(tag):
                 continue
             said = inside or self._said(source, element)
-            found = [result[tag] for result in results if tag in result] if not tag >> 16 & 1 else []
-            if tag >> 16 & 1:
-                found = _private_in(results, source, tag)
+            place = (tag, _creator(source, tag)) if tag >> 16 & 1 else (tag, "")
             if element.VR == "SQ":
-                self._sequence(element, found, (*path, _name(tag)), said, inside)
+                self._sequence(element, result.items(place), (*path, _name(tag)), said, inside)
             elif not _is_empty(element):
-                self._count((*path, _name(tag)), said, _left(element, found))
+                self._count((*path, _name(tag)), said, result.left(place, element))
 
     def _sequence(
         self,
         element: DataElement,
-        found: Sequence[DataElement],
+        result: _Side,
         path: tuple[str, ...],
         said: Said | None,
         inside: Said | None,
@@ -116,9 +162,7 @@ class Likeness:
         items = list(element.value)
         if not items or len(path) > _DEEPEST:
             return
-        ours = [list(one.value) for one in found if one.VR == "SQ"]
-        there = [item for one in ours for item in one]
-        if not there:
+        if not result.datasets:
             self._count(path, said, Left.GONE)
             return
         if said is not None and said.most is not Left.KEPT:
@@ -127,9 +171,10 @@ class Likeness:
             below = inside
         else:
             below = None if self._descends(int(element.tag)) else said
-        alike = len(there) == len(items)
+        # Where items were left out, the most that any of them has counts.
+        alike = len(result.datasets) == len(items)
         for at, item in enumerate(items):
-            self._level(item, [there[at]] if alike else there, path, below)
+            self._level(item, _Side((result.datasets[at],)) if alike else result, path, below)
 
     def _descends(self, tag: int) -> bool:
         if self.original.descends:
@@ -146,13 +191,13 @@ class Likeness:
         tag = int(element.tag)
         if tag >> 16 & 1:
             return self._said_of_private(source, element)
-        outcome = self.original.outcome(
-            self.original.deciding(tag, str(element.keyword), str(element.VR)), tag
-        )
-        if outcome.by_profile:
-            return None
-        lefts = [_of_effect(effect) for effect in outcome.effects]
-        return Said(min(lefts, default=Left.GONE), max(lefts, default=Left.GONE))
+        key = (tag, str(element.VR))
+        if key not in self._decided:
+            rules = self.original.deciding(tag, keyword_for_tag(tag), key[1])
+            outcome = self.original.outcome(rules, tag)
+            lefts = [_of_effect(effect) for effect in outcome.effects] or [Left.GONE]
+            self._decided[key] = None if outcome.by_profile else Said(min(lefts), max(lefts))
+        return self._decided[key]
 
     def _said_of_private(self, source: Dataset, element: DataElement) -> Said:
         tag = int(element.tag)
@@ -176,37 +221,28 @@ def _of_effect(effect: Effect) -> Left:
     return Left.KEPT if effect is Effect.KEPT else Left.CHANGED
 
 
-def _left(element: DataElement, found: Sequence[DataElement]) -> Left:
-    """Return what is left of a value: the most of it that any place has where it may stand."""
-    if any(_same(element, one) for one in found):
-        return Left.KEPT
-    return Left.CHANGED if any(not _is_empty(one) for one in found) else Left.GONE
-
-
-def _same(element: DataElement, other: DataElement) -> bool:
-    return bool(_plain(element.value) == _plain(other.value))
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return bytes(value).rstrip(b"\0 ")
     if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
-        return [_plain(one) for one in value]
+        return tuple(_plain(one) for one in value)
     return str(value).strip(" \0")
 
 
 def _is_empty(element: DataElement) -> bool:
-    return element.value is None or _plain(element.value) in ("", b"", [])
+    return element.value is None or _plain(element.value) in ("", b"", ())
 
 
 def _is_creator(tag: int) -> bool:
     return bool(tag >> 16 & 1) and 0x0010 <= tag & 0xFFFF <= 0x00FF
 
 
+@cache
 def _is_ours(tag: int) -> bool:
     return not tag >> 16 & 1 and attribute_named(keyword_of(tag)).written_by_us
 
 
+@cache
 def _name(tag: int) -> str:
     return f"({tag >> 16:04X},xx{tag & 0xFF:02X})" if tag >> 16 & 1 else keyword_of(tag)
 
@@ -214,16 +250,3 @@ def _name(tag: int) -> str:
 def _creator(source: Dataset, tag: int) -> str:
     block = tag >> 16 << 16 | tag >> 8 & 0xFF
     return str(source[block].value).strip() if block in source else ""
-
-
-def _private_in(results: Sequence[Dataset], source: Dataset, tag: int) -> list[DataElement]:
-    """Return a private element as results have it, in whatever block it stands there."""
-    creator = _creator(source, tag)
-    found = []
-    for result in results:
-        for block in range(0x10, 0x100):
-            held = tag >> 16 << 16 | block
-            there = tag >> 16 << 16 | block << 8 | tag & 0xFF
-            if held in result and there in result and str(result[held].value).strip() == creator:
-                found.append(result[there])
-    return found
