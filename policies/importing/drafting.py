@@ -242,7 +242,7 @@ class Drafting:
             return
         action = Action.X if least is Effect.REMOVED else Action.Z
         reason = f"Line {rules[0].line} of the original does not let it stay."
-        done = "removed" if action is Action.X else "emptied"
+        done = "removed as far as the standard allows" if action is Action.X else "emptied"
         if tag == _CONTENT_SEQUENCE:
             done += "; so manifests lose what they refer to: take this override out if you export with them"
         if self._override(tag, action, reason):
