@@ -167,6 +167,8 @@ def _what_stays(policy: Policy) -> Iterable[str]:
         words = _OPTIONS[option]
         if option is Option.RETAIN_PATIENT_CHARACTERISTICS and policy.ages:
             words = "sex, size, weight and the like stay, age as a band"
+        if option is Option.RETAIN_PATIENT_CHARACTERISTICS and policy.generalize:
+            words += ", and coarser where it is said below"
         yield f"{words} ({option})"
     if policy.vocabulary:
         yield f"further words that are safe in descriptions: {', '.join(policy.vocabulary)}"

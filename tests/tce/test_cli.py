@@ -494,3 +494,26 @@ def test_study_days_count_from_the_events_of_a_case(
         (day - event).days for day in before
     }
     assert {ds.LongitudinalTemporalEventType for ds in written} == {"ENROLLMENT"}
+
+
+def test_a_policy_that_extends_another_is_shown_whole(tce: Tce, home: Path) -> None:
+    """Who reads a short policy can see all that is signed, and where each part is from."""
+    short = "name: thin\nversion: 1\nextends: teaching-file@1\nages: {width: 20, top: 80}\n"
+    (home / "policies" / "thin-1.yaml").write_text(short)
+    said = tce("--home", home, "policy", "show", "thin").out
+    assert said.startswith("name: thin") and "clean-graphics" not in said
+    whole = tce("--home", home, "policy", "show", "thin", "--whole").out
+    assert "# from teaching-file@1" in whole and "clean-graphics" in whole and "width: 20" in whole
+    digest = json.loads(tce("--home", home, "policy", "show", "thin", "--json").out)["digest"]
+    assert f"digest: {digest}" in said and f"digest: {digest}" in whole
+
+
+def test_editors_get_the_schema(tce: Tce, home: Path, tmp_path: Path) -> None:
+    """The schema of policies lies beside a new policy, which names it, and can be written anywhere."""
+    tce("--home", home, "policy", "new", "harbor", "--like", "hipaa-safe-harbor")
+    first = (home / "policies" / "harbor-1.yaml").read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=policy.schema.json"
+    beside = json.loads((home / "policies" / "policy.schema.json").read_text())
+    assert tce("policy", "schema", "--out", tmp_path / "policies.json").status == 0
+    assert json.loads((tmp_path / "policies.json").read_text()) == beside
+    assert json.loads(tce("policy", "schema").out) == beside
