@@ -7,13 +7,15 @@ its record.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 
 from media.errors import UnreadableInstance
 
@@ -21,21 +23,40 @@ SPECIFIC_CHARACTER_SET = 0x00080005
 BINARY_VRS = ("US", "UL")  # those that occur among the keys of directory records
 
 
-@dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes of one pydicom data set, which was read as big or little endian."""
+    """The attributes of one data set: of pydicom's, read as big or little endian, or as the quick reader gives them."""
 
-    dataset: Any = field(repr=False)
-    big_endian: bool = False
+    __slots__ = ("_dataset", "_elements", "big_endian")
+
+    def __init__(
+        self,
+        dataset: Any = None,
+        big_endian: bool = False,
+        *,
+        elements: Mapping[int, tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        self._dataset = dataset
+        self._elements = elements
+        self.big_endian = big_endian
+
+    @property
+    def dataset(self) -> Any:
+        """The same as a pydicom data set."""
+        if self._dataset is None:
+            self._dataset = _data_set(self._elements or {})
+        return self._dataset
 
     def __contains__(self, tag: int) -> bool:
-        return tag in self.dataset
+        return tag in (self.dataset if self._elements is None else self._elements)
 
     def value(self, tag: int) -> bytes:
         """Return the value of an attribute that is a string, without padding; empty when absent.
 
         This and the other questions raise :class:`UnreadableInstance` when the attribute breaks the parser.
         """
+        if self._elements is not None:
+            plain = self._elements.get(tag)
+            return b"" if plain is None else plain[1].strip(b" \0")
         element = self._element(tag)
         if element is None:
             return b""
@@ -50,13 +71,15 @@ class Attributes:
 
     def words(self, tag: int) -> bytes:
         """Return the little endian value of an attribute of a binary VR; empty when absent."""
+        if self._elements is not None:
+            return self._elements.get(tag, (b"", b""))[1]
         element = self._element(tag)
         value = element.value if isinstance(element, RawDataElement) else None
         return (value[::-1] if self.big_endian else bytes(value)) if value else b""
 
     def items(self, tag: int) -> list[Any]:
         """Return the items of a sequence; none when absent."""
-        if tag not in self.dataset:
+        if tag not in self:
             return []
         try:
             return list(self.dataset[tag].value or ())
@@ -90,6 +113,10 @@ class Attributes:
             value = self.value(int(tag_for_keyword(keyword)))
         except UnreadableInstance:
             return ""
+        if value.isascii() and b"\x1b" not in value:
+            # The same in all character sets of DICOM.
+            plain = value.decode("ascii")
+            return plain if plain.isprintable() else "".join(one for one in plain if one.isprintable())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -118,3 +145,15 @@ class Attributes:
             raise UnreadableInstance(
                 "malformed", f"an attribute breaks the parser ({type(fault).__name__})"
             ) from None
+
+
+def _data_set(elements: Mapping[int, tuple[bytes, bytes]]) -> Dataset:
+    implicit = any(not vr for vr, _ in elements.values())
+    return Dataset(
+        {
+            BaseTag(tag): RawDataElement(
+                BaseTag(tag), vr.decode() or None, len(value), value, 0, implicit, True
+            )
+            for tag, (vr, value) in elements.items()
+        }
+    )

@@ -213,7 +213,6 @@ class Hierarchy:
     def _entry(self, instance: Instance, record: RecordType, handling: Handling) -> Entry:
         body = body_of(instance.attributes, record, date_if_missing=self._date_if_missing)
         self._faults += [_missing(instance.path, record, key) for key in _hindering(body)]
-        self._bodies.seek(self._end)
         self._bodies.write(body.data)
         place = (self._end, len(body.data))
         self._end += len(body.data)

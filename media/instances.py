@@ -20,6 +20,7 @@ from pydicom.errors import InvalidDicomError
 
 from media.attributes import Attributes
 from media.errors import UnreadableInstance
+from media.headers import Header, read_header
 from media.record_types import key_tags
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -70,6 +71,9 @@ def read_instance(path: Path) -> Instance:
     Instance UID and a Transfer Syntax UID.
     """
     try:
+        header = read_header(path, _wanted())
+        if header is not None and (instance := _of_header(path, header)) is not None:
+            return instance
         with path.open("rb") as file, warnings.catch_warnings():
             # pydicom's warnings quote values.
             warnings.simplefilter("ignore")
@@ -87,14 +91,44 @@ def read_instance(path: Path) -> Instance:
 
 
 @cache
-def _wanted() -> list[int]:
-    return sorted(key_tags() | {int(tag_for_keyword(keyword)) for keyword in _BESIDE_KEYS})
+def _wanted() -> frozenset[int]:
+    return key_tags() | {int(tag_for_keyword(keyword)) for keyword in _BESIDE_KEYS}
+
+
+def _of_header(path: Path, header: Header) -> Instance | None:
+    """Return the instance that the quick reader found; None when something of it is pydicom's to judge."""
+    attributes = Attributes(elements=header.elements)
+    uids = [_plain_uid(header.meta.get(tag, b"")) for tag in (0x00020002, 0x00020003, 0x00020010)]
+    uids += [_plain_uid(header.elements.get(tag, (b"", b""))[1]) for tag in (0x00080016, 0x00080018)]
+    if not all(uids):
+        return None
+    if not header.whole:
+        raise UnreadableInstance("truncated", "an instance ends within its pixel data")
+    meta_sop_class, meta_sop_instance, syntax, sop_class, sop_instance = uids
+    return Instance(
+        path=path,
+        size=header.size,
+        attributes=attributes,
+        sop_class_uid=sop_class,
+        sop_instance_uid=sop_instance,
+        transfer_syntax_uid=syntax,
+        meta_sop_class_uid=meta_sop_class,
+        meta_sop_instance_uid=meta_sop_instance,
+        meta_version=header.meta.get(0x00020001, b""),
+        preamble_is_zero=not header.preamble.strip(b"\0"),
+        meta_tells=not NEEDED_META.issuperset(header.meta),
+    )
+
+
+def _plain_uid(value: bytes) -> str:
+    uid = value.rstrip(b"\0 ").decode("ascii", "replace")
+    return uid if len(uid) <= 64 and _UID.fullmatch(uid) else ""
 
 
 def _parse(path: Path, file: BinaryIO) -> Instance:
     preamble_is_zero = not any(file.read(128))
     file.seek(0)
-    dataset = dcmread(file, stop_before_pixels=True, specific_tags=_wanted())
+    dataset = dcmread(file, stop_before_pixels=True, specific_tags=sorted(_wanted()))
     size = os.fstat(file.fileno()).st_size
     if str(dataset.file_meta.get("TransferSyntaxUID", "")) != "1.2.840.10008.1.2.1.99":
         _refuse_truncated(file, size, explicit=not dataset.is_implicit_VR)

@@ -81,6 +81,11 @@ def levels_of(record: RecordType) -> tuple[RecordType, ...]:
     return (*levels_of(record_types()[record.parent]), record)
 
 
+def sop_classes() -> tuple[str, ...]:
+    """Return the SOP Classes whose instances can go onto a medium."""
+    return tuple(_records_by_sop_class())
+
+
 @cache
 def key_tags() -> frozenset[int]:
     """Return the tags of all keys of all record types."""

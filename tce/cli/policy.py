@@ -19,6 +19,8 @@ from tce.approvals_desk import Desk
 from tce.cli.policy_import import Request, run_import
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.config import Site
+from tce.directory_keys import empty_keys
+from tce.directory_keys import in_words as keys_in_words
 from tce.errors import Refused
 from tce.shelf import Shelf, Shelved, renamed
 
@@ -151,12 +153,15 @@ def check(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A policy's YAML file.", metavar="FILE")],
 ) -> None:
-    """Check a policy file; every fault is named with its line.
+    """Check a policy file; every fault is named with its line, and what media would lack.
 
     Example: tce policy check ours-1.yaml
     """
     policy = loader.load(file)
-    session(context).say(f"{policy.name} {policy.version} is a sound policy\ndigest: {policy.digest}")
+    run = session(context)
+    run.say(f"{policy.name} {policy.version} is a sound policy\ndigest: {policy.digest}")
+    if lacking := keys_in_words(empty_keys(policy)):
+        run.say(lacking.rstrip())
 
 
 @app.command()
@@ -186,7 +191,8 @@ def describe(context: typer.Context, policy: Wanted) -> None:
     Example: tce policy describe longitudinal-trial
     """
     run = session(context)
-    run.say(in_words(_named(run, policy)))
+    found = _named(run, policy)
+    run.say("\n".join(part for part in (in_words(found), keys_in_words(empty_keys(found))) if part))
 
 
 @app.command()

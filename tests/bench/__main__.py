@@ -6,6 +6,7 @@
     network C-STORE in and out, beside DCMTK and Orthanc: instances a second
     mapping new and known identifiers a second, Vault included, in a fresh mapping and in one of a million rows
     road    receive, anonymize, forward: RAD-50 to RAD-53 beside Orthanc
+    dicomdir  the DICOMDIR of 10,000 and 100,000 instances, beside DCMTK's dcmmkdir; and the whole medium
     memory  one instance of 2 GiB, and 10,000 small ones: resident MB
 
 Without a name all run. Everything lies on one tmpfs where there is one, so that a disk's mood does not count.
@@ -25,6 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.contenders import contenders
+from tests.bench.directory import directory_table
 from tests.bench.engine import engine_table, nested_table
 from tests.bench.mapping import mapping_table
 from tests.bench.memory import GIB, memory_table
@@ -34,7 +36,7 @@ from tests.bench.race import page_table, race, table
 from tests.bench.road import road_table
 from tests.bench.work_sets import make_work_sets
 
-_MEASURES = ("race", "engine", "nested", "network", "road", "mapping", "memory")
+_MEASURES = ("race", "engine", "nested", "network", "road", "mapping", "dicomdir", "memory")
 _NESTED = [10_000, 50_000, 200_000]
 
 
@@ -70,7 +72,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--only", default="", help="contenders, or stores of the mapping, whose name holds this text (and cp)"
     )
     parser.add_argument("--peers", action="store_true", help="install the peers written in Python first")
-    parser.add_argument("--instances", type=int, default=10_000, help="instances of the measure of memory")
+    parser.add_argument(
+        "--instances", type=int, default=10_000, help="instances of the measures of memory and dicomdir"
+    )
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the measure of the mapping")
     parser.add_argument("--identifiers", type=int, default=40_000, help="rows that it is timed with")
     parser.add_argument("--gib", type=float, default=2.0, help="size of its large instance")
@@ -127,6 +131,11 @@ def _road(root: Path, options: argparse.Namespace) -> None:
     shutil.rmtree(root / "road-sets")
 
 
+def _dicomdir(root: Path, options: argparse.Namespace) -> None:
+    counts = [options.instances, 10 * options.instances]
+    print(directory_table(root, instances=counts, repetitions=min(options.repetitions, 3)), flush=True)
+
+
 def _memory(root: Path, options: argparse.Namespace) -> None:
     octets = min(int(options.gib * GIB), (1 << 32) - (1 << 20))
     print(memory_table(root, octets=octets, instances=options.instances), flush=True)
@@ -139,6 +148,7 @@ _RUN = {
     "network": _network,
     "road": _road,
     "mapping": _mapping,
+    "dicomdir": _dicomdir,
     "memory": _memory,
 }
 
