@@ -118,6 +118,7 @@ _DECIDED = """
     tce.config.TlsSettings: ca certificate key peers
     tce.config.VaultSettings: address ca namespace
     tce.demo.Account: steps
+    tce.directory_keys.EmptyKey: key record
     tce.documents.codes.Code: value
     tce.documents.disposition.Disposition: descriptions titles
     tce.documents.settings.DocumentSettings: descriptions titles
