@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from policies.clauses import Conditions
 from policies.elements import text_of
-from policies.errors import Refusal
+from policies.errors import Refusal, Unconforming
 from policies.instances import Instance
 from policies.mending import values_from
 from policies.model import Policy
@@ -35,7 +35,7 @@ class Kinds:
         """Return the rules for an instance; always the same object for the same kind.
 
         Raises:
-            Refusal: ``malformed``, the beginning of the data set cannot be read.
+            Unconforming: ``malformed``, the beginning of the data set cannot be read.
         """
         if not self._conditions:
             return self._rules
@@ -79,7 +79,7 @@ def _said(instance: Instance) -> _Said:
             told = found or {}
             parts = [told.get(tag, b"") for tag in (_IMAGE_TYPE, _MODALITY, _MANUFACTURER)]
             return (instance.meta.sop_class_uid, parts[0], parts[1], parts[2])
-    raise Refusal(
+    raise Unconforming(
         "malformed",
         "The first attributes of the data set cannot be read, so it is not known which rules are for it.",
     )

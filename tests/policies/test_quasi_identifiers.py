@@ -294,6 +294,22 @@ def test_what_an_engine_saw_before_does_not_change_what_a_condition_decides(carr
         assert carry(ds, policy, engine=engine) == carry(ds, policy)
 
 
+@pytest.mark.parametrize(("behind", "holds"), [(b"ACME", True), (b"OMEN", False)])
+def test_conditions_are_asked_of_what_was_mended(tmp_path: Path, behind: bytes, holds: bool) -> None:
+    """Where an instance says who made the device behind everything else, the rules for that maker hold."""
+    source, out = tmp_path / "in.dcm", tmp_path / "out.dcm"
+    ds = a_person(ProtocolName="Zwirbel 7")
+    del ds.Manufacturer, ds.DataSetTrailingPadding
+    ds.save_as(source, enforce_file_format=True)
+    source.write_bytes(source.read_bytes() + b"\x08\x00\x70\x00LO\x04\x00" + behind)
+    policy = kept_where(manufacturer="ACME")
+    engine = Engine(policy)
+    with engine.read(source) as draft:
+        engine.write(draft, CountedPseudonyms().resolve([draft.subject]), out)
+    assert Verification(policy).check(out, source) == []
+    assert (pydicom.dcmread(out).get("ProtocolName", "") == "Zwirbel 7") == holds
+
+
 @pytest.mark.parametrize(("blank", "stands"), [("empty", ""), ("placeholder", "REMOVED")])
 def test_what_stands_where_a_text_is_blanked(carry: Carrier, blank: str, stands: str) -> None:
     """Action Z allows nothing and a dummy; a placeholder stands for texts and names, never for a date or a number."""
