@@ -133,7 +133,8 @@ def _road(root: Path, options: argparse.Namespace) -> None:
 
 def _dicomdir(root: Path, options: argparse.Namespace) -> None:
     counts = [options.instances, 10 * options.instances]
-    print(directory_table(root, instances=counts, repetitions=min(options.repetitions, 3)), flush=True)
+    for line in directory_table(root, instances=counts, repetitions=min(options.repetitions, 3)):
+        print(line, flush=True)
 
 
 def _memory(root: Path, options: argparse.Namespace) -> None:

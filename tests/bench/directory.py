@@ -1,7 +1,7 @@
 """DICOMDIR of a File-set that is there: ours and DCMTK's dcmmkdir over the same files, in turn, each a process.
 
 Beside them stands the whole of ``write_media``: copies, pages, DICOMDIR and the proof. What a process needs (CPU,
-resident memory) is what the system says of it when it ends.
+resident memory) is what the system says of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,15 +39,18 @@ class _Need:
     resident_mb: float
 
 
-def directory_table(root: Path, *, instances: Sequence[int], repetitions: int) -> str:
-    """Return what everybody needs for File-sets of so many instances, in Markdown."""
-    lines = ["", "| instances | | s | CPU s | resident MB |", "|---|---|---|---|---|"]
+def directory_table(root: Path, *, instances: Sequence[int], repetitions: int) -> Iterator[str]:
+    """Yield what everybody needs for File-sets of so many instances, line by line of a table in Markdown.
+
+    The whole medium is written of the first of them only.
+    """
+    yield "\n| instances | | s | CPU s | resident MB |\n|---|---|---|---|---|"
     for count in instances:
         folder = root / "fileset"
         _make(folder, count)
         runs: dict[str, list[_Need]] = {}
         for _ in range(repetitions):
-            for name, command in _contenders(folder, root).items():
+            for name, command in _contenders(folder, root, whole=count == instances[0]).items():
                 print(f"{count} instances: {name}", file=sys.stderr, flush=True)
                 runs.setdefault(name, []).append(_run(command, folder))
                 shutil.rmtree(root / "medium", ignore_errors=True)
@@ -56,12 +59,11 @@ def directory_table(root: Path, *, instances: Sequence[int], repetitions: int) -
         for name, needs in runs.items():
             wall, cpu = (statistics.median(getattr(need, kind) for need in needs) for kind in ("wall", "cpu"))
             resident = max(need.resident_mb for need in needs)
-            lines.append(f"| {count:,} | {name} | {wall:.2f} | {cpu:.2f} | {resident:.0f} |")
+            yield f"| {count:,} | {name} | {wall:.2f} | {cpu:.2f} | {resident:.0f} |"
         shutil.rmtree(folder)
-    return "\n".join(lines)
 
 
-def _contenders(folder: Path, root: Path) -> dict[str, list[str]]:
+def _contenders(folder: Path, root: Path, *, whole: bool) -> dict[str, list[str]]:
     ours = [sys.executable, "-m", "tests.bench.directory"]
     found = {"ours, DICOMDIR": [*ours, "directory", str(folder), str(root / "OURS")]}
     program = shutil.which("dcmmkdir")
@@ -70,7 +72,8 @@ def _contenders(folder: Path, root: Path) -> dict[str, list[str]]:
     else:
         quiet = ["+r", "-Pgp", "-nb", "+D", str(root / "THEIRS"), "+id", str(folder), "DICOM"]
         found["dcmmkdir"] = [program, *quiet]
-    found["ours, whole medium"] = [*ours, "medium", str(folder), str(root / "medium")]
+    if whole:
+        found["ours, whole medium"] = [*ours, "medium", str(folder), str(root / "medium")]
     return found
 
 
@@ -82,11 +85,23 @@ def _run(command: list[str], folder: Path) -> _Need:
         cwd=folder if "dcmmkdir" in command[0] else repository,
         stdout=subprocess.DEVNULL,
     )
-    _, status, usage = os.wait4(process.pid, 0)
+    resident = 0
+    while True:
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        resident = max(resident, _peak(process.pid))
+        time.sleep(0.01)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{Path(command[0]).name} failed")
-    return _Need(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return _Need(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, resident / 1024)
+
+
+def _peak(process: int) -> int:
+    """Return the kB that a process had in memory so far; what wait4 tells counts the parent's before the start too."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def _make(folder: Path, count: int) -> None:
