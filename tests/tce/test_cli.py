@@ -239,6 +239,8 @@ def test_keys_rotate_under_running_cases(home: Path, identified: Path, tmp_path:
     said = tce(*draft, tmp_path / "changed")
     assert said.status == 1 and "began under version 2" in said.err
     # One that was approved is stopped by that alone.
+    tce("--home", home, "--as", "carla", "case", "submit", "lung-1")
+    tce("--home", home, "--as", "ann", "case", "approve", "lung-1")
     text = home / "cases" / "lung-1" / "case.yaml"
     kept = text.read_text()
     text.write_text(kept.replace("key_version: 1", "key_version: 2"))
