@@ -116,6 +116,7 @@ class StorageListener:
                 f"{self.ae_title} cannot listen on {self.host}:{self.port}: {exc.strerror}",
                 next_step="stop the other program, or set another port in tce.toml",
             ) from None
+        self._server.contexts = _Shared(self._server.contexts)
         self._ae._servers.append(self._server)
         threading.Thread(target=self._server.serve_forever, name=self.ae_title, daemon=True).start()
         self.port = self._server.server_address[1]
@@ -174,6 +175,16 @@ class StorageListener:
                 event.assoc.store_reader.taken,
             )
         )
+
+
+class _Shared(list[PresentationContext]):
+    """What a listener supports, the same for all associations.
+
+    The toolkit copies it for each association, which takes longer than a study; negotiation only reads it.
+    """
+
+    def __deepcopy__(self, memo: object) -> list[PresentationContext]:
+        return list(self)
 
 
 def _ae_title(text: object) -> str:

@@ -41,24 +41,40 @@ def network_tables(sets: list[WorkSet], root: Path, repetitions: int) -> str:
     lines += ["|---" * (2 * len(sets) + 1) + "|"]
     for name, receiver in _RECEIVERS.items():
         print(f"receiving: {name}", file=sys.stderr, flush=True)
-        cells = [_receiving(receiver, one, root, count, repetitions) for one in sets for count in (1, 4)]
+        cells = [
+            _rate(
+                receiver, lambda peer, files, n=count: from_storescu(peer, files, n), one, root, repetitions
+            )  # type: ignore[misc]
+            for one in sets
+            for count in (1, 4)
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", "### Sending, instances a second (receiver: storescp, one association)", ""]
-    lines += ["| | " + " | ".join(one.name for one in sets) + " |", "|---" * (len(sets) + 1) + "|"]
-    for name, sender in {"`storescu`": _storescu, "ours": _ours_sends}.items():
-        print(f"sending: {name}", file=sys.stderr, flush=True)
-        cells = [_sending(sender, one, root, repetitions) for one in sets]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for title, receivers, senders in (
+        ("Receiving, instances a second (sender: ours, one association)", _RECEIVERS, {"": _ours_sends}),
+        (
+            "Sending, instances a second (receiver: storescp, one association)",
+            {"": storescp},
+            {"`storescu`": _storescu, "ours": _ours_sends},
+        ),
+    ):
+        lines += ["", f"### {title}", ""]
+        lines += ["| | " + " | ".join(one.name for one in sets) + " |", "|---" * (len(sets) + 1) + "|"]
+        for receiver_name, receiver in receivers.items():
+            for sender_name, sender in senders.items():
+                print(f"{title}: {receiver_name or sender_name}", file=sys.stderr, flush=True)
+                cells = [_rate(receiver, sender, one, root, repetitions) for one in sets]
+                lines.append(f"| {receiver_name or sender_name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _receiving(
+def _rate(
     receiver: Callable[[Path], AbstractContextManager[Running]],
+    send_all: Callable[[Peer, list[Path]], float],
     work_set: WorkSet,
     root: Path,
-    associations: int,
     repetitions: int,
 ) -> str:
+    """Return the median of how many instances a second go from a sender to a receiver, or who is absent."""
     files = sorted(work_set.folder.iterdir())
     rates = []
     try:
@@ -67,28 +83,7 @@ def _receiving(
             place.mkdir()
             try:
                 with receiver(place) as (peer, has):
-                    seconds = from_storescu(peer, files, associations)
-                    await_that(lambda has=has: has() >= len(files), "it has not got everything")  # type: ignore[misc]
-                rates.append(len(files) / seconds)
-            finally:
-                shutil.rmtree(place)
-    except AbsentError as reason:
-        return str(reason)
-    return f"{statistics.median(rates):,.0f}"
-
-
-def _sending(
-    sender: Callable[[Peer, list[Path]], float], work_set: WorkSet, root: Path, repetitions: int
-) -> str:
-    files = sorted(work_set.folder.iterdir())
-    rates = []
-    try:
-        for _ in range(repetitions):
-            place = root / "receiver"
-            place.mkdir()
-            try:
-                with storescp(place) as (peer, has):
-                    seconds = sender(peer, files)
+                    seconds = send_all(peer, files)
                     await_that(lambda has=has: has() >= len(files), "it has not got everything")  # type: ignore[misc]
                 rates.append(len(files) / seconds)
             finally:
@@ -147,10 +142,11 @@ def _listener(durability: str, place: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def storescp(place: Path) -> Iterator[Running]:
-    """DCMTK's receiver, which writes into ``place``."""
+def storescp(place: Path, *, bit_preserving: bool = True) -> Iterator[Running]:
+    """DCMTK's receiver, which writes into ``place``: what comes as it comes, or as it does by itself, decoded and anew."""
     port = _free_port()
-    command = [_program("storescp"), "--max-pdu", _PDU, "--bit-preserving", "--fork", "-od", str(place)]
+    command = [_program("storescp"), "--max-pdu", _PDU, "--fork", "-od", str(place)]
+    command += ["--bit-preserving"] if bit_preserving else []
     process = subprocess.Popen(
         [*command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_NO_DELAY
     )
@@ -225,7 +221,8 @@ def await_that(holds: Callable[[], bool], otherwise: str, seconds: float = _SECO
 
 
 _RECEIVERS: dict[str, Callable[[Path], AbstractContextManager[Running]]] = {
-    "`storescp`": storescp,
+    "`storescp`": lambda place: storescp(place, bit_preserving=False),
+    "`storescp --bit-preserving`": storescp,
     "Orthanc": orthanc,
     "ours, durable against the death of the process": lambda place: _listener("process", place),
     "ours, durable against loss of power": lambda place: _listener("power", place),
