@@ -143,7 +143,7 @@ def _listener(durability: str, place: Path) -> Iterator[Running]:
 
 @contextmanager
 def storescp(place: Path, *, bit_preserving: bool = True) -> Iterator[Running]:
-    """DCMTK's receiver, which writes into ``place``: what comes as it comes, or as it does by itself, decoded and anew."""
+    """DCMTK's receiver, which writes into ``place``: as it comes, or, what it does by itself, decoded and encoded anew."""
     port = _free_port()
     command = [_program("storescp"), "--max-pdu", _PDU, "--fork", "-od", str(place)]
     command += ["--bit-preserving"] if bit_preserving else []
