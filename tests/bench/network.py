@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from tce.network.storage_scu import send
@@ -143,7 +144,7 @@ def _listener(durability: str, place: Path) -> Iterator[Running]:
 
 @contextmanager
 def storescp(place: Path, *, bit_preserving: bool = True) -> Iterator[Running]:
-    """DCMTK's receiver, which writes into ``place``: as it comes, or, what it does by itself, decoded and encoded anew."""
+    """DCMTK's receiver, which writes into ``place``: what comes as it comes, or as it does by itself, anew."""
     port = _free_port()
     command = [_program("storescp"), "--max-pdu", _PDU, "--fork", "-od", str(place)]
     command += ["--bit-preserving"] if bit_preserving else []
