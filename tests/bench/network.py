@@ -43,9 +43,7 @@ def network_tables(sets: list[WorkSet], root: Path, repetitions: int) -> str:
     for name, receiver in _RECEIVERS.items():
         print(f"receiving: {name}", file=sys.stderr, flush=True)
         cells = [
-            _rate(
-                receiver, lambda peer, files, n=count: from_storescu(peer, files, n), one, root, repetitions
-            )  # type: ignore[misc]
+            _rate(receiver, partial(from_storescu, associations=count), one, root, repetitions)
             for one in sets
             for count in (1, 4)
         ]
