@@ -208,8 +208,19 @@ def _age_dates_uids(policy: Policy) -> Iterable[str]:
     else:
         yield "UIDs: replaced; equal ones stay equal, so every reference still finds its instance."
     yield f"Pseudonyms: {_SOURCES[policy.pseudonyms]}."
-    if policy.minimum_cohort > 1:
-        yield f"Cohort: no release of fewer than {policy.minimum_cohort} patients that look alike."
+    yield from _cohort(policy)
+
+
+def _cohort(policy: Policy) -> Iterable[str]:
+    if policy.k > 1:
+        yield f"Cohort: no release of fewer than {policy.k} patients that look alike."
+    if policy.k > 1 or policy.disclosure:
+        yield f"Patients are compared by {', '.join(policy.quasi_identifiers)}, as released."
+    if policy.disclosure and policy.disclosure.sensitive:
+        yield (
+            f"Those who look alike have at least {policy.disclosure.diversity} different values of"
+            f" {policy.disclosure.sensitive}."
+        )
 
 
 def _age_bands(bands: AgeBands) -> str:

@@ -29,6 +29,7 @@ from policies.clauses import (
     Rule,
     Word,
 )
+from policies.disclosure.clause import STUDY_DATE, USUAL, Disclosure
 from policies.inheritance import Inheritance
 from policies.profile import Action, Stage, contradictions, resolve, resolve_beyond
 from policies.quasi_identifiers import AgeBands, Generalization
@@ -42,6 +43,7 @@ __all__ = [
     "Blank",
     "Conditions",
     "Dates",
+    "Disclosure",
     "Generalization",
     "Override",
     "PixelRule",
@@ -115,7 +117,7 @@ _WRITTEN_ALWAYS = {
 }
 """Study Date and Time, name and ID of the patient, age, Study ID: written at their places in every instance."""
 
-_NEWS: dict[str, object] = {"generalize": [], "blank": Blank.EMPTY}
+_NEWS: dict[str, object] = {"generalize": [], "blank": Blank.EMPTY, "disclosure": None}
 _NEWS_OF_A_CLAUSE: dict[str, object] = {"when": None, "start": 0, "bounds": []}
 """Keys that came later, and what they are where a policy does not write them. There they are no part of what is signed,
 so that approvals of policies from before still hold."""
@@ -167,6 +169,7 @@ class Policy(Clause):
     pixels: tuple[PixelRule, ...] = ()
     pseudonyms: PseudonymSource = PseudonymSource.KEYED
     minimum_cohort: int = Field(default=1, ge=1)
+    disclosure: Disclosure | None = None
     clinical_trial: bool = False
     blank: Blank = Blank.EMPTY
 
@@ -234,6 +237,19 @@ class Policy(Clause):
             those = [rule for rule in rules if rule.when is None or holds(rule.when)]
             chosen[name] = tuple(sorted(those, key=lambda rule: rule.when is None))
         return self.model_copy(update=chosen)
+
+    @property
+    def k(self) -> int:
+        """How many patients of a cohort have to look alike: what is written, or what the largest risk asks for."""
+        return max(self.minimum_cohort, self.disclosure.k if self.disclosure else 1)
+
+    @property
+    def quasi_identifiers(self) -> tuple[str, ...]:
+        """The attributes by which patients of a cohort are compared."""
+        if self.disclosure is not None and self.disclosure.quasi_identifiers:
+            return self.disclosure.quasi_identifiers
+        # A shifted date is another one for each patient, and tells nothing.
+        return tuple(name for name in USUAL if name != STUDY_DATE or self.dates is not Dates.SHIFT)
 
     @property
     def weakening(self) -> tuple[Override | Generalization, ...]:
@@ -323,6 +339,14 @@ class Policy(Clause):
                     "pixels are changed only by the option clean-pixel-data; write it, or leave them out",
                 )
             )
+        if self.dates is Dates.SHIFT and STUDY_DATE in self._compared():
+            faults.append(
+                (
+                    "disclosure",
+                    "StudyDate is shifted by another number for each patient, so nobody would look alike; leave it out"
+                    " of quasi_identifiers",
+                )
+            )
         if self.stage is Stage.PSEUDONYMIZE and Option.RETAIN_UIDS in self.options:
             faults.append(
                 (
@@ -332,6 +356,9 @@ class Policy(Clause):
                 )
             )
         return faults + self._override_faults()
+
+    def _compared(self) -> tuple[str, ...]:
+        return self.quasi_identifiers if self.disclosure is not None else ()
 
     def _date_faults(self) -> Iterator[tuple[str, str]]:
         chosen = self.options & {_FULL, _MODIFIED}

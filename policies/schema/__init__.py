@@ -36,6 +36,7 @@ _MEANINGS = {
     "pixels": "Regions that are blacked out; needs clean-pixel-data.",
     "pseudonyms": "keyed: derived under a key; random: drawn and stored.",
     "minimum_cohort": "k: no release of fewer patients that look alike.",
+    "disclosure": "By what patients are compared for k, and further limits of the cohort.",
     "clinical_trial": "Write the case's trial into the Clinical Trial modules.",
     "blank": "What stands where a text is emptied.",
 }

@@ -80,11 +80,11 @@ minimum_cohort: 2
 
 def test_contradictions_are_reported_beside_other_faults() -> None:
     """A misspelt key does not hide that two parts contradict each other further down."""
-    text = SOUND + "colour: blue\nages:\n  width: 5\ndates: shift\n"
+    text = SOUND + "hue: blue\nages:\n  width: 5\ndates: shift\n"
     assert faults_of(text) == [
-        "line 6: 'colour' is unknown; possible here: name, version, extends, stage, title, description, options,"
+        "line 6: 'hue' is unknown; possible here: name, version, extends, stage, title, description, options,"
         " overrides, ages, generalize, dates, event, private, vocabulary, accept, pixels, pseudonyms,"
-        " minimum_cohort, clinical_trial, blank",
+        " minimum_cohort, disclosure, clinical_trial, blank",
         "line 7: ages: bands need an age; write the option retain-patient-characteristics, or leave ages out",
         "line 9: dates: 'shift' needs the option retain-longitudinal-modified-dates; write it, or dates: remove",
     ]
