@@ -16,10 +16,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tce import collecting, members, overdue, purging
+from tce import collecting, exports_cohort, members, overdue, purging
+from tce.cohort import CohortRule, Joining, Share
 from tce.collecting import Entry, Intake
 from tce.commitments import Commitments
-from tce.errors import ExportError
+from tce.errors import ExportError, Held
 from tce.fetches import Fetches
 from tce.ledger import Export, Observer, Transaction, as_export, dump, tell_late, transaction
 from tce.members import Member, Missing
@@ -184,8 +185,13 @@ class Exports:
         case_id: str,
         policy_digest: str,
         tally: Mapping[str, int],
+        joining: Joining | None = None,
     ) -> Export:
-        """Record what is to be delivered, under which case and policy. The lease goes on."""
+        """Record what is to be delivered, under which case and policy. The lease goes on.
+
+        With ``joining`` the export is held instead, sealed as it is, if a patient would have too little company in the
+        cohort of its case; if not, those that waited for it go with it.
+        """
         rows = [
             {
                 "export": export.number,
@@ -202,16 +208,35 @@ class Exports:
         with self._transaction() as tx:
             tx.db.execute(outputs.delete().where(outputs.c.export == export.number))
             tx.db.execute(outputs.insert(), rows)
+            verdict = exports_cohort.join(tx, export.number, case_id, policy_digest, joining)
             return tx.change(
                 export.number,
-                Verb.SEAL,
-                leased=True,
+                Verb.HOLD if verdict.reason else Verb.SEAL,
+                leased=verdict.reason is None,
                 case_id=case_id,
                 policy_digest=policy_digest,
-                tally=json.dumps(dict(tally), sort_keys=True),
+                tally=json.dumps({**tally, **verdict.figures}, sort_keys=True),
                 attempts=0,
-                reasons="[]",
+                reasons=dump([verdict.reason] if verdict.reason else []),
             )
+
+    def admit(self, export: Export, rule: CohortRule) -> Export:
+        """Let an export go that waits for its cohort, with all that go with it. Raises Held if it may not yet."""
+        with self._transaction() as tx:
+            verdict = exports_cohort.admit(tx, export.number, rule)
+            if verdict.reason is not None:
+                raise Held(verdict.reason.what, next_step="see: tce exports list --state held")
+            return tx.export(exports.c.number == export.number)
+
+    def released(self, case_id: str) -> list[Share]:
+        """Return what the exports of a case have released of their patients."""
+        with self._transaction() as tx:
+            return exports_cohort.shares(tx, case_id)
+
+    def forget_cohort(self, case_id: str) -> int:
+        """Remove what is kept of the patients of a case; return how many rows that were."""
+        with self._transaction() as tx:
+            return exports_cohort.forget(tx, case_id)
 
     def sealed(self, export: Export) -> list[Sealed]:
         """Return what :meth:`seal` recorded, in the order of delivery."""

@@ -5,7 +5,7 @@ The custodian's act, each step on the audit trail, each repeated harmlessly by a
     1. the order is verified, that the case is closed, and that every login is there that is needed to the end
     2. the key of the way back is destroyed, then the key of stage 2
     3. what must fail now is tried: both derivations, and opening a row of the mapping
-    4. the rows of the case are removed from the mapping
+    4. the rows of the case are removed from the mapping, and those of its cohort
     5. the record is written and signed
 
 What the server allows to whom is :mod:`vault.forgetting`'s; whether a case is forgotten is asked at
@@ -28,6 +28,7 @@ from tce.audit.trail import Trail
 from tce.cases import Case
 from tce.config import Site
 from tce.errors import CaseError, Refused, ReleaseError
+from tce.exports import Exports
 from tce.forgotten import FORGOTTEN_FILE, ORDER_FILE, WITHDRAWAL_FILE, Attempt, ForgottenRecord
 from tce.logins import Logins
 from vault import forgetting
@@ -150,6 +151,7 @@ class Forgetting:
             told(f"{counts.counted(removed, 'row', 'rows')} removed from the mapping")
         finally:
             store.close()
+        self._forget_cohort(told)
         # 5. The record.
         record = self._record(order, person, attempts)
         signer = services[Mount.WAYS_BACK]
@@ -158,6 +160,14 @@ class Forgetting:
         proved = "yes" if record.irreversible else "no"
         self._tell(person, "case.forgotten", {"record": digest, "proved": proved})
         return self._irreversible(record)
+
+    def _forget_cohort(self, told: Told) -> None:
+        index = Exports(self._site.exports_url)
+        try:
+            removed = index.forget_cohort(self._case.id)
+        finally:
+            index.close()
+        told(f"{counts.counted(removed, 'row', 'rows')} removed from the cohort")
 
     def _irreversible(self, record: ForgottenRecord) -> ForgottenRecord:
         if not record.irreversible:

@@ -18,6 +18,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from policies.errors import Refusal
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
+from tce.cohort import CohortRule
 from tce.errors import TceError
 from tce.network.tls import Certificates
 
@@ -179,17 +180,21 @@ class Verifier(Protocol):
     """Looks at what came out, without sharing a rule with the engine that made it."""
 
     def findings(self, instances: Sequence[Anonymized]) -> Sequence[Reason]:
-        """Return everything wrong with this set: policy, IOD, references, residue of the sources, cohort."""
+        """Return everything wrong with this set: policy, IOD, references, residue of the sources."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop(Generic[D]):
-    """What it takes to anonymize for one case: its policy compiled, its keys, its verification."""
+    """What it takes to anonymize for one case: its policy compiled, its keys, its verification, what its cohort keeps.
+
+    Without ``cohort`` nothing is asked of it.
+    """
 
     engine: Deidentifier[D]
     pseudonyms: Pseudonyms
     verifier: Verifier
+    cohort: CohortRule | None = None
 
 
 class Auditor(Protocol):

@@ -7,6 +7,7 @@ checks each change against these rows. ::
         │  ▲          ▲ └─ crash ─┘│          │
         ▼  └─ retry ──┤            ▼          ▼
      delayed         held ◄────── held     failed ── retry ──► collecting
+                      └── admit ──► delivering
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Verb(StrEnum):
     GIVE_BACK = "give back"
     HOLD = "hold"
     SEAL = "seal"
+    ADMIT = "admit"
     DELIVER = "deliver"
     FAIL = "fail"
     RETRY = "retry"
@@ -68,6 +70,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _row(Verb.GIVE_BACK, "working", State.READY, "its worker died, or a service was away"),
     _row(Verb.HOLD, "collecting ready working delivering", State.HELD, "a check or a person stopped it"),
     _row(Verb.SEAL, "working", State.DELIVERING, "it is verified and its bytes are fixed"),
+    _row(Verb.ADMIT, "held", State.DELIVERING, "it is sealed, and its patient has enough company now"),
     _row(Verb.DELIVER, "working delivering", State.DELIVERED, "every receiver has everything"),
     _row(Verb.FAIL, "working delivering", State.FAILED, "it was tried often enough"),
     _row(Verb.RETRY, "held failed", State.COLLECTING, "a person wants it tried again"),

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 _BUSY_SECONDS = 30
-REVISION = "0005"  # the last one in tce/migrations/versions; a test compares
+REVISION = "0006"  # the last one in tce/migrations/versions; a test compares
 
 metadata = sa.MetaData()
 
@@ -123,6 +123,15 @@ fetches = sa.Table(
     sa.Column("asked_at", sa.Float),
     sa.Column("tried_at", sa.Float),
     sa.Column("said", sa.Text, nullable=False),
+)
+cohort = sa.Table(
+    "cohort",
+    metadata,
+    _of_export(),
+    sa.Column("case_id", sa.String(64), nullable=False, index=True),
+    # Of the case's own pseudonyms; what is released of the patient, and no more.
+    sa.Column("patient", sa.String(64), nullable=False),
+    sa.Column("traits", sa.Text, nullable=False),
 )
 untold = sa.Table(
     "untold",

@@ -21,7 +21,8 @@ from tce.actors.export_manager import ManagerSettings
 from tce.actors.receiver import ReceiverSettings
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
-from tce.cases import Case
+from tce.cases import Case, PolicyRef
+from tce.cohort import CohortRule, rule_of
 from tce.config import ActorSettings, Site, is_here
 from tce.errors import CaseError, NotApproved, Refused, TceError
 from tce.fetching import Archive
@@ -272,6 +273,13 @@ def rooms(site: Site) -> Rooms:
         auditor=RoadAuditor(site, MANAGER, site.settings.network.manager.ae_title),
         releases=SignedReleases(site, sign, MANAGER),
     )
+
+
+def cohort_rule(site: Site, case_id: str) -> CohortRule:
+    """Return what the cohort of an approved case has to keep. Raises Hold unless case and policy are approved now."""
+    terms = ApprovedCases(site).terms(case_id)
+    named = PolicyRef(name=terms.policy.name, version=terms.policy.version, digest=terms.policy.digest)
+    return rule_of(Shelf(site.policies_dir).exactly(named).policy, terms.minimum_cohort)
 
 
 def manager_settings(site: Site) -> ManagerSettings:

@@ -18,6 +18,7 @@ from typing import Any
 from pydicom import dcmread
 
 from policies.errors import Refusal
+from tce.cohort import CohortRule, Joining, traits_of
 from tce.delivering import ATTEMPTS, Delivery, Outlook, Shortfall
 from tce.documents import teaching_file_info
 from tce.documents.disposition import DocumentRules
@@ -30,6 +31,7 @@ from tce.exports import Exports
 from tce.ledger import Export
 from tce.members import Member
 from tce.road import (
+    Anonymized,
     CaseTerms,
     Hold,
     PolicyTerms,
@@ -124,7 +126,7 @@ class Worker:
             workshop = self._rooms.workshop(terms)
             received = [self._prepared(member, place / "prepared", workshop) for member in members]
             anonymized = anonymize(received, workshop, place / "out")
-            # 4. Seal: one finding holds the whole export.
+            # 4. Seal: one finding holds the whole export, and so does a patient without company in the cohort.
             manifests = [
                 member.received.sop_instance_uid for member in members if member.kind is DocumentKind.MANIFEST
             ]
@@ -133,8 +135,15 @@ class Worker:
             for instance in anonymized:
                 tally.update(instance.tally)
             export = self._exports.seal(
-                export, sealed, case_id=terms.id, policy_digest=terms.policy.digest, tally=tally
+                export,
+                sealed,
+                case_id=terms.id,
+                policy_digest=terms.policy.digest,
+                tally=tally,
+                joining=_joining(anonymized, workshop.cohort),
             )
+            if export.state is State.HELD:
+                return
         else:
             _prove_unchanged(self._exports.sealed(export))
         # 5. Deliver what is missing to each receiver of the case: instances, then manifests.
@@ -268,6 +277,14 @@ def _unlike(request: PolicyRequest, terms: CaseTerms) -> list[Reason]:
     if not request.names_a_policy or asked == terms.policy:
         return []
     return [Reason("policy", f"the policy asked for is not the approved one of the case {terms.id}")]
+
+
+def _joining(anonymized: Sequence[Anonymized], rule: CohortRule | None) -> Joining | None:
+    """Return what an export would add to the cohort of its case; it is one patient's."""
+    if rule is None:
+        return None
+    ((patient, traits),) = traits_of((one.path for one in anonymized), rule).items()
+    return Joining(patient, traits, rule)
 
 
 def _prove_unchanged(sealed: Sequence[Sealed]) -> None:

@@ -17,6 +17,7 @@ from policies.forms import Forms
 from policies.model import Policy
 from policies.movement import Events
 from policies.pseudonyms import Identifier, Pseudonyms, Subject
+from tce.cohort import rule_of
 from tce.proving import Provers, prove_set
 from tce.road import Anonymized, Reason, Workshop
 
@@ -98,23 +99,17 @@ class SetVerifier:
         self,
         policy: Policy,
         trial: Mapping[str, str],
-        minimum_cohort: int,
         forms: Forms = Forms(),
         provers: Provers | None = None,
     ) -> None:
         self._provers = provers
         self._policy = policy
         self._trial = trial
-        self._minimum_cohort = minimum_cohort
         self._forms = forms
 
     def findings(self, instances: Sequence[Anonymized]) -> list[Reason]:
-        """Return everything wrong with a set; an empty list lets it pass.
-
-        1. the proof of :mod:`tce.proving`: verification and the search for residue;
-        2. the cohort: a k above one cannot be shown for one patient, so it holds.
-        """
-        found = [
+        """Return everything wrong with a set by :mod:`tce.proving`; an empty list lets it pass."""
+        return [
             Reason(
                 finding.code,
                 f"instance {finding.instance}, {finding.where or finding.channel}: {finding.what}",
@@ -127,11 +122,6 @@ class SetVerifier:
                 provers=self._provers,
             )
         ]
-        needed = max(self._minimum_cohort, self._policy.minimum_cohort)
-        if needed > 1:
-            what = f"the case wants {needed} patients who share their traits, and an export holds one"
-            found.append(Reason("cohort", what))
-        return found
 
 
 def workshop(
@@ -145,8 +135,10 @@ def workshop(
     provers: Provers | None = None,
 ) -> Workshop[OpenDraft]:
     """Put a workshop together for a policy and the keys of a case; ``provers`` share the proof of large exports."""
+    rule = rule_of(policy, minimum_cohort)
     return Workshop(
         engine=RoadEngine(Engine(policy, trial=trial, events=events)),
         pseudonyms=pseudonyms,
-        verifier=SetVerifier(policy, trial, minimum_cohort, forms, provers),
+        verifier=SetVerifier(policy, trial, forms, provers),
+        cohort=rule if rule.limits.ask else None,
     )

@@ -65,6 +65,7 @@ _DECIDED = """
     policies.clauses.Override: attribute value
     policies.clauses.PixelRule: manufacturer modality model
     policies.clauses.Rule: attribute
+    policies.disclosure.clause.Disclosure: quasi_identifiers sensitive
     policies.draft.Names: patient_id series_uid sop_instance_uid study_uid
     policies.engine.Written: path
     policies.forms.Forms: alphabet
@@ -112,6 +113,7 @@ _DECIDED = """
     tce.audit.withdrawals.TakenBack: order
     tce.cases.EncryptFor: certificate
     tce.cases.Trial: coordinating_center protocol_id protocol_name site_id site_name sponsor
+    tce.cohort.CohortRule: compared sensitive
     tce.commitments.Standing: refused
     tce.config.MediaSettings: known_stage_one trusted_signers
     tce.config.SiteSettings: contact institution
@@ -122,6 +124,7 @@ _DECIDED = """
     tce.documents.codes.Code: value
     tce.documents.disposition.Disposition: descriptions titles
     tce.documents.settings.DocumentSettings: descriptions titles
+    tce.exports_cohort.Verdict: figures
     tce.folder.FolderAccount: patients series studies
     tce.forgetting.Standing: keys order record
     tce.forgotten.Attempt: answer

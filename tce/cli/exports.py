@@ -20,6 +20,7 @@ from tce.cli.purging import YesOption
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.errors import ExportError, Refused
 from tce.exports import Exports
+from tce.exports_cohort import waits
 from tce.ledger import Export
 from tce.members import Missing
 from tce.road import Reason, manifest_mark
@@ -162,6 +163,9 @@ def hold(
 def release(context: typer.Context, export: ExportId) -> None:
     """Let a held export go on. It passes every check again; a fault that is still there holds it again.
 
+    One that waits for its cohort goes as it is sealed, with all that wait, if their patients have enough company
+    together; else it tells how many fall short.
+
     Example: tce exports release 3f9a0c11d2e4
     """
     run = session(context)
@@ -171,6 +175,10 @@ def release(context: typer.Context, export: ExportId) -> None:
             raise ExportError(
                 f"export {export} is {found.state}, not held", next_step="see: tce exports list"
             )
+        if waits(found.reasons):
+            rule = wiring.cohort_rule(run.site, found.case_id)
+            _done(run, "export.released", index.admit(found, rule))
+            return
         _done(run, "export.released", index.retry(export))
 
 
