@@ -31,7 +31,8 @@ class Trait(StrEnum):
     CONTACT = "addresses, telephone numbers, electronic addresses"
     BIRTH = "date of birth"
     PLACE = "institution, its departments and its address"
-    DEVICE = "station, serial number and UID of a device"
+    DEVICE = "station, serial number of a device"
+    DEVICE_UID = "UID of a device"
 
 
 DIRECT = frozenset({Trait.PERSON, Trait.NUMBER, Trait.UID, Trait.CONTACT, Trait.BIRTH})
@@ -51,7 +52,8 @@ _KEYWORDS: dict[Trait, str] = {
         OrderCallbackPhoneNumber OrderCallbackTelecomInformation ContactURI""",
     Trait.BIRTH: "PatientBirthDate PatientBirthDateInAlternativeCalendar",
     Trait.PLACE: "InstitutionName InstitutionAddress InstitutionalDepartmentName ResponsibleOrganization",
-    Trait.DEVICE: "DeviceSerialNumber StationName DeviceUID GantryID PlateID DetectorID CassetteID",
+    Trait.DEVICE: "DeviceSerialNumber StationName GantryID PlateID DetectorID CassetteID",
+    Trait.DEVICE_UID: "DeviceUID",
 }
 _BY_KEYWORD = {keyword: trait for trait, keywords in _KEYWORDS.items() for keyword in keywords.split()}
 _PERSON_CODES = 0x00401101
@@ -119,7 +121,7 @@ def _trait(element: Element, level: Level, of_a_person: bool) -> Trait | None:
     if of_a_person and element.tag == _CODE_VALUE:
         return Trait.NUMBER
     if element.vr == "UI" and not is_structural(element.tag):
-        return Trait.DEVICE if element.tag == _UID_VALUE and _of_a_device(level) else Trait.UID
+        return Trait.DEVICE_UID if element.tag == _UID_VALUE and _of_a_device(level) else Trait.UID
     return None
 
 

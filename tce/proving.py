@@ -30,10 +30,10 @@ from policies.verify import Finding, Seen, Verification
 from tce.orphans import end_with_parent
 
 # What an option leaves in place cannot be residue.
-_RETAINED_BY: Mapping[Option, Trait] = {
-    Option.RETAIN_UIDS: Trait.UID,
-    Option.RETAIN_INSTITUTION_IDENTITY: Trait.PLACE,
-    Option.RETAIN_DEVICE_IDENTITY: Trait.DEVICE,
+_RETAINED_BY: Mapping[Option, frozenset[Trait]] = {
+    Option.RETAIN_UIDS: frozenset({Trait.UID, Trait.DEVICE_UID}),
+    Option.RETAIN_INSTITUTION_IDENTITY: frozenset({Trait.PLACE}),
+    Option.RETAIN_DEVICE_IDENTITY: frozenset({Trait.DEVICE, Trait.DEVICE_UID}),
 }
 T = TypeVar("T")
 _FEWEST_IN_A_PART = 24
@@ -169,7 +169,7 @@ class Told:
 
 def traits_sought(policy: Policy) -> frozenset[Trait]:
     """Return what original values may tell that a policy takes away."""
-    return ALL - {trait for option, trait in _RETAINED_BY.items() if option in policy.options}
+    return ALL - {trait for option in _RETAINED_BY.keys() & policy.options for trait in _RETAINED_BY[option]}
 
 
 def _sought(told: Told, policy: Policy) -> set[str]:

@@ -187,3 +187,21 @@ def _die_in_a_child(asker: int) -> int:
     if os.getpid() != asker:
         os._exit(3)
     return 1
+
+
+@pytest.mark.parametrize("option", ["retain-uids", "retain-device-identity"])
+def test_the_uid_of_a_device_stays_where_either_option_keeps_it(
+    sources: Path, tmp_path: Path, option: str
+) -> None:
+    """Table E.1-1 keeps Device UID with the UIDs and with the device: it is then no residue."""
+    for path in sources.rglob("*.dcm"):
+        ds = pydicom.dcmread(path)
+        ds.DeviceUID = "1.2.826.0.1.3680043.9.7.555.1"
+        ds.save_as(path, enforce_file_format=False)
+    trial = load_library("longitudinal-trial")
+    chosen = {**trial.model_dump(mode="json"), "options": [*trial.options, option], "generalize": []}
+    policy = Policy.model_validate(chosen)
+    account = de_identify(
+        [sources], tmp_path / "out", lambda: (Engine(policy), CountedPseudonyms), workers=1, prove=Forms()
+    )
+    assert (account.written > 0, account.set_aside) == (True, [])
