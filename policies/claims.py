@@ -116,6 +116,8 @@ def _method(element: Element | None, policy: Policy) -> Iterator[Claim]:
     words = _METHOD_WORDS[policy.dates] + (str(policy.event) if policy.event else "")
     bands = policy.ages
     wanted = {f"{policy.name} {policy.version}", words, *_coarser(policy)}
+    if policy.legacy_uids is not None:
+        wanted.add("UIDS HASHED WITHOUT A KEY (CTP HASHUID)")
     if bands is not None and bands.bounds:
         wanted.add("AGE BANDS FROM 0 " + " ".join(str(bound) for bound in bands.bounds) + "+")
     elif bands is not None:

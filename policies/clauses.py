@@ -6,7 +6,7 @@ other is :mod:`policies.model`. Serves PS3.15 Annex E and the value rules of PS3
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -62,6 +62,25 @@ class Clause(BaseModel):
     """Base of everything a policy is made of: frozen, and nothing unknown in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class LegacyUids(Clause):
+    """New UIDs as another de-identifier made them, without a key: for a trial that began with them.
+
+    Whoever has an original UID can work out the new one.
+    """
+
+    method: Literal["ctp-hashuid"]
+    """CTP's ``@hashuid``: the root, a dot and the MD5 of the original as a decimal number, cut to 64 characters."""
+    root: Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]*))+$", max_length=40)]
+    reason: Reason
+
+    @field_validator("root")
+    @classmethod
+    def _of_the_trial(cls, root: str) -> str:
+        if f"{root}.".startswith("1.2.840.10008."):
+            raise ValueError("is the standard's own root; write the one that the trial's script has")
+        return root
 
 
 class Conditions(Clause):

@@ -247,6 +247,10 @@ class _Comparison:
             if retained or is_registered(original):
                 if uid != original and not (retained and self._expected.forms.is_derived(uid)):
                     self.found.add("uid", at, "a UID that had to stay")
+            elif not self._expected.forms.may_come_of(uid, original):
+                self.found.add(
+                    "uid", at, "a UID that is not the one that the trial's script makes of the original"
+                )
             elif self.found.uids.setdefault(original, (uid, at))[0] != uid:
                 self.found.add("uid-consistency", at, "one original UID got two new ones")
 

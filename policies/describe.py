@@ -120,6 +120,7 @@ def describe(policy: Policy) -> str:
     """Return the policy in words, as plain text with one heading a part. Equal policies, equal words."""
     parts = [_opening(policy)]
     for heading, entries in (
+        ("Warning", warnings(policy)),
         ("What goes", _what_goes(policy)),
         ("What stays", _what_stays(policy)),
         ("Age, dates and UIDs", _age_dates_uids(policy)),
@@ -133,6 +134,17 @@ def describe(policy: Policy) -> str:
         if lines:
             parts.append("\n".join([heading, *lines]))
     return "\n\n".join(parts) + "\n"
+
+
+def warnings(policy: Policy) -> tuple[str, ...]:
+    """Return what whoever approves a policy, or gets what it lets pass, has to know before anything else."""
+    if policy.legacy_uids is None:
+        return ()
+    return (
+        "New UIDs are made without a key. Anybody who has an original UID can work out the new one and find the"
+        " patient's images by it, and so can anybody who tries out UIDs; equal UIDs are equal in every case with this"
+        " root. They are not pseudonyms. Choose this only for a trial that began with such UIDs.",
+    )
 
 
 def _opening(policy: Policy) -> str:
@@ -205,6 +217,11 @@ def _age_dates_uids(policy: Policy) -> Iterable[str]:
         )
     if Option.RETAIN_UIDS in policy.options:
         yield "UIDs: kept as they are."
+    elif policy.legacy_uids is not None:
+        yield (
+            f"UIDs: replaced by {policy.legacy_uids.root} and the MD5 of the original, as CTP's @hashuid does:"
+            f" {policy.legacy_uids.reason}; equal ones stay equal, so every reference still finds its instance."
+        )
     else:
         yield "UIDs: replaced; equal ones stay equal, so every reference still finds its instance."
     yield f"Pseudonyms: {_SOURCES[policy.pseudonyms]}."

@@ -7,12 +7,14 @@ brought are known by themselves, because they have any form.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from policies.layout import Element
 from policies.silence import is_registered, is_silent, is_structural, says_nothing
 
+_PADDING = " \t\n\v\f\r\0"
 _STRUCTURAL_CODES = {0x00080102}
 _LONGEST_PREFIX = 5
 _PREFIXED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
@@ -30,7 +32,8 @@ class Forms:
     """The forms of a case's pseudonyms. Left as it is, it knows those of a case that chose nothing, with any prefix.
 
     ``drawn`` says that UIDs come from chance (UUID version 4) rather than from a key (version 8); ``imported`` are
-    pseudonyms and UIDs that a list brought.
+    pseudonyms and UIDs that a list brought. Under a ``legacy_root`` no UID is from a key: each is the unkeyed MD5 of
+    its original, as CTP's ``@hashuid`` makes it.
     """
 
     prefix: str | None = None
@@ -38,6 +41,7 @@ class Forms:
     length: int = 16
     drawn: bool = False
     imported: frozenset[str] = field(default=frozenset(), repr=False)
+    legacy_root: str = ""
 
     def is_pseudonym(self, text: str) -> bool:
         """Has the text the form of a pseudonym, the last character of which checks the others, or is it imported?
@@ -63,14 +67,32 @@ class Forms:
         return check == signs[state]
 
     def is_derived(self, uid: str) -> bool:
-        """Is the UID imported, or ``2.25.`` and the number of a UUID of version 8 (from a key) or 4 (from chance)?"""
+        """Is the UID imported, or ``2.25.`` and the number of a UUID of version 8 (from a key) or 4 (from chance)?
+
+        Under a legacy root: is it the root and a number of 128 bits, as far as 64 characters show it?
+        """
         if uid in self.imported:
             return True
+        if self.legacy_root:
+            return self._is_legacy(uid)
         number = uid.removeprefix("2.25.")
         if number == uid or not number.isdigit() or len(number) > 39 or int(number) >> 128:
             return False
         bits = int(number)
         return bits >> 76 & 0xF == (4 if self.drawn else 8) and bits >> 62 & 0b11 == 0b10
+
+    def _is_legacy(self, uid: str) -> bool:
+        number = uid.removeprefix(f"{self.legacy_root}.")
+        if number == uid or not number.isascii() or not number.isdigit() or number[0] == "0" or len(uid) > 64:
+            return False
+        return len(number) <= 39 and int(number) >> 128 == 0
+
+    def may_come_of(self, uid: str, original: str) -> bool:
+        """May the new UID be that of this original? Only a legacy one says it: any other one is under a key."""
+        if not self.legacy_root or uid in self.imported:
+            return True
+        digest = hashlib.md5(original.strip(_PADDING).encode("utf-8", "surrogatepass"), usedforsecurity=False)
+        return uid == f"{self.legacy_root}.{int(digest.hexdigest(), 16)}"[:64]
 
     def mapped(self, element: Element) -> bool:
         """Is every UID of the element a new one, or one that the standard itself registers?"""

@@ -22,6 +22,7 @@ from policies.clauses import (
     Clause,
     Conditions,
     EventType,
+    LegacyUids,
     Line,
     Override,
     PixelRule,
@@ -45,6 +46,7 @@ __all__ = [
     "Dates",
     "Disclosure",
     "Generalization",
+    "LegacyUids",
     "Override",
     "PixelRule",
     "Policy",
@@ -111,13 +113,14 @@ _METHOD = {
     Dates.STUDY_DAY: "STUDY DAYS",
     Dates.KEEP: "DATES KEPT",
 }
+_METHOD_OF_LEGACY_UIDS = "UIDS HASHED WITHOUT A KEY (CTP HASHUID)"
 _BIRTH_DATE = 0x00100030
 _WRITTEN_ALWAYS = {
     (tag,) for tag in (0x00080020, 0x00080030, 0x00100010, 0x00100020, _PATIENT_AGE, 0x00200010)
 }
 """Study Date and Time, name and ID of the patient, age, Study ID: written at their places in every instance."""
 
-_NEWS: dict[str, object] = {"generalize": [], "blank": Blank.EMPTY, "disclosure": None}
+_NEWS: dict[str, object] = {"generalize": [], "blank": Blank.EMPTY, "disclosure": None, "legacy_uids": None}
 _NEWS_OF_A_CLAUSE: dict[str, object] = {"when": None, "start": 0, "bounds": []}
 """Keys that came later, and what they are where a policy does not write them. There they are no part of what is signed,
 so that approvals of policies from before still hold."""
@@ -168,6 +171,7 @@ class Policy(Clause):
     accept: tuple[AcceptedRisk, ...] = ()
     pixels: tuple[PixelRule, ...] = ()
     pseudonyms: PseudonymSource = PseudonymSource.KEYED
+    legacy_uids: LegacyUids | None = None
     minimum_cohort: int = Field(default=1, ge=1)
     disclosure: Disclosure | None = None
     clinical_trial: bool = False
@@ -287,7 +291,8 @@ class Policy(Clause):
         texts = (f"{self.name} {self.version}", dates)
         # The same text for every instance: it is an attribute of the patient, who must not differ between instances.
         ages = () if self.ages is None else (self.ages.words,)
-        return (*texts, *ages, *(rule.method for rule in self.generalize))
+        uids = () if self.legacy_uids is None else (_METHOD_OF_LEGACY_UIDS,)
+        return (*texts, *ages, *uids, *(rule.method for rule in self.generalize))
 
     @property
     def temporal_information(self) -> str:
@@ -355,7 +360,18 @@ class Policy(Clause):
                     " replaces what identifies directly; leave the option out, or write stage: anonymize",
                 )
             )
-        return faults + self._override_faults()
+        return [*faults, *self._legacy_faults(), *self._override_faults()]
+
+    def _legacy_faults(self) -> Iterator[tuple[str, str]]:
+        if self.legacy_uids is None:
+            return
+        if Option.RETAIN_UIDS in self.options:
+            yield "legacy_uids", "retain-uids leaves every UID as it is; write one of the two"
+        if self.pseudonyms is PseudonymSource.RANDOM:
+            yield (
+                "legacy_uids",
+                "such UIDs are made of the originals; write pseudonyms: keyed, or leave them out",
+            )
 
     def _compared(self) -> tuple[str, ...]:
         return self.quasi_identifiers if self.disclosure is not None else ()

@@ -95,7 +95,8 @@ class Verification:
         """
         self._first = first
         self._policy = policy
-        self._forms = forms
+        legacy = policy.legacy_uids
+        self._forms = forms if legacy is None else replace(forms, legacy_root=legacy.root)
         self._trial = trial
         self._recipients = recipients
         self._written = written_by_the_de_identifier(policy, recipients)

@@ -1,9 +1,9 @@
 """The store of pseudonyms that no key gives, for a stage of a case of a site: begun once, and noticed when it is lost.
 
 A stage whose policy draws its pseudonyms begins a store at its first run, and so does stage 2 of a case with short
-ones; an import begins one too. The name that the store gets stands in the case's folder from then on. If the database
-has no store of that name, the same patients would get other pseudonyms, so nothing runs until it is restored. A stage
-without a store derives every pseudonym.
+ones or with legacy UIDs; an import begins one too. The name that the store gets stands in the case's folder from then
+on. If the database has no store of that name, the same patients would get other pseudonyms, so nothing runs until it is
+restored. A stage without a store derives every pseudonym.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tce.errors import CaseError
 from vault import assignments
 from vault.assignments import Assignments, Origin
 from vault.errors import StoreMissing
+from vault.legacy_uids import CtpHashUid
 from vault.mapping import MappingStore
 from vault.naming import Naming
 from vault.tables import Database
@@ -96,13 +97,22 @@ def naming(site: Site, case: Case, policy: Policy, database: Database) -> Naming
             f"case {case.id} has {'a closed list of subjects, and no list' if closed else 'no store of pseudonyms'}",
             next_step="import the list: tce mapping import" if closed else "begin again",
         )
-    return Naming(case.form, store, draws=draws, listed_only=closed, claims=_claims(case, policy))
+    legacy = legacy_uids(policy)
+    return Naming(
+        case.form, store, draws=draws, listed_only=closed, claims=_claims(case, policy), legacy=legacy
+    )
+
+
+def legacy_uids(policy: Policy) -> CtpHashUid | None:
+    """Return what makes the new UIDs of a policy for a trial that began without a key; of any other, nothing."""
+    return None if policy.legacy_uids is None else CtpHashUid(policy.legacy_uids.root)
 
 
 def _claims(case: Case, policy: Policy) -> bool:
     """Whether derived pseudonyms are kept too: stage 1 has its mapping to find two originals that claim one."""
     keyed = policy.pseudonyms is PseudonymSource.KEYED
-    return policy.stage is Stage.ANONYMIZE and keyed and case.form.bits < CLAIMED_BELOW_BITS
+    meet = case.form.bits < CLAIMED_BELOW_BITS or policy.legacy_uids is not None
+    return policy.stage is Stage.ANONYMIZE and keyed and meet
 
 
 def _other_way(case: Case, how: str, word: str) -> CaseError:

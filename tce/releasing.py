@@ -11,10 +11,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from tce import __version__, cases, release
+from tce import __version__, cases, cautions, release
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
 from tce.audit.trail import Trail
+from tce.cases import Case
 from tce.config import Site
 from tce.errors import ReleaseError
 from tce.release import ReleasedInstance, ReleaseRecord
@@ -55,7 +56,7 @@ class SignedReleases:
             release=closed.export_id,
             case=closed.case_id,
             case_digest=case.digest,
-            policy=case.stage2.model_dump(mode="json"),
+            policy=_policy_of(self._site, case),
             approvals={"case": desk.case_approval(case), "policy": desk.policy_approval(shelved)},
             receivers=tuple(
                 {
@@ -72,6 +73,12 @@ class SignedReleases:
             made=datetime.now(UTC).isoformat(timespec="seconds"),
             software=f"tce {__version__}",
         )
+
+
+def _policy_of(site: Site, case: Case) -> dict[str, str]:
+    """Return what the record says of the policy; a case with warnings has them in it, under the signature."""
+    warnings = cautions.of_case(site, case)
+    return {**case.stage2.model_dump(mode="json"), **({"warnings": " ".join(warnings)} if warnings else {})}
 
 
 def _released(sealed: Sealed) -> ReleasedInstance:

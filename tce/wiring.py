@@ -137,8 +137,10 @@ def intake(site: Site, case_id: str, stage: Stage, actor: str) -> Intake:
     """
     case = cases.load(site.cases_dir, case_id)
     shelf, desk, logins = Shelf(site.policies_dir), Desk(site), Logins(site)
+    shelved = shelf.exactly(case.stage1 if stage is Stage.PSEUDONYMIZE else case.stage2)
+    desk.require_policy(shelved)
+    naming = Naming(case.form, legacy=pseudonym_stores.legacy_uids(shelved.policy))
     if stage is Stage.PSEUDONYMIZE:
-        desk.require_policy(shelf.exactly(case.stage1))
         desk.require_open(case)
         _require_its_key_version(site, case)
         mapping, client = MappingStore(site.mapping_url), logins.service(Service.PSEUDONYMIZER)
@@ -148,12 +150,11 @@ def intake(site: Site, case_id: str, stage: Stage, actor: str) -> Intake:
             mapping,
             case=case.id,
             custodians=site.settings.people.custodians,
-            naming=Naming(case.form),
+            naming=naming,
             key_version=case.key_version,
         ).intake(*pseudonym_stores.to_fill(site, case.id, stage, mapping.database, actor))
-    desk.require_policy(shelf.exactly(case.stage2))
     desk.require_case(case)
-    pseudonyms = CasePseudonyms(logins.service(Service.MANAGER), case=case.id, naming=Naming(case.form))
+    pseudonyms = CasePseudonyms(logins.service(Service.MANAGER), case=case.id, naming=naming)
     return pseudonyms.intake(
         *pseudonym_stores.to_fill(site, case.id, stage, Database(site.mapping_url), actor)
     )

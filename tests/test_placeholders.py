@@ -62,13 +62,14 @@ _DECIDED = """
     media.requirements.MissingKey: record
     media.volume.Volume: faults further
     policies.clauses.Conditions: image_type manufacturer modality
+    policies.clauses.LegacyUids: root
     policies.clauses.Override: attribute value
     policies.clauses.PixelRule: manufacturer modality model
     policies.clauses.Rule: attribute
     policies.disclosure.clause.Disclosure: quasi_identifiers sensitive
     policies.draft.Names: patient_id series_uid sop_instance_uid study_uid
     policies.engine.Written: path
-    policies.forms.Forms: alphabet
+    policies.forms.Forms: alphabet legacy_root
     policies.generalize.Words: table
     policies.inheritance.Inheritance: base keys rules
     policies.model.Policy: description vocabulary
@@ -161,6 +162,7 @@ _DECIDED = """
     vault.envelopes._Transport: head
     vault.forgetting.ForgetOrder: agreed
     vault.forgetting.ForgetWithdrawal: order taken_back
+    vault.legacy_uids.CtpHashUid: root
     vault.mapping.FieldKey: field parts
     vault.mapping.SubjectKey: patient
     vault.mapping_check.Checked: schema

@@ -18,7 +18,8 @@ from vault.assignments import Assignments, Given, Origin, Original
 from vault.errors import BadList
 from vault.keys import Kind
 from vault.mapping import MappingStore
-from vault.scheme import PADDING, Form, fingerprint, known_kind, pseudonym
+from vault.naming import Naming
+from vault.scheme import PADDING, fingerprint, known_kind
 
 Triple = tuple[str, str, str]
 
@@ -65,7 +66,7 @@ class Intake:
     """
 
     case: str
-    form: Form
+    naming: Naming
     store: Assignments
     begin: Callable[[], object]
     digests: Callable[[Collection[Triple]], Mapping[Triple, bytes]]
@@ -81,7 +82,7 @@ class Intake:
         originals = [Original(known_kind(one.identifier[0]), found[one.identifier]) for one in entries]
         _refuse(entries, list(_contradicting(entries, originals)))
         given = self.store.given(originals)
-        _refuse(entries, list(self._opposed(entries, originals)))
+        _refuse(entries, list(self._opposed(entries, originals, found)))
         # 3. All or none.
         self.begin()
         offered = dict(zip(originals, (_normal(entry) for entry in entries), strict=True))
@@ -92,14 +93,16 @@ class Intake:
             self.seal(named)
         return Taken(len(offered) - len(given), len(given))
 
-    def _opposed(self, entries: Sequence[Entry], originals: Sequence[Original]) -> Iterator[Fault]:
+    def _opposed(
+        self, entries: Sequence[Entry], originals: Sequence[Original], digests: Mapping[Triple, bytes]
+    ) -> Iterator[Fault]:
         """Yield the lines that contradict what the case gave or knows so far.
 
         All in one sentence, also where what is offered is what the case gave by itself: whoever imports guesses must
         not learn from the answer which of them was right.
         """
         given = self.store.given(originals)
-        derived = self._derived(originals)
+        derived = self._derived(digests)
         named = [one.pseudonym for one in entries if one.identifier[0] != Kind.DATE_OFFSET]
         holders = self.store.holders([*named, *(_value(one) for one in entries)])
         claims = self.mapping.claims(self.case, named) if self.mapping else {}
@@ -131,16 +134,16 @@ class Intake:
         }
         digests = self.digests(asked)
         originals = {one: Original(known_kind(one[0]), digests[one]) for one in asked}
-        met = self.store.given(originals.values()).keys() | self._derived(originals.values())
+        met = self.store.given(originals.values()).keys() | self._derived(digests)
         names = {(kind, text) for (kind, _, text), original in originals.items() if original in met}
         return {entry for entry in entries if (entry.identifier[0], entry.pseudonym) in names}
 
-    def _derived(self, originals: Collection[Original]) -> set[Original]:
+    def _derived(self, digests: Mapping[Triple, bytes]) -> set[Original]:
         """Those that stage 1 pseudonymized already, with a derived pseudonym."""
         names = {
-            one: pseudonym(one.kind, one.digest, self.form)
-            for one in originals
-            if one.kind is not Kind.DATE_OFFSET
+            Original(known_kind(one[0]), digest): self.naming.derived(one, digest)
+            for one, digest in digests.items()
+            if one[0] != Kind.DATE_OFFSET
         }
         claims = self.mapping.claims(self.case, names.values()) if self.mapping else {}
         return {one for one, name in names.items() if fingerprint(one.digest) in claims.get(name, ())}

@@ -3,6 +3,7 @@
     the store has it          what was drawn, or what a list brought
     else, draws               drawn now, and kept before it is told
     else                      derived from the digest (:mod:`vault.scheme`); kept too, where the case claims
+    new UIDs of an old trial  hashed without a key, where the case says so (:mod:`vault.legacy_uids`)
 
 A case whose list of subjects is closed has no pseudonyms for other patients. One pseudonym for two originals is an
 error, wherever the two come from; only a draw that happens to be taken is made again, as nobody was told of it.
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from vault.assignments import Assignments, Origin, Original
 from vault.errors import BadPlan, Collision
 from vault.keys import Kind
+from vault.legacy_uids import CtpHashUid
 from vault.scheme import Form, drawn, known_kind, pseudonym
 
 Triple = tuple[str, str, str]
@@ -30,7 +32,8 @@ class Naming:
 
     ``draws`` says that what the store does not have is drawn, ``listed_only`` that the list of subjects is closed, and
     ``claims`` that what is derived is kept as well: in stage 2 nothing else tells when two originals get one short
-    pseudonym. Raises BadPlan where any of them has no store.
+    pseudonym, or one ``legacy`` UID. Raises BadPlan where any of them has no store, and where what is legacy is to be
+    drawn.
     """
 
     form: Form = field(default_factory=Form)
@@ -38,8 +41,13 @@ class Naming:
     draws: bool = False
     listed_only: bool = False
     claims: bool = False
+    legacy: CtpHashUid | None = None
 
     def __post_init__(self) -> None:
+        if self.draws and self.legacy is not None:
+            raise BadPlan(
+                "UIDs cannot be drawn and be those of a running trial", next_step="choose one of the two"
+            )
         if self.assignments is None and (self.draws or self.listed_only or self.claims):
             raise BadPlan(
                 "pseudonyms that are drawn, claimed, or brought by a closed list need a store",
@@ -61,10 +69,7 @@ class Naming:
     def names(self, digests: Mapping[Triple, bytes]) -> dict[Triple, str]:
         """The pseudonym of each identifier, given with its digest. Raises Collision, Tampered and StoreUnavailable."""
         if self.assignments is None:
-            return {
-                identifier: pseudonym(known_kind(identifier[0]), digest, self.form)
-                for identifier, digest in digests.items()
-            }
+            return {identifier: self.derived(identifier, digest) for identifier, digest in digests.items()}
         originals = {identifier: _original(identifier, digest) for identifier, digest in digests.items()}
         names = {
             original: given.pseudonym
@@ -72,21 +77,33 @@ class Naming:
         }
         rest = [original for original in dict.fromkeys(originals.values()) if original not in names]
         if rest:
-            names |= (
-                self._drawn(self.assignments, rest) if self.draws else self._derived(self.assignments, rest)
-            )
+            if self.draws:
+                names |= self._drawn(self.assignments, rest)
+            else:
+                whose = {original: identifier for identifier, original in originals.items()}
+                derived = {one: self.derived(whose[one], one.digest) for one in rest}
+                names |= self._undisputed(self.assignments, derived)
         return {identifier: names[original] for identifier, original in originals.items()}
 
-    def _derived(self, store: Assignments, originals: Collection[Original]) -> dict[Original, str]:
-        names = {one: pseudonym(one.kind, one.digest, self.form) for one in originals}
+    def derived(self, identifier: Triple, digest: bytes) -> str:
+        """The pseudonym that an identifier gets where no store has one."""
+        kind = known_kind(identifier[0])
+        if kind is Kind.UID and self.legacy is not None:
+            return self.legacy.uid(identifier[2])
+        return pseudonym(kind, digest, self.form)
+
+    def _undisputed(self, store: Assignments, names: dict[Original, str]) -> dict[Original, str]:
         taken = store.holders([name for one, name in names.items() if one.kind is not Kind.DATE_OFFSET])
         if any(taken.get(name, one.place) != one.place for one, name in names.items()):
             raise _collision()
         if self.claims:
-            claimed = {one: name for one, name in names.items() if one.kind not in _NEVER_SHORT}
+            claimed = {one: name for one, name in names.items() if self._may_be_given_twice(one.kind)}
             if claimed and store.give(claimed, Origin.DERIVED).keys() != claimed.keys():
                 raise _collision()
         return names
+
+    def _may_be_given_twice(self, kind: Kind) -> bool:
+        return kind not in _NEVER_SHORT or (kind is Kind.UID and self.legacy is not None)
 
     def _drawn(self, store: Assignments, originals: Collection[Original]) -> dict[Original, str]:
         names: dict[Original, str] = {}

@@ -87,7 +87,7 @@ class CasePseudonyms:
 
     def intake(self, assignments: Assignments, begin: Callable[[], object]) -> Intake:
         """The way into a store of the case for pseudonyms that exist already; ``begin`` makes the store."""
-        return Intake(self._case, self._naming.form, assignments, begin, self._digests)
+        return Intake(self._case, self._naming, assignments, begin, self._digests)
 
     def _digests(self, identifiers: Collection[Triple]) -> dict[Triple, bytes]:
         """The HMAC of each, under the key of the case."""
@@ -178,7 +178,7 @@ class IdentityPseudonyms:
 
     def intake(self, assignments: Assignments, begin: Callable[[], object]) -> Intake:
         """The way into a store of the case for pseudonyms that exist already; ``begin`` makes the store."""
-        way = Intake(self._case, self._naming.form, assignments, begin, self._digests)
+        way = Intake(self._case, self._naming, assignments, begin, self._digests)
         return replace(way, mapping=self._store, seal=self._seal_alone)
 
     def _seal_alone(self, named: Mapping[Triple, str]) -> None:

@@ -35,6 +35,7 @@ _MEANINGS = {
     "accept": "Kinds of instances at risk that pass without review, and why.",
     "pixels": "Regions that are blacked out; needs clean-pixel-data.",
     "pseudonyms": "keyed: derived under a key; random: drawn and stored.",
+    "legacy_uids": "New UIDs without a key, for a trial that began with them. Not pseudonyms.",
     "minimum_cohort": "k: no release of fewer patients that look alike.",
     "disclosure": "By what patients are compared for k, and further limits of the cohort.",
     "clinical_trial": "Write the case's trial into the Clinical Trial modules.",

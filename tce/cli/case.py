@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from tce import cases, counts, events, key_versions, recipients
+from tce import cases, cautions, counts, events, key_versions, recipients
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
-from tce.cases import CaseReceiver, Subjects, Trial
+from tce.cases import Case, CaseReceiver, Subjects, Trial
 from tce.cli.actors import address_of
 from tce.cli.forget import forget
-from tce.cli.session import JsonOption, session, verbs
+from tce.cli.session import JsonOption, Session, session, verbs
 from tce.errors import CaseError, Refused
 from tce.shelf import Shelf
 from tce.site import STAGE_ONE_POLICY
@@ -64,6 +64,7 @@ def show(context: typer.Context, case: CaseId, as_json: JsonOption = False) -> N
     path = cases.case_dir(run.site.cases_dir, case) / cases.CASE_FILE
     run.say(path.read_text("utf-8").rstrip())
     run.say(f"\ndigest: {found.digest}\nstate:  {Desk(run.site).case_standing(found).words}\nfile:   {path}")
+    _warn(run, found)
 
 
 @app.command()
@@ -172,6 +173,7 @@ def submit(context: typer.Context, case: CaseId) -> None:
     run.say(
         f"submitted case {case} by {person}\nnext, by somebody else: tce --as APPROVER case approve {case}"
     )
+    _warn(run, found)
 
 
 @app.command()
@@ -193,8 +195,14 @@ def approve(
     if found.expires and found.expires < date.today():
         raise Refused(f"the case {case} has expired", next_step="give it a later day and submit it again")
     recipients.of_case(run.site.cases_dir, found)
+    _warn(run, found)
     expires = Desk(run.site).approve_case(found, person, days=days)
     run.say(f"approved case {case} by {person} until {expires:%Y-%m-%d}\ndigest: {found.digest}")
+
+
+def _warn(run: Session, case: Case) -> None:
+    for line in cautions.of_case(run.site, case):
+        run.say(line)
 
 
 @app.command()

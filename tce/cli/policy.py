@@ -15,6 +15,7 @@ from policies.importing.original import Dialect
 from policies.model import Policy
 from policies.schema import shipped_text
 from policies.whole import whole_text
+from tce import cautions
 from tce.approvals_desk import Desk
 from tce.cli.policy_import import Request, run_import
 from tce.cli.session import JsonOption, Session, session, verbs
@@ -87,6 +88,7 @@ def show(
         return
     run.say((whole_text(one.policy) if whole else one.path.read_text("utf-8")).rstrip())
     run.say(f"\ndigest: {one.policy.digest}\nstate:  {standing.words}\nfile:   {one.path}")
+    _warn(run, one.policy)
 
 
 @app.command()
@@ -160,6 +162,7 @@ def check(
     policy = loader.load(file)
     run = session(context)
     run.say(f"{policy.name} {policy.version} is a sound policy\ndigest: {policy.digest}")
+    _warn(run, policy)
     if lacking := keys_in_words(empty_keys(policy)):
         run.say(lacking.rstrip())
 
@@ -245,6 +248,7 @@ def submit(context: typer.Context, policy: Wanted) -> None:
         f"submitted {_name(one)} by {person}\n"
         f"next, by somebody else: tce --as APPROVER policy approve {one.policy.name}@{one.policy.version}"
     )
+    _warn(run, one.policy)
 
 
 @app.command()
@@ -259,6 +263,7 @@ def approve(context: typer.Context, policy: Wanted, days: Days = 365) -> None:
     run = session(context)
     one = _shelf(run).find(policy)
     person = run.acting("approver", "approving a policy")
+    _warn(run, one.policy)
     expires = Desk(run.site).approve_policy(one, person, days=days)
     run.say(f"approved {_name(one)} by {person} until {expires:%Y-%m-%d}\ndigest: {one.policy.digest}")
 
@@ -280,6 +285,11 @@ def withdraw(
     person = run.acting("approver", "withdrawing an approval")
     Desk(run.site).withdraw_policy(one, person, reason=reason)
     run.say(f"withdrawn: {_name(one)} by {person}")
+
+
+def _warn(run: Session, policy: Policy) -> None:
+    for line in cautions.of_policy(policy):
+        run.say(line)
 
 
 def _name(one: Shelved) -> str:

@@ -62,6 +62,8 @@ def verify(
     else:
         if proof.release:
             run.say(f"release {proof.release} of case {proof.case}, {counts.instances(proof.instances)}")
+            if warnings := read(release)[0].policy.get("warnings"):
+                run.say(warnings)
         else:
             run.say(f"forgotten case {proof.case}")
         for answer in proof.answers:
