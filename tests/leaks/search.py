@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 SHORTEST = 8
 _BITS = 20
+_PIECE, _OVERLAP = 1 << 26, 1 << 13
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -28,7 +29,7 @@ class Needles:
     def __len__(self) -> int:
         return sum(len(ones) for ones in self._by_beginning.values())
 
-    def found_in(self, content: bytes | mmap.mmap | memoryview) -> Iterator[str]:
+    def found_in(self, content: bytes) -> Iterator[str]:
         """Yield the names of what stands anywhere in ``content``."""
         if not self._by_beginning or len(content) < SHORTEST:
             return
@@ -45,16 +46,28 @@ class Needles:
 
     def found_in_file(self, path: Path) -> set[str]:
         """The names of what stands in a file."""
-        with path.open("rb") as file:
-            if path.stat().st_size < SHORTEST:
-                return set()
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return set(self.found_in(content))
+        return {name for piece in pieces_of(path) for name in self.found_in(piece)}
 
     def _at(self, view: memoryview, at: int) -> Iterator[str]:
         for needle, name in self._by_beginning.get(bytes(view[at : at + SHORTEST]), ()):
             if view[at : at + len(needle)] == needle:
                 yield name
+
+
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """What a file holds, in pieces that overlap by more than any needle; the holes of a sparse file are left out."""
+    with path.open("rb", buffering=0) as file:
+        at, end = 0, path.stat().st_size
+        while at < end:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                return  # nothing but a hole is left
+            hole = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            while at < hole:
+                piece = os.pread(file.fileno(), min(_PIECE + _OVERLAP, hole - at), at)
+                yield piece
+                at += _PIECE if at + _PIECE < hole else len(piece)
 
 
 def _slots(words: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

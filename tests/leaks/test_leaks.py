@@ -190,3 +190,21 @@ def test_a_run_that_leaks_fails(tmp_path: Path, workers: str, leak: str, status:
     assert ended.returncode == status
     assert ("where they may not be" in ended.stdout) is (status == 1)
     assert "aB4aB4" not in ended.stdout.partition("where they may not be")[2]
+
+
+def test_a_file_of_holes_is_searched_where_it_holds_something(tmp_path: Path) -> None:
+    """A file that is larger than any memory is searched; what stands behind a hole, or across two pieces, is found."""
+    sparse = tmp_path / "sparse"
+    with sparse.open("wb") as file:
+        file.truncate(1 << 38)
+        for at in (1 << 37, (1 << 20) + (1 << 26) - 5):
+            file.seek(at)
+            file.write(b"a needle %d" % at)
+        file.seek(1 << 20)
+        file.write(bytes(1 << 26))
+        file.seek((1 << 20) + (1 << 26) - 5)
+        file.write(b"a needle across")
+    needles = Needles(
+        {b"a needle across": "across", b"a needle %d" % (1 << 37): "far", b"a needle no": "none"}
+    )
+    assert needles.found_in_file(sparse) == {"across", "far"}
