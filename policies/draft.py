@@ -17,6 +17,7 @@ from policies.pieces import Facts, Piece
 from policies.pixels.treatment import Treatment
 from policies.plan import Plan
 from policies.pseudonyms import Identifier, Subject
+from policies.rules import Rules
 from policies.source import FileSource, MemorySource, Source
 from policies.subject import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, Original
 
@@ -76,6 +77,11 @@ class Draft:
     def subject(self) -> Subject:
         """The patient, and every identifier of this instance that must be answered before it can be written."""
         return self._original.subject
+
+    @property
+    def rules(self) -> Rules:
+        """The policy's rules that are for this instance; those whose conditions do not hold are left out."""
+        return self._plan.rules
 
     @property
     def sop_class_uid(self) -> str:

@@ -7,27 +7,20 @@ Nothing is told but attributes and counts.
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydicom
 
-from policies.engine import Engine
 from policies.errors import Refusal
 from policies.importing.likeness import Difference, Likeness
 from policies.importing.original import Original
 from policies.model import Policy
-from policies.pseudonyms import Identifier
-from tce.errors import Refused
-from vault.keys import Kind
-from vault.scheme import Form, drawn
-
-_FURTHEST = 3650
+from tce.trial_run import TrialRun
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -72,15 +65,6 @@ def _json(one: Difference, count: int) -> dict[str, Any]:
     return {"attribute": one.what, "original": one.original.words, "draft": one.draft.words, "count": count}
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Return the files that are named, or lie in folders that are named. Raises Refused where there is none."""
-    found = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    files = [file for file in found if file.is_file()]
-    if not files:
-        raise Refused("there is no file to compare", next_step="name DICOM files or folders of them")
-    return files
-
-
 def compare(
     policy: Policy, original: Original, files: Sequence[Path], told: Callable[[], None] = lambda: None
 ) -> Comparison:
@@ -89,49 +73,23 @@ def compare(
     reasons: Counter[str] = Counter()
     compared = unread = 0
     with tempfile.TemporaryDirectory(prefix="tce-compare-") as folder:
-        trial = _Trial(policy, Path(folder) / "result.dcm")
+        run, out = TrialRun(policy), Path(folder) / "result.dcm"
         for file in files:
             try:
-                for result in trial.results(file):
-                    source = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-                    likeness.add(source, result)
-                    compared += 1
+                run.carry(file, out)
+                source = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+                likeness.add(source, pydicom.dcmread(out, stop_before_pixels=True))
+                compared += 1
             except Refusal as refused:
                 reasons[refused.reason] += 1
             except (
                 Exception
             ):  # a sample may hold anything; what cannot be read is counted, and the message may quote it
                 unread += 1
+            finally:
+                out.unlink(missing_ok=True)
             told()
     ordered = sorted(
         likeness.differences.items(), key=lambda pair: (not pair[0].keeps_more, -pair[0].draft, pair[0].what)
     )
     return Comparison(compared, tuple(ordered), tuple(sorted(reasons.items())), unread)
-
-
-class _Trial:
-    """The engine under a draft, with pseudonyms drawn for this run."""
-
-    def __init__(self, policy: Policy, out: Path) -> None:
-        self._engine = Engine(policy)
-        self._out = out
-        self._drawn: dict[Identifier, str] = {}
-
-    def results(self, file: Path) -> Iterator[pydicom.Dataset]:
-        """Yield what becomes of a file. Raises Refusal where the draft does not let it pass."""
-        with self._engine.read(file) as draft:
-            asked = {draft.subject.patient, *draft.subject.identifiers}
-            self._engine.write(draft, {one: self._pseudonym(one) for one in asked}, self._out)
-        try:
-            yield pydicom.dcmread(self._out, stop_before_pixels=True)
-        finally:
-            self._out.unlink()
-
-    def _pseudonym(self, identifier: Identifier) -> str:
-        found = self._drawn.get(identifier)
-        if found is None:
-            kind = Kind(identifier.kind)
-            days = kind is Kind.DATE_OFFSET
-            found = str(-1 - secrets.randbelow(_FURTHEST)) if days else drawn(kind, Form())
-            self._drawn[identifier] = found
-        return found

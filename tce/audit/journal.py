@@ -77,6 +77,9 @@ EVENTS: Mapping[str, EventRow] = {
     "audit.too-large": EventRow(
         Shape.ALERT, messages.RECORDING_STOPPED, "a message is too large for a datagram and was not sent"
     ),
+    "policy.previewed": EventRow(
+        Shape.ALERT, _RESTRICTED, "a policy was tried on files; whether original values were shown or kept"
+    ),
     "policy.submitted": EventRow(Shape.ALERT, _CONFIGURED, "a policy was submitted for approval"),
     "policy.approved": EventRow(Shape.ALERT, _CONFIGURED, "a policy was approved"),
     "policy.withdrawn": EventRow(Shape.ALERT, _CONFIGURED, "the approval of a policy was withdrawn"),

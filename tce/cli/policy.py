@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -12,14 +11,14 @@ import typer
 from policies import loader
 from policies.describe import describe as in_words
 from policies.importing.original import Dialect
-from policies.model import Policy
 from policies.schema import shipped_text
 from policies.whole import whole_text
 from tce import cautions
 from tce.approvals_desk import Desk
+from tce.cli import policy_diff, policy_preview
 from tce.cli.policy_import import Request, run_import
+from tce.cli.policy_named import named
 from tce.cli.session import JsonOption, Session, session, verbs
-from tce.config import Site
 from tce.directory_keys import empty_keys
 from tce.directory_keys import in_words as keys_in_words
 from tce.errors import Refused
@@ -194,8 +193,41 @@ def describe(context: typer.Context, policy: Wanted) -> None:
     Example: tce policy describe longitudinal-trial
     """
     run = session(context)
-    found = _named(run, policy)
+    found = named(run, policy)
     run.say("\n".join(part for part in (in_words(found), keys_in_words(empty_keys(found))) if part))
+
+
+@app.command()
+def preview(
+    context: typer.Context,
+    policy: Annotated[
+        str, typer.Argument(help="NAME, NAME@VERSION, a shipped policy, or a file.", metavar="POLICY")
+    ],
+    files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.", metavar="FILES...")],
+    case: Annotated[str, typer.Option(help="Case whose trial and events it is tried with.")] = "",
+    events: Annotated[
+        Path | None, typer.Option(help="For study days: CSV with patient_id,date, as FILES name them.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="New file for a page, to read and to print.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="New file for programs.")] = None,
+    without_values: Annotated[
+        bool, typer.Option("--without-values", help="Leave out what comes from the files but counts.")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show every attribute on the terminal.")] = False,
+) -> None:
+    """Try a policy on real files: what happens to each attribute and why, and what an analysis would lose.
+
+    Nothing stays but the page: no key is used, and pseudonyms are drawn and forgotten. Terminal and page show original
+    values of patients and say so; where the output is no terminal they are left out of it. Exit status 3 when files
+    would be held or refused, 1 when the results do not verify.
+
+    Examples: tce policy preview longitudinal-trial sample/ --page preview.htm   |
+    tce policy preview ours.yaml sample/ --without-values --json preview.json
+    """
+    wanted = policy_preview.Request(
+        policy, tuple(files), case, events, page, as_json, without_values, everything
+    )
+    policy_preview.run_preview(session(context), wanted)
 
 
 @app.command()
@@ -203,35 +235,20 @@ def diff(
     context: typer.Context,
     old: Annotated[str, typer.Argument(help="NAME, NAME@VERSION, a shipped policy, or a file.")],
     new: Annotated[str, typer.Argument(help="The same, for the other one.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="DICOM files or folders on which both are tried.", metavar="[FILES...]"),
+    ] = None,
+    case: Annotated[str, typer.Option(help="Case whose trial and events they are tried with.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Show in which settings two policies differ. Exit status 0 also when they do.
+    """Show in which settings two policies differ, and in what they do to given files.
 
-    Example: tce policy diff longitudinal-trial ours-2.yaml
+    Told are attributes and counts, and which of the two keeps more; no values. Exit status 0 also when they differ.
+
+    Examples: tce policy diff longitudinal-trial ours-2.yaml   |   tce policy diff ours@1 ours@2 sample/ --json
     """
-    run = session(context)
-    before, after = (_fields(_named(run, one)) for one in (old, new))
-    lines = list(difflib.unified_diff(before, after, old, new, n=1, lineterm=""))
-    run.say("\n".join(lines) if lines else "no difference")
-
-
-def _named(run: Session, wanted: str) -> Policy:
-    """Return a policy by file, from the shelf or from the library."""
-    if wanted.endswith((".yaml", ".yml")):
-        return loader.load(Path(wanted))
-    shelf = Shelf(Site(run.home).policies_dir)
-    name = wanted.partition("@")[0]
-    on_shelf = any(one.policy.name == name for one in shelf.all())
-    return (
-        loader.load_library(wanted)
-        if not on_shelf and wanted in loader.library()
-        else shelf.find(wanted).policy
-    )
-
-
-def _fields(policy: Policy) -> list[str]:
-    return json.dumps(
-        policy.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False
-    ).splitlines()
+    policy_diff.run_diff(session(context), policy_diff.Request(old, new, tuple(files or ()), case, as_json))
 
 
 @app.command()

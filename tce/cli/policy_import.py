@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from policies.importing.original import Dialect
-from tce import counts, import_comparison, importing, lookup_tables
+from tce import counts, import_comparison, importing, lookup_tables, trial_run
 from tce.cli.session import Session
 from tce.errors import Refused
 from tce.shelf import Shelf
@@ -44,7 +44,7 @@ def run_import(run: Session, wanted: Request) -> None:
         raise Refused(
             "attributes are compared, and a script for pixels changes none", next_step="leave --compare out"
         )
-    sample = import_comparison.files_of(wanted.compare) if wanted.compare else []
+    sample = trial_run.files_of(wanted.compare) if wanted.compare else []
     brought = importing.bring(text, wanted.dialect, name=wanted.name, version=wanted.version)
     if wanted.out is not None:
         importing.write_new(wanted.out, brought.text)
