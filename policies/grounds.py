@@ -60,11 +60,11 @@ class Because(StrEnum):
 
 
 class Ground(NamedTuple):
-    """Why. ``words`` are the same for all attributes of a group; ``detail`` is said of the one attribute."""
+    """Why. ``words`` are the same for all attributes of a group; ``reason`` is said of the one attribute."""
 
     kind: Because
     words: str
-    detail: str = ""
+    reason: str = ""
 
 
 Step = tuple[int, str]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from policies.effects import Change
 from policies.grounds import Because, Happened, Step
@@ -38,7 +38,8 @@ class Direction(StrEnum):
     OTHERWISE = "both leave something else"
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Difference:
     """One attribute that comes out differently. ``first`` and ``second`` say what happened under each."""
 
     direction: Direction

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import pydicom
 
@@ -42,7 +41,8 @@ _MOST_WORDS = 400
 """Different words of one attribute that are remembered as gone."""
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Kind:
     """What makes changes one row: what happened, why, and where."""
 
     happened: Happened
@@ -83,7 +83,7 @@ class TurnedDown:
     held: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MissingKey:
     """A Type 1 key of a DICOMDIR that ``count`` results lack; ``had`` of their sources had it."""
 

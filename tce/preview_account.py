@@ -148,7 +148,7 @@ def _lines(rows: list[tuple[Kind, Row]], name: Callable[[Step], str], with_value
     """Return the lines of a group; those that cannot be told apart by what is told become one."""
     lines: dict[tuple[str, str], Line] = {}
     for kind, row in sorted(rows, key=lambda pair: pair[0].path):
-        key = (named_path(kind.path, name), kind.ground.detail)
+        key = (named_path(kind.path, name), kind.ground.reason)
         before = lines.get(key)
         examples = tuple((legible(one), legible(other)) for one, other in row.examples) if with_values else ()
         gone = (

@@ -11,6 +11,7 @@ import typer
 from policies import loader
 from policies.describe import describe as in_words
 from policies.importing.original import Dialect
+from policies.model import Policy
 from policies.schema import shipped_text
 from policies.whole import whole_text
 from tce import cautions

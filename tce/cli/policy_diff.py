@@ -16,7 +16,7 @@ from tce.cli.policy_preview import of_case, record
 from tce.cli.session import Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """What was asked for on the command line."""
 

@@ -7,6 +7,7 @@ terminal they are left out of it: a pipe or a file of unknown readers is not a p
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ _BRIEF = frozenset({Happened.KEPT, Happened.ADDED})
 """What is only counted on a terminal unless everything is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """What was asked for on the command line."""
 
@@ -73,17 +74,19 @@ def run_preview(run: Session, wanted: Request) -> None:
     _end(seen)
 
 
-def of_case(run: Session, case_id: str, given: Path | None, policy: Policy) -> tuple[dict[str, str], Events]:
+def of_case(
+    run: Session, case_id: str, given: Path | None, policy: Policy
+) -> tuple[Mapping[str, str] | None, Events]:
     """Return what a case gives to a stage beside its keys: values of the trial, and the dates of events."""
     if not case_id:
-        return {}, events.read(given).dates if given else {}
+        return None, events.read(given).dates if given else {}
     case = cases.load(run.site.cases_dir, case_id)
     days: Events = {}
     if given is not None:
         days = events.read(given).dates
     elif policy.stage is Stage.ANONYMIZE:
         days = events.of_case(run.site.cases_dir, case_id)
-    return dict(case.trial_attributes()), days
+    return case.trial_attributes(), days
 
 
 def record(

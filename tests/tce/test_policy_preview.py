@@ -1,0 +1,237 @@
+"""``tce policy preview`` and the effect of ``tce policy diff``: what a person sees before anybody signs."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from lxml import etree
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from rich.console import Console
+
+from policies.loader import load_library
+from tce import preview as previewing
+from tce.cli import main
+from tce.cli.policy_preview import show
+from tce.cli.session import Session
+from tce.policy_effects import Direction, compare
+from tce.preview_account import account_of
+from tests.builders import a_ct_image
+
+Tce = Callable[..., tuple[int, str, str]]
+
+NAME, HOSTILE = "Musterfrau^Erika", '<script>alert("x")</script>&amp;\x1b[31m'
+OURS = """
+name: ours
+version: 1
+extends: longitudinal-trial@2
+overrides:
+  - {attribute: ProtocolName, action: K, reason: the protocol matters}
+  - {attribute: PatientSex, action: X, reason: one sex is rare}
+"""
+
+
+@pytest.fixture
+def tce(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Tce:
+    """Runs ``tce policy`` where there is no site."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["--home", str(tmp_path / "none"), "policy", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def a_sample(folder: Path, **attributes: Any) -> Path:
+    """A folder with a CT image and a file that is none."""
+    folder.mkdir()
+    ds = a_ct_image()
+    ds.PatientName, ds.ProtocolName, ds.PatientSex = NAME, "Nordlicht 7", "F"
+    for keyword, value in attributes.items():
+        setattr(ds, keyword, value)
+    _save(ds, folder / "Musterfrau.dcm")
+    return folder
+
+
+def another_image() -> Dataset:
+    """Another instance of the same series."""
+    ds = a_ct_image()
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{ds.SOPInstanceUID[:60]}.2"
+    return ds
+
+
+def _save(ds: Dataset, path: Path) -> None:
+    ds.save_as(path, enforce_file_format=True)
+
+
+def a_policy(folder: Path, text: str = OURS) -> Path:
+    path = folder / "ours.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_page_shows_before_and_after(tce: Tce, tmp_path: Path) -> None:
+    """The page is well formed, names each rule with its reason, shows originals beside results, has no script, and is
+    its owner's alone; its head says that it is identified material."""
+    page = tmp_path / "preview.htm"
+    status, told, _ = tce("preview", a_policy(tmp_path), a_sample(tmp_path / "in"), "--page", page)
+    assert status == 0
+    text = page.read_text("utf-8")
+    tree = etree.fromstring(text.encode())
+    assert not tree.findall(".//{*}script") and not tree.xpath(
+        "//@src | //@onload | //@*[contains(., 'http:')]"
+    )
+    words = " ".join("".join(tree.itertext()).split())
+    assert words.index("Identified material") < words.index("What the policy ours 1 does")
+    assert "the protocol matters" in words and "one sex is rare" in words
+    assert NAME in words and "Nordlicht 7" in words and "Nothing found." in words
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert "original values of patients" in told
+    assert tce("preview", a_policy(tmp_path), tmp_path / "in", "--page", page)[0] == 1, (
+        "nothing is overwritten"
+    )
+
+
+def test_without_values_nothing_of_the_files_is_told(tce: Tce, tmp_path: Path) -> None:
+    """What may be passed on has attributes, reasons and counts, and no value, file name or unpublished creator."""
+    ds = a_ct_image()
+    originals = {
+        str(element.value)
+        for element in ds.iterall()
+        if element.VR in ("PN", "LO", "SH", "LT", "DA", "UI") and len(str(element.value)) > 5
+        if not element.tag.is_private_creator
+    } - {str(ds.SOPClassUID)}
+    sample = a_sample(tmp_path / "in")
+    ds = another_image()
+    ds.private_block(0x0099, "Erika Musterfrau", create=True).add_new(1, "LO", "hidden")
+    _save(ds, sample / "second.dcm")
+    (sample / "Gustav Geheim.dcm").write_bytes(b"no instance")
+    page, data = tmp_path / "p.htm", tmp_path / "p.json"
+    status, told, wrong = tce(
+        *("preview", "longitudinal-trial", sample, "--without-values", "--page", page, "--json", data)
+    )
+    assert status == 3
+    everything = told + wrong + page.read_text("utf-8") + data.read_text("utf-8")
+    for value in (*originals, "Musterfrau", "Erika", "Geheim", "hidden", "Nordlicht"):
+        assert value not in everything, value
+    assert "a creator that nobody published" in everything
+    report = json.loads(data.read_text("utf-8"))
+    assert report["holds_original_values"] is False and report["passed"] == 2
+    (turned,) = report["not_passed"]
+    assert (turned["reason"], turned["count"], turned["held"]) == ("not-dicom", 1, False)
+
+
+def test_a_pipe_gets_no_values(tce: Tce, tmp_path: Path) -> None:
+    """Where the output is no terminal, originals are left out of it, whatever was asked for."""
+    _, told, wrong = tce("preview", "longitudinal-trial", a_sample(tmp_path / "in"), "--all")
+    assert "PatientName" in told and NAME not in told + wrong and "IDENTIFIED" not in told
+
+
+def test_a_terminal_gets_values_below_a_heading(tmp_path: Path) -> None:
+    """A person at a terminal sees before and after, and first of all that it is identified material."""
+    sample = a_sample(tmp_path / "in", StudyDescription=f"CT Thorax {HOSTILE}"[:60])
+    seen = previewing.preview(load_library("longitudinal-trial"), sorted(sample.iterdir()))
+    out = io.StringIO()
+    run = Session(tmp_path, out=Console(file=out, force_terminal=True, width=200, color_system=None))
+    show(run, account_of(seen, with_values=True), everything=True)
+    text = out.getvalue()
+    assert text.startswith("IDENTIFIED MATERIAL")
+    assert NAME in text and "\x1b[31m" not in text
+    assert "What an analysis would lose" in text
+
+
+def test_hostile_values_stay_text(tce: Tce, tmp_path: Path) -> None:
+    """Markup and control sequences in values, file names and private creators are shown as text."""
+    sample = a_sample(tmp_path / "in", PatientComments=HOSTILE, StationName="<b>&\u202e")
+    ds = another_image()
+    ds.private_block(0x0099, "<img src=x>", create=True).add_new(1, "LO", HOSTILE)
+    _save(ds, sample / "<i>.dcm")
+    (sample / "<u>\x1b[2J.dcm").write_bytes(b"no instance")
+    page = tmp_path / "p.htm"
+    assert tce("preview", "basic", sample, "--page", page)[0] == 3
+    text = page.read_text("utf-8")
+    tree = etree.fromstring(text.encode())
+    assert not tree.xpath("//*[local-name() = 'script' or local-name() = 'img' or local-name() = 'u']")
+    assert "\x1b" not in text and "\u202e" not in text
+    assert "<img src=x>" in "".join(tree.itertext())
+
+
+def test_nothing_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results lie in a folder for nobody else, and are gone afterwards, also where something broke."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    (tmp_path / "t").mkdir()
+    files = sorted(a_sample(tmp_path / "in").iterdir())
+    modes = []
+
+    def told() -> None:
+        (folder,) = (tmp_path / "t").iterdir()
+        modes.append(stat.S_IMODE(folder.stat().st_mode))
+
+    previewing.preview(load_library("basic"), files, told=told)
+    assert modes == [0o700] and list((tmp_path / "t").iterdir()) == []
+
+    def broken() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        previewing.preview(load_library("basic"), files, told=broken)
+    assert list((tmp_path / "t").iterdir()) == []
+
+
+def test_what_media_would_lack_is_counted(tmp_path: Path) -> None:
+    """A key of a DICOMDIR that results lack is told, with how many of their sources had it."""
+    plan = pydicom.dcmread(str(get_testdata_file("rtplan.dcm", download=False)))
+    del plan.RTPlanLabel
+    plan.save_as(tmp_path / "plan.dcm")
+    seen = previewing.preview(load_library("basic"), [tmp_path / "plan.dcm"])
+    assert [(one.record, one.keyword, one.count, one.had) for one in seen.missing_keys] == [
+        ("RT PLAN", "RTPlanLabel", 1, 0)
+    ]
+    (line,) = [one for one in account_of(seen, with_values=False).media if "RTPlanLabel" in one]
+    assert "1 result; none of them had it before" in line
+
+
+def test_policies_are_compared_by_their_effect(tce: Tce, tmp_path: Path) -> None:
+    """Attribute by attribute it is told which policy keeps more; equal policies do not differ; no value is told."""
+    sample, ours = a_sample(tmp_path / "in"), a_policy(tmp_path)
+    status, told, _ = tce("diff", "longitudinal-trial", ours, sample, "--json")
+    assert status == 0 and NAME not in told
+    effect = json.loads(told)["effect"]
+    assert effect["compared"] == 1
+    more = {one["attribute"]: (one["first"], one["second"]) for one in effect["second_keeps_more"]}
+    less = {one["attribute"]: one["second"] for one in effect["second_removes_more"]}
+    assert more["ProtocolName"][1] == "kept" and list(more) == ["ProtocolName"]
+    assert list(less) == ["PatientSex"] and less["PatientSex"] in ("removed", "emptied")
+    assert effect["otherwise"] == []
+    same = compare(load_library("basic"), load_library("basic"), sorted(sample.iterdir()))
+    assert same.differences == () and same.compared == 1
+    status, words, _ = tce("diff", "longitudinal-trial", ours, sample)
+    assert status == 0 and "The second keeps more: 1" in words and "ProtocolName" in words
+    assert tce("diff", "basic", "basic")[1].strip() == "no difference"
+
+
+def test_files_that_one_policy_turns_down_are_counted(tmp_path: Path) -> None:
+    """A file that only one of two policies lets pass is told with the reason of the other."""
+    ds = a_ct_image()
+    ds.BurnedInAnnotation = "YES"
+    _save(ds, tmp_path / "a.dcm")
+    basic = load_library("basic")
+    accepting = basic.model_validate(
+        {
+            **basic.model_dump(mode="json"),
+            "accept": [{"risk": "burned-in-annotation", "reason": "looked at by two people"}],
+        }
+    )
+    found = compare(basic, accepting, [tmp_path / "a.dcm"])
+    assert found.only_second == (("at-risk-burned-in-annotation", 1),) and found.compared == 0
+    assert found.of(Direction.OTHERWISE) == []
