@@ -20,6 +20,7 @@ from policies.model import Policy, Stage
 from policies.standard.rows import printed
 from policies.standard.tables import safe_private
 from policies.verify import Finding
+from tce.cautions import of_policy
 from tce.counts import counted
 from tce.directory_keys import in_words as keys_in_words
 from tce.preview import Kind, Preview, Row
@@ -163,13 +164,14 @@ def _lines(rows: list[tuple[Kind, Row]], name: Callable[[Step], str], with_value
 
 
 def _remarks(seen: Preview) -> Iterator[str]:
+    yield from of_policy(seen.policy)
     yield _DRAWN
     if seen.policy.stage is Stage.ANONYMIZE and seen.pseudonymized < len(seen.passed):
         yield (
             f"{len(seen.passed) - seen.pseudonymized} of {counted(len(seen.passed), 'file', 'files')} do not say that"
             " identities were removed. Stage 2 is for what stage 1 has made; stage 1 would have changed them before."
         )
-    if seen.policy.minimum_cohort > 1:
+    if seen.policy.minimum_cohort > 1 or seen.policy.disclosure is not None:
         yield "How many patients look alike is asked of all exports of a case, and not here."
 
 

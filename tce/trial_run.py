@@ -16,6 +16,7 @@ from policies.movement import Events
 from policies.pseudonyms import Identifier, Subject
 from policies.rules import Rules
 from tce.errors import Refused
+from tce.pseudonym_stores import legacy_uids
 from tce.walking import files_under
 from vault.keys import Kind
 from vault.scheme import Form, drawn
@@ -72,6 +73,7 @@ class TrialRun:
         self.policy = policy
         self.pseudonyms = pseudonyms or DrawnPseudonyms()
         self._engine = Engine(policy, trial=trial, events=events)
+        self._legacy = legacy_uids(policy)
 
     def carry(self, file: Path, out: Path) -> Rules:
         """Write what becomes of a file to ``out``, and return the rules that were for it.
@@ -79,5 +81,14 @@ class TrialRun:
         Raises Refusal where the policy does not let it pass, and OSError.
         """
         with self._engine.read(file) as draft:
-            self._engine.write(draft, self.pseudonyms.resolve([draft.subject]), out)
+            self._engine.write(draft, self._answers(draft.subject), out)
             return draft.rules
+
+    def _answers(self, subject: Subject) -> Mapping[Identifier, str]:
+        answers = dict(self.pseudonyms.resolve([subject]))
+        if self._legacy is not None:
+            # They are under no key, so they are those that will be.
+            uids = {one: self._legacy.uid(one.value) for one in answers if one.kind == Kind.UID}
+            self.pseudonyms.given.update(uids.values())
+            answers |= uids
+        return answers

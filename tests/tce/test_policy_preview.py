@@ -17,7 +17,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from rich.console import Console
 
-from policies.loader import load_library
+from policies.grounds import Happened
+from policies.loader import load, load_library
 from tce import preview as previewing
 from tce.cli import main
 from tce.cli.policy_preview import show
@@ -235,3 +236,15 @@ def test_files_that_one_policy_turns_down_are_counted(tmp_path: Path) -> None:
     found = compare(basic, accepting, [tmp_path / "a.dcm"])
     assert found.only_second == (("at-risk-burned-in-annotation", 1),) and found.compared == 0
     assert found.of(Direction.OTHERWISE) == []
+
+
+def test_legacy_uids_are_those_that_will_be(tmp_path: Path) -> None:
+    """A policy that hashes UIDs without a key is verified as such, and its warning comes before anything else."""
+    text = OURS + "legacy_uids: {method: ctp-hashuid, root: 1.2.3.4, reason: the trial began so}\n"
+    policy = load(a_policy(tmp_path, text))
+    seen = previewing.preview(policy, sorted(a_sample(tmp_path / "in").iterdir()))
+    assert seen.findings == []
+    account = account_of(seen, with_values=True)
+    assert account.remarks[0].startswith("WARNING")
+    (new,) = [group for group in account.groups if group.happened is Happened.NEW_UID]
+    assert all(after.startswith("1.2.3.4.") for line in new.lines for _, after in line.examples)
