@@ -30,6 +30,7 @@ from vault import approvals
 from vault.approvals import Approval, Document, Submission, Withdrawal
 from vault.errors import ApprovalRefusal, Withdrawn
 from vault.keys import create_case_key
+from vault.moments import moment
 from vault.trust import Trust
 
 
@@ -83,9 +84,9 @@ class Desk:
         """Sign that the approval of a policy no longer holds. Raises NotApproved when there is none."""
         self._withdraw(shelved.path, _policy_document(shelved), person, reason)
 
-    def require_policy(self, shelved: Shelved) -> None:
-        """Return if a policy may be used now. Raises NotApproved, which is written to the trail."""
-        self._require(shelved.path, _policy_document(shelved))
+    def require_policy(self, shelved: Shelved) -> datetime:
+        """Return until when a policy may be used. Raises NotApproved, which is written to the trail."""
+        return self._require(shelved.path, _policy_document(shelved))
 
     def standing(self, path: Path, digest: str) -> Standing:
         """Say how it stands with the text in a file."""
@@ -97,9 +98,17 @@ class Desk:
             return Standing(False, words, _waits_for_approver(records))
         return Standing(True, f"approved by {approval.approver} until {approval.expires[:10]}")
 
-    def policy_approval(self, shelved: Shelved) -> Mapping[str, Any]:
-        """Return the approval of a policy as it was signed, for a release record. Raises NotApproved."""
-        return self._as_signed(shelved.path, shelved.policy.digest)
+    def policy_approval(self, shelved: Shelved, at: datetime | None = None) -> Mapping[str, Any]:
+        """Return the approval of a policy as it was signed, for a release record. Raises NotApproved.
+
+        With ``at``, the moment at which the approval was last asked for, what was withdrawn since makes no difference.
+        """
+        return self._as_signed(shelved.path, shelved.policy.digest, at)
+
+    def rests_on(self, case: str) -> tuple[Path, ...]:
+        """Return the files and folders by which it is decided whether a case and its policies may be used."""
+        folder = cases.case_dir(self._site.cases_dir, case)
+        return folder, self._site.policies_dir, self._site.trust_path, self._trail.path
 
     # --- cases
 
@@ -126,13 +135,13 @@ class Desk:
         """Sign that a case is closed. Raises NotApproved when it was never approved."""
         self._withdraw(self._case_file(case), _case_document(case), person, reason)
 
-    def require_case(self, case: Case) -> None:
-        """Return if a case is open and approved now. Raises NotApproved, which is written to the trail."""
+    def require_case(self, case: Case) -> datetime:
+        """Return until when a case is open and approved. Raises NotApproved, which is written to the trail."""
         self.require_not_forgotten(case)
-        self._require(self._case_file(case), _case_document(case))
+        return self._require(self._case_file(case), _case_document(case))
 
-    def require_open(self, case: Case) -> None:
-        """Return if a case was never approved, or is approved as it is now. Raises NotApproved.
+    def require_open(self, case: Case) -> datetime:
+        """Return until when a case is approved as it is now; if it never was approved, for ever. Raises NotApproved.
 
         Stage 1 may begin with a draft. Once two people agreed on a case, nothing of it is changed by one: a case that
         was edited or closed is open again when it is approved again; one that was forgotten never is.
@@ -141,7 +150,8 @@ class Desk:
         closed = any((told.kind, told.name) == ("case", case.id) for told in told_by(self._trail))
         records = _Records(self._case_file(case))
         if closed or records.withdrawal.exists() or records.approval.exists():
-            self.require_case(case)
+            return self.require_case(case)
+        return datetime.max.replace(tzinfo=UTC)
 
     def require_not_forgotten(self, case: Case) -> None:
         """Return unless a key of a case was destroyed. Raises NotApproved, which is written to the trail.
@@ -181,9 +191,9 @@ class Desk:
             return Standing(False, "ordered to be forgotten, waits for a custodian")
         return self.standing(self._case_file(case), case.digest)
 
-    def case_approval(self, case: Case) -> Mapping[str, Any]:
-        """Return the approval of a case as it was signed, for a release record. Raises NotApproved."""
-        return self._as_signed(self._case_file(case), case.digest)
+    def case_approval(self, case: Case, at: datetime | None = None) -> Mapping[str, Any]:
+        """Return the approval of a case as it was signed, like :meth:`policy_approval`. Raises NotApproved."""
+        return self._as_signed(self._case_file(case), case.digest, at)
 
     # --- both
 
@@ -245,9 +255,9 @@ class Desk:
         detail = {**_detail(document), "approval": approval.digest()}
         Journal(self._site, person).record(EVENT_OF[document.kind], detail=detail)
 
-    def _require(self, text: Path, document: Document) -> None:
+    def _require(self, text: Path, document: Document) -> datetime:
         try:
-            self._verified(text, document.digest)
+            return moment(self._verified(text, document.digest).expires)
         except (NotApproved, ApprovalRefusal) as exc:
             self._refused("", document, exc)
             raise NotApproved(
@@ -286,9 +296,13 @@ class Desk:
                     next_step="ask who changed the site's folder; then have it approved again",
                 )
 
-    def _as_signed(self, text: Path, digest: str) -> Mapping[str, Any]:
+    def _as_signed(self, text: Path, digest: str, at: datetime | None) -> Mapping[str, Any]:
         try:
-            approval = self._verified(text, digest)
+            if at is None:
+                approval = self._verified(text, digest)
+            else:
+                approval = Approval.from_json(_Records(text).approval.read_text("utf-8"))
+                approvals.verify(approval, digest, Trust.load(self._site.trust_path), at)
         except ApprovalRefusal as exc:
             raise NotApproved(exc.what, next_step=exc.next_step) from None
         signed: dict[str, Any] = json.loads(approval.to_json())

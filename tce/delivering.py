@@ -60,8 +60,16 @@ class Shortfall:
 class Delivery:
     """Delivers the exports of one index, as one application entity."""
 
-    def __init__(self, exports: Exports, auditor: Auditor, ae_title: str) -> None:
+    def __init__(
+        self,
+        exports: Exports,
+        auditor: Auditor,
+        ae_title: str,
+        permission: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``permission`` is asked before each instance; what it raises ends the delivery."""
         self._exports = exports
+        self._permission = permission
         self._commitments = exports.commitments
         self._auditor = auditor
         self._ae_title = ae_title
@@ -94,6 +102,7 @@ class Delivery:
                     self._ae_title,
                     progress=lambda place: answered.note(Delivered(missing[place], to.ae_title)),
                     only_after_all=manifests,
+                    permission=self._permission,
                 )
         except NothingAccepted:
             why = "the peer takes none of the SOP Classes that are missing there"

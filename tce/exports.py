@@ -16,7 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tce import collecting, exports_cohort, members, overdue, purging
+from tce import collecting, exports_cohort, members, overdue, past_holds, purging
 from tce.cohort import CohortRule, Joining, Share
 from tce.collecting import Entry, Intake
 from tce.commitments import Commitments
@@ -26,7 +26,7 @@ from tce.ledger import Export, Observer, Transaction, as_export, dump, tell_late
 from tce.members import Member, Missing
 from tce.purging import Purge, Unclaimed
 from tce.retention import Rules
-from tce.road import Delivered, Reason, Sealed
+from tce.road import Delivered, PastHold, Reason, Sealed
 from tce.states import State, Verb
 from tce.tables import deliveries, exports, instances, open_database, outputs
 
@@ -220,12 +220,16 @@ class Exports:
                 reasons=dump([verdict.reason] if verdict.reason else []),
             )
 
-    def admit(self, export: Export, rule: CohortRule) -> Export:
-        """Let an export go that waits for its cohort, with all that go with it. Raises Held if it may not yet."""
+    def admit(self, export: Export, rule: CohortRule, by: str = "") -> Export:
+        """Let an export go that waits for its cohort, with all that go with it. Raises Held if it may not yet.
+
+        ``by`` says who lets it go on, for the release record.
+        """
         with self._transaction() as tx:
             verdict = exports_cohort.admit(tx, export.number, rule)
             if verdict.reason is not None:
                 raise Held(verdict.reason.what, next_step="see: tce exports list --state held")
+            past_holds.resolved(tx, export.number, by)
             return tx.export(exports.c.number == export.number)
 
     def released(self, case_id: str) -> list[Share]:
@@ -385,9 +389,15 @@ class Exports:
         """Stop an export until a person has looked at it. Raises ExportError where its state forbids it."""
         return self._change(export_id, Verb.HOLD, reasons)
 
-    def retry(self, export_id: str) -> Export:
+    def holds(self, export: Export) -> list[PastHold]:
+        """Return every hold of an export, the one that stands included, oldest first."""
+        with self._transaction() as tx:
+            return past_holds.of_export(tx, export.number)
+
+    def retry(self, export_id: str, by: str = "") -> Export:
         """Let a held or failed export go through every check again. What a receiver has is not sent again.
 
+        ``by`` says who lets it go on, for the release record.
         Raises ExportError where its state forbids it, and when its manifest is at fault.
         """
         with self._transaction() as tx:
@@ -397,6 +407,7 @@ class Exports:
                     "its manifest can never be exported", next_step="send a new manifest; cancel this one"
                 )
             tx.change(number, Verb.RETRY, reasons="[]", attempts=0)
+            past_holds.resolved(tx, number, by)
             collecting.complete(tx, number, self._settle)
             return tx.export(exports.c.number == number)
 

@@ -108,11 +108,14 @@ def de_identify(
     workers: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
     prove: Forms | None = None,
+    permission: Callable[[], None] = lambda: None,
 ) -> FolderAccount:
     """Carry every DICOM instance under ``sources`` through one stage into ``out``.
 
     With ``prove``, the forms of the case's pseudonyms, each result is verified (:mod:`tce.proving`), and one with a
     finding is taken back and set aside.
+    ``permission`` is asked before each batch of at most 128 files is read, and before what was read of it is written;
+    what it raises ends the job.
     ``progress`` is called with the number of files done so far. The same sources, keys and policy give the same files.
 
     Raises:
@@ -125,7 +128,9 @@ def de_identify(
     account = FolderAccount()
     doubles = _Doubles()
     try:
-        for batch in _results(batches_under(sources), out, scratch, bench, workers, prove):
+        for batch in _results(
+            batches_under(sources), out, scratch, bench, workers, _Terms(prove, permission)
+        ):
             doubles.take_in(batch)
             account.add(batch)
             progress(account.written + account.already + len(account.set_aside))
@@ -136,6 +141,13 @@ def de_identify(
         raise TceError("There is no file under the sources.", next_step="Check the path.")
     account.set_aside.sort(key=lambda aside: aside.path)
     return account
+
+
+class _Terms(NamedTuple):
+    """Whether results are proved, for pseudonyms of which forms, and what is asked before they are made."""
+
+    prove: Forms | None
+    permission: Callable[[], None]
 
 
 class _Doubles:
@@ -181,7 +193,7 @@ def _results(
     scratch: Path,
     bench: Bench,
     workers: int | None,
-    prove: Forms | None,
+    terms: _Terms,
 ) -> Iterator[FolderAccount]:
     count = (
         workers or os.process_cpu_count()
@@ -197,13 +209,13 @@ def _results(
     gc.set_threshold(_SELDOM, *often[1:])
     try:
         if count == 1:
-            with _Worker(out, scratch, prove, *(made or bench())) as worker:
+            with _Worker(out, scratch, terms, *(made or bench())) as worker:
                 yield from map(worker.carry, batches)
             return
         if made is not None:
             batches = _tried(batches, made[0])
         context = multiprocessing.get_context("fork" if forks else "spawn")
-        with ProcessPoolExecutor(count, context, _start, (out, scratch, prove, bench, made)) as pool:
+        with ProcessPoolExecutor(count, context, _start, (out, scratch, terms, bench, made)) as pool:
             yield from _carried(pool, batches, count)
     finally:
         gc.set_threshold(*often)
@@ -245,10 +257,11 @@ class _Worker:
     """
 
     def __init__(
-        self, out: Path, scratch: Path, prove: Forms | None, engine: Engine, way: Callable[[], Pseudonyms]
+        self, out: Path, scratch: Path, terms: _Terms, engine: Engine, way: Callable[[], Pseudonyms]
     ) -> None:
         self._out = str(out)
-        self._proves = prove
+        self._proves = terms.prove
+        self._permission = terms.permission
         self._scratch = str(scratch)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a batch is open at one time
@@ -266,6 +279,7 @@ class _Worker:
         self._asking.shutdown(cancel_futures=True)
 
     def carry(self, batch: list[str]) -> FolderAccount:
+        self._permission()
         account = FolderAccount()
         with contextlib.ExitStack() as open_drafts:
             drafts: list[tuple[str, Draft]] = []
@@ -309,6 +323,7 @@ class _Worker:
         if not drafts:
             return
         answers = self._pseudonyms.result().resolve(merged(draft.subject for _, draft in drafts))
+        self._permission()
         for path, draft in drafts:
             with self._setting_aside(path, account):
                 self._write(path, draft, answers, account)
@@ -382,19 +397,19 @@ def merged(subjects: Iterable[Subject]) -> list[Subject]:
     ]
 
 
-_job: tuple[Path, Path, Forms | None, Engine, Callable[[], Pseudonyms]]
+_job: tuple[Path, Path, _Terms, Engine, Callable[[], Pseudonyms]]
 _worker: _Worker | None = None
 
 
 def _start(
     out: Path,
     scratch: Path,
-    prove: Forms | None,
+    terms: _Terms,
     bench: Bench,
     made: tuple[Engine, Callable[[], Pseudonyms]] | None,
 ) -> None:
     global _job
-    _job = out, scratch, prove, *(made or bench())
+    _job = out, scratch, terms, *(made or bench())
     end_with_parent()
 
 

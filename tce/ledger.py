@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from tce.errors import ExportError, IndexAway, TceError
 from tce.road import Reason
 from tce.states import WHO_ACTS, State, Verb, transition
-from tce.tables import exports, untold
+from tce.tables import exports, holds, untold
 
 _WRONG = (State.HELD, State.FAILED)
 _ARRIVALS_LOCK = 0x7463655F
@@ -118,6 +118,13 @@ class Transaction:
             )
         self.set(number, **({"leased": False} | values), changed_at=self.now, state=row.after.value)
         after = self.export(exports.c.number == number)
+        if before.state is State.HELD:
+            stands = (holds.c.export == number, holds.c.resolved_at.is_(None))
+            self.db.execute(holds.update().where(*stands).values(resolved_at=self.now))
+        if verb is Verb.HOLD:
+            codes = sorted({reason.code for reason in after.reasons})
+            held = {"export": number, "held_at": self.now, "reasons": json.dumps(codes), "resolved_by": ""}
+            self.db.execute(holds.insert().values(held))
         detail = {"export": before.id, "before": before.state.value, "after": row.after.value}
         if after.reasons:
             detail["reasons"] = ", ".join(sorted({reason.code for reason in after.reasons}))

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -135,6 +136,13 @@ class CaseBook(Protocol):
         """
         ...
 
+    def permission(self, terms: CaseTerms) -> Callable[[], None]:
+        """Return what is called before each instance leaves.
+
+        It returns while the case still has these terms, and raises :class:`Hold` as soon as it has not.
+        """
+        ...
+
 
 class Draft(Protocol):
     """An instance that the engine has read and can write; says which identifiers it contains."""
@@ -204,8 +212,21 @@ class Auditor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PastHold:
+    """That an export was held, why (codes of reasons), and who let it go on; moments in ISO 8601, UTC."""
+
+    held: str
+    reasons: tuple[str, ...]
+    resolved: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
-    """Everything a release record accounts for: one export, delivered to all of its receivers."""
+    """Everything a release record accounts for: one export, delivered to all of its receivers.
+
+    ``allowed_at`` is the last moment at which case and policy were asked for, and approved, before an instance left.
+    """
 
     export_id: str
     case_id: str
@@ -213,6 +234,8 @@ class Release:
     receivers: tuple[Peer, ...]
     instances: tuple[Sealed, ...]
     tally: Mapping[str, int]
+    allowed_at: datetime
+    holds: tuple[PastHold, ...] = ()
 
 
 class ReleaseBook(Protocol):

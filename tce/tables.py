@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 _BUSY_SECONDS = 30
-REVISION = "0006"  # the last one in tce/migrations/versions; a test compares
+REVISION = "0007"  # the last one in tce/migrations/versions; a test compares
 
 metadata = sa.MetaData()
 
@@ -132,6 +132,17 @@ cohort = sa.Table(
     # Of the case's own pseudonyms; what is released of the patient, and no more.
     sa.Column("patient", sa.String(64), nullable=False),
     sa.Column("traits", sa.Text, nullable=False),
+)
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("export", sa.Integer, sa.ForeignKey("exports.number"), nullable=False, index=True),
+    sa.Column("held_at", sa.Float, nullable=False),
+    # Codes of reasons.
+    sa.Column("reasons", sa.Text, nullable=False),
+    sa.Column("resolved_at", sa.Float),
+    sa.Column("resolved_by", sa.String(64), nullable=False),
 )
 untold = sa.Table(
     "untold",

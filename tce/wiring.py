@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from policies.engine import Engine
@@ -30,6 +31,7 @@ from tce.logins import Logins, ServiceSession
 from tce.network.query_retrieve import Method
 from tce.network.store_reader import Limits
 from tce.network.tls import Certificates
+from tce.permission import Permission, require_stage
 from tce.proving import Provers
 from tce.releasing import SignedReleases
 from tce.retention import Rules, receiver_rules, rules
@@ -116,13 +118,8 @@ def stage_one(site: Site, case_id: str, given: Path | None = None) -> folder.Ben
     CaseFault for certificates that nothing may be encrypted for; and EventsFault.
     """
     case = cases.load(site.cases_dir, case_id)
-    desk = Desk(site)
     shelved = Shelf(site.policies_dir).exactly(case.stage1)
-    desk.require_policy(shelved)
-    desk.require_open(case)
-    if case.encrypt_for:
-        # Who may open the originals is for two to decide, like who may receive anything.
-        desk.require_case(case)
+    require_stage(site, case, Stage.PSEUDONYMIZE)
     _require_its_key_version(site, case)
     pseudonym_stores.prepare(site, case, shelved.policy)
     # An embedded server is started once here, rather than by every worker.
@@ -136,12 +133,11 @@ def intake(site: Site, case_id: str, stage: Stage, actor: str) -> Intake:
     It acts as the service of the stage, which seals and opens nothing. Raises NotApproved as the stage itself does.
     """
     case = cases.load(site.cases_dir, case_id)
-    shelf, desk, logins = Shelf(site.policies_dir), Desk(site), Logins(site)
+    logins, shelf = Logins(site), Shelf(site.policies_dir)
+    require_stage(site, case, stage)
     shelved = shelf.exactly(case.stage1 if stage is Stage.PSEUDONYMIZE else case.stage2)
-    desk.require_policy(shelved)
     naming = Naming(case.form, legacy=pseudonym_stores.legacy_uids(shelved.policy))
     if stage is Stage.PSEUDONYMIZE:
-        desk.require_open(case)
         _require_its_key_version(site, case)
         mapping, client = MappingStore(site.mapping_url), logins.service(Service.PSEUDONYMIZER)
         create_way_back(client, case.id)
@@ -153,7 +149,6 @@ def intake(site: Site, case_id: str, stage: Stage, actor: str) -> Intake:
             naming=naming,
             key_version=case.key_version,
         ).intake(*pseudonym_stores.to_fill(site, case.id, stage, mapping.database, actor))
-    desk.require_case(case)
     pseudonyms = CasePseudonyms(logins.service(Service.MANAGER), case=case.id, naming=naming)
     return pseudonyms.intake(
         *pseudonym_stores.to_fill(site, case.id, stage, Database(site.mapping_url), actor)
@@ -180,10 +175,8 @@ def stage_two(site: Site, case_id: str, given: Path | None = None) -> folder.Ben
     Raises NotApproved unless case and policy are approved, and EventsFault.
     """
     case = cases.load(site.cases_dir, case_id)
-    desk = Desk(site)
     shelved = Shelf(site.policies_dir).exactly(case.stage2)
-    desk.require_policy(shelved)
-    desk.require_case(case)
+    require_stage(site, case, Stage.ANONYMIZE)
     pseudonym_stores.prepare(site, case, shelved.policy)
     Logins(site).url()
     dates = events.read(given).dates if given else events.of_case(site.cases_dir, case_id)
@@ -224,11 +217,32 @@ class ApprovedCases:
 
     def terms(self, case_id: str) -> CaseTerms:
         """Return the terms of a case. Raises Hold unless case and policy are approved now."""
+        return self._asked(case_id)[0]
+
+    def permission(self, terms: CaseTerms) -> Permission:
+        """Return what raises Hold as soon as a case has not these terms any more."""
+
+        def ask() -> datetime:
+            found, until = self._asked(terms.id)
+            if found.policy != terms.policy:
+                raise Hold(
+                    [Reason("policy-changed", "the case has another policy since this was anonymized")]
+                )
+            if found != terms:
+                raise Hold([Reason("case", f"the case {terms.id} was changed while this was delivered")])
+            return until
+
+        return Permission(Desk(self._site).rests_on(terms.id), ask)
+
+    def _asked(self, case_id: str) -> tuple[CaseTerms, datetime]:
+        """Return the terms of a case, and until when they are approved."""
         try:
             case = cases.load(self._site.cases_dir, case_id)
             desk = Desk(self._site)
-            desk.require_case(case)
-            desk.require_policy(Shelf(self._site.policies_dir).exactly(case.stage2))
+            until = min(
+                desk.require_case(case),
+                desk.require_policy(Shelf(self._site.policies_dir).exactly(case.stage2)),
+            )
             called = tuple(
                 peer(self._site, one.ae_title, one.host, one.port, tls=one.tls) for one in case.receivers
             )
@@ -236,13 +250,14 @@ class ApprovedCases:
             raise Hold([Reason("not-approved", exc.what)]) from None
         except TceError as exc:
             raise Hold([Reason("case", exc.what)]) from None
-        return CaseTerms(
+        terms = CaseTerms(
             id=case.id,
             policy=PolicyTerms(case.stage2.name, case.stage2.version, case.stage2.digest),
             selectors=frozenset(case.selectors),
             receivers=called,
             minimum_cohort=case.minimum_cohort,
         )
+        return terms, until
 
 
 def rooms(site: Site) -> Rooms:

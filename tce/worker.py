@@ -12,6 +12,7 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +150,24 @@ class Worker:
         # 5. Deliver what is missing to each receiver of the case: instances, then manifests.
         terms = self._terms_still_standing(export)
         sealed = self._exports.sealed(export)
-        delivery = Delivery(self._exports, self._rooms.auditor, self._ae_title)
+        permission = _Permitted(self._rooms.cases.permission(terms))
+        delivery = Delivery(self._exports, self._rooms.auditor, self._ae_title, permission)
         shortfalls = [one for to in terms.receivers for one in delivery.deliver(export, sealed, to)]
         if shortfalls:
             self._deliver_later(export, shortfalls)
             return
         # 6. Close: the signed release record, the audit message, the state.
         self._rooms.releases.close(
-            Release(export.id, terms.id, terms.policy, terms.receivers, tuple(sealed), export.tally)
+            Release(
+                export.id,
+                terms.id,
+                terms.policy,
+                terms.receivers,
+                tuple(sealed),
+                export.tally,
+                permission.at,
+                tuple(self._exports.holds(export)),
+            )
         )
         for to in terms.receivers:
             detail = {"export": export.id, "case": terms.id}
@@ -264,6 +275,19 @@ class Worker:
         reason = Reason("key-server-away", f"{exc.what}; it is asked again at least every minute")
         with _unless_overtaken():
             self._exports.give_back(export, [reason], wait=wait, counted=False)
+
+
+class _Permitted:
+    """A permission that remembers when it was last given: ``at``. It is asked once to begin with."""
+
+    def __init__(self, permission: Callable[[], None]) -> None:
+        self._permission = permission
+        self()
+
+    def __call__(self) -> None:
+        asked = datetime.now(UTC)
+        self._permission()
+        self.at = asked
 
 
 def _unless_overtaken() -> contextlib.suppress:

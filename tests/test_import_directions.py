@@ -35,6 +35,7 @@ OWNERS_OF_TABLES = (
     "tce/ledger.py",
     "tce/members.py",
     "tce/overdue.py",
+    "tce/past_holds.py",
     "tce/purging.py",
     "tce/spool*.py",
     "tce/migrations/*",

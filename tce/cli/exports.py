@@ -126,7 +126,7 @@ def retry(context: typer.Context, export: ExportId) -> None:
     """
     run = session(context)
     with _index(run) as index:
-        _done(run, "export.retried", index.retry(export))
+        _done(run, "export.retried", index.retry(export, _by(run)))
 
 
 @app.command()
@@ -177,9 +177,9 @@ def release(context: typer.Context, export: ExportId) -> None:
             )
         if waits(found.reasons):
             rule = wiring.cohort_rule(run.site, found.case_id)
-            _done(run, "export.released", index.admit(found, rule))
+            _done(run, "export.released", index.admit(found, rule, _by(run)))
             return
-        _done(run, "export.released", index.retry(export))
+        _done(run, "export.released", index.retry(export, _by(run)))
 
 
 @app.command()
@@ -271,6 +271,11 @@ def _age(since: float) -> str:
 def _done(run: Session, event: str, export: Export) -> None:
     Journal(run.site, run.person).record(event, detail={"export": export.id})
     run.say(f"export {export.id} is {export.state}; who must act: {export.who_acts}")
+
+
+def _by(run: Session) -> str:
+    """Return who acts, as a release record names them: people of the site only."""
+    return run.person if run.site.settings.people.role_of(run.person) is not None else ""
 
 
 def _words(value: object) -> str:

@@ -15,6 +15,7 @@ from tce.cli.session import Session, session
 from tce.counts import counted
 from tce.errors import Held
 from tce.folder import Bench, FolderAccount, SetAside, de_identify
+from tce.permission import permission_of
 from tce.walking import files_under
 
 Sources = Annotated[
@@ -33,6 +34,12 @@ Proves = Annotated[
     ),
 ]
 Workers = Annotated[int, typer.Option(help="Processes to use. Default: one for each core.", min=0)]
+
+
+_SAID = {
+    Stage.PSEUDONYMIZE: ("folder.pseudonymized", "pseudonymized"),
+    Stage.ANONYMIZE: ("folder.anonymized", "anonymized"),
+}
 
 
 def pseudonymize(
@@ -54,7 +61,7 @@ def pseudonymize(
     run = session(context)
     bench = wiring.stage_one(run.site, case, events)
     proved = wiring.forms(run.site, case, Stage.PSEUDONYMIZE) if verify else None
-    _carry(run, sources, out, bench, workers, case, "folder.pseudonymized", "pseudonymized", proved)
+    _carry(run, sources, out, bench, workers, case, Stage.PSEUDONYMIZE, proved)
 
 
 def anonymize(
@@ -77,7 +84,7 @@ def anonymize(
     run = session(context)
     bench = wiring.stage_two(run.site, case, events)
     proved = wiring.forms(run.site, case, Stage.ANONYMIZE) if verify else None
-    _carry(run, sources, out, bench, workers, case, "folder.anonymized", "anonymized", proved)
+    _carry(run, sources, out, bench, workers, case, Stage.ANONYMIZE, proved)
 
 
 def _carry(
@@ -87,11 +94,11 @@ def _carry(
     bench: Bench,
     workers: int,
     case: str,
-    event: str,
-    done: str,
+    stage: Stage,
     prove: Forms | None,
 ) -> None:
     journal = Journal(run.site, run.person)
+    event, done = _SAID[stage]
     total = sum(1 for _ in files_under(sources))
     with run.progress() as progress:
         task = progress.add_task(done, total=total)
@@ -102,6 +109,7 @@ def _carry(
             workers=workers or None,
             progress=lambda count: progress.update(task, completed=count),
             prove=prove,
+            permission=permission_of(run.site, case, stage),
         )
     journal.record(event, success=bool(account.written or account.already), detail=_detail(case, account))
     run.say(

@@ -23,6 +23,7 @@ from pynetdicom.presentation import build_context
 
 from policies.elements import read_file_meta
 from policies.errors import Refusal
+from tce.errors import TceError
 from tce.network import quiet
 from tce.network.calling import MAXIMUM_CONTEXTS, NothingAccepted, PeerUnavailable, asked, associate, end
 from tce.network.contexts import UNCOMPRESSED
@@ -81,14 +82,16 @@ def send(
     *,
     stop_at_failure: bool = False,
     only_after_all: int | None = None,
+    permission: Callable[[], None] = lambda: None,
 ) -> SendAccount:
     """Send files in their order; return which the peer has now and which not.
 
     ``progress`` is called with a file's place as soon as the peer has answered Success for it. A file that is
     not Part 10, or that the peer takes in no encoding, is a failure of its own; the others go on unless
     ``stop_at_failure``, then they are failures, too. Files from the place ``only_after_all`` on go only if the peer
-    has all before them, and nothing more goes once the peer says that it has no room. Raises PeerUnavailable when
-    there is no association to begin with.
+    has all before them, and nothing more goes once the peer says that it has no room. ``permission`` is asked before
+    each file; what it raises ends the sending, after the answers to what is under way were heard. Raises
+    PeerUnavailable when there is no association to begin with.
     """
     outgoing, failed = _examine(files)
     sent: list[int] = []
@@ -117,6 +120,7 @@ def send(
                     elif sending.gone:
                         failed.append(Failure(one.place, None, "the association was lost before", lost=True))
                     else:
+                        _ask(permission, sending)
                         sending.send(one)
                 sending.hear_all()
                 gone, full = sending.gone, full or (only_after_all is not None and sending.full)
@@ -124,6 +128,14 @@ def send(
             lost = lost or gone or not assoc.is_established
             end(assoc, well=not gone)
     return SendAccount(tuple(sent), tuple(sorted(failed, key=lambda failure: failure.place)), lost)
+
+
+def _ask(permission: Callable[[], None], sending: _Sending) -> None:
+    try:
+        permission()
+    except TceError:
+        sending.hear_all()
+        raise
 
 
 def echo(to: Peer, calling: str) -> None:

@@ -75,6 +75,13 @@ class CaseShelf:
             raise Hold([Reason("unknown-case", "there is no approved case of this id")])
         return self.cases[case_id]
 
+    def permission(self, terms: CaseTerms) -> Callable[[], None]:
+        def ask() -> None:
+            if self.terms(terms.id) != terms:
+                raise Hold([Reason("policy-changed", "the case has another policy")])
+
+        return ask
+
 
 @dataclass
 class Log:

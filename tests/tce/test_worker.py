@@ -31,6 +31,7 @@ from tce.worker import PATIENCE, Worker
 from tests.tce.parts import (
     CASE,
     MANAGER,
+    CaseShelf,
     a_receiver,
     a_request,
     documents,
@@ -92,7 +93,7 @@ def test_the_policy_request_does_not_leave(bench: Bench, ct: list[Path]) -> None
     "changed",
     [
         {"digest": "sha256:" + 64 * "0"},
-        {"version": "2"},
+        {"version": "another"},
         {"name": "basic"},
         {"digest": ""},
     ],
@@ -485,3 +486,56 @@ def test_a_hold_needs_its_reasons_in_words() -> None:
     """Whoever reads the exception reads every reason."""
     hold = Hold([Reason("a", "first"), Reason("b", "second")])
     assert str(hold) == "first; second"
+
+
+class WithdrawnAfter:
+    """Cases of which the approval is withdrawn after so many questions of a delivery."""
+
+    def __init__(self, cases: CaseShelf, questions: int) -> None:
+        self.cases, self.left = cases, questions
+
+    def terms(self, case_id: str) -> CaseTerms:
+        return self.cases.terms(case_id)
+
+    def permission(self, terms: CaseTerms) -> Callable[[], None]:
+        def ask() -> None:
+            if self.left == 0:
+                self.cases.cases.clear()
+            self.left -= 1
+            self.cases.terms(terms.id)
+
+        return ask
+
+
+def test_an_approval_withdrawn_in_the_middle_of_a_delivery_stops_it_there(
+    bench: Bench, ct: list[Path], tmp_path: Path
+) -> None:
+    """What was sent before is written down, nothing is sent after, no manifest leaves, and the export is held."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    export = bench.work()
+    with a_receiver(tmp_path / "receiver", []) as receiver:
+        bench.cases.cases[CASE] = terms(receiver.peer)
+        book = WithdrawnAfter(bench.cases, 4)  # one question to begin with, then one for each instance
+        bench.worker._rooms = replace(bench.worker._rooms, cases=book)
+        bench.clock.now += 100
+        assert held(bench.work()) == ["unknown-case"]
+    index = Exports(receiver.exports_url)  # its last lull was at its end
+    assert sum(one.instances for one in index.unclaimed()) == 3
+    index.close()
+    assert len(bench.exports.has(export, "RECEIVER")) == 3
+    assert bench.releases.releases == {}
+
+
+def test_a_release_tells_of_its_holds(bench: Bench, ct: list[Path], tmp_path: Path) -> None:
+    """Why an export was held, and who let it go on, is known when it is released."""
+    bench.hand_in(*ct, *documents(ct, bench.home / "docs", request=a_request()))
+    export = bench.work()
+    with a_receiver(tmp_path / "receiver", []) as receiver:
+        bench.cases.cases[CASE] = terms(receiver.peer)
+        bench.exports.hold(export.id, [Reason("held-by-person", "consent of Ann is checked")])
+        bench.exports.retry(export.id, "carol")
+        bench.clock.now += 100
+        assert bench.work().state is State.DELIVERED
+    [hold] = bench.releases.releases[export.id].holds
+    assert (hold.reasons, hold.by) == (("held-by-person",), "carol")
+    assert hold.held and hold.resolved
