@@ -236,7 +236,7 @@ class Forgetting:
 
     def _releases(self) -> Iterator[dict[str, str]]:
         for path in sorted(self._site.releases_dir.glob(f"*/{release.RELEASE_FILE}")):
-            made, _ = release.read(path)
+            made = release.read(path).record
             if made.case == self._case.id:
                 yield {"release": made.release, "digest": release.digests_of(path)[0]}
 

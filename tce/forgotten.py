@@ -26,7 +26,7 @@ from tce.audit.withdrawals import destroyed_within, taken_back_by
 from tce.cases import Case
 from tce.config import Site
 from tce.errors import CaseError, ReleaseError
-from tce.release import canonical
+from tce.statements import canonical
 from vault.approvals import verify_forgotten
 from vault.errors import Withdrawn
 from vault.forgetting import ForgetOrder, ForgetWithdrawal, verify_order

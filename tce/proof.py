@@ -19,7 +19,7 @@ from tce.config import Site
 from tce.errors import AuditError, ReleaseError
 from tce.forgotten import ForgottenRecord
 from tce.release import Match, ReleaseRecord
-from vault.approvals import Approval, verify, verify_release
+from vault.approvals import Approval, verify
 from vault.errors import ApprovalRefusal
 from vault.trust import Trust
 
@@ -45,6 +45,15 @@ class Proof:
     answers: tuple[Answer, ...]
     others: tuple[Path, ...] = ()
     """Files of the folder of which the release does not speak."""
+    about: str = ""
+    """What was approved, where this is about an approval."""
+
+    @property
+    def what(self) -> str:
+        """What it is a proof of, for a sentence."""
+        if self.about:
+            return f"the approval of the {self.about}"
+        return f"the release {self.release}" if self.release else "the record"
 
     @property
     def holds(self) -> bool:
@@ -65,15 +74,16 @@ def prove(
     With the record that its case was forgotten, prove as well that the release is irreversible, as
     :func:`prove_forgotten` does. Raises ReleaseError for what is no record or no folder.
     """
-    record, signature = release.read(path)
-    made = datetime.fromisoformat(record.made)
+    signed = release.read(path)
+    record = signed.record
+    made = datetime.fromisoformat(record.delivered or record.made)
     answers = [
-        _asked("signature of the record", lambda: verify_release(record.payload(), signature, trust)),
-        _asked(
+        asked("signature of the record", lambda: signed.require_signed(trust)),
+        asked(
             "approval of the case",
             lambda: _approved(record.approvals, "case", record.case_digest, record.case, trust, made),
         ),
-        _asked(
+        asked(
             "approval of the policy",
             lambda: _approved(record.approvals, "policy", record.policy["digest"], record.case, trust, made),
         ),
@@ -105,7 +115,7 @@ def _witnessed(
     record: ForgottenRecord, signature: str, path: Path, trust: Trust, site: Site | None
 ) -> list[Answer]:
     """Ask everything but the record itself: its signatures, and what is at hand beside it."""
-    signed = _asked(
+    signed = asked(
         "signatures of the record and of the order",
         lambda: forgotten.require_signed(record, signature, trust),
     )
@@ -113,7 +123,7 @@ def _witnessed(
         return [signed]
     answers = [
         signed,
-        _asked(
+        asked(
             "the order was not taken back",
             lambda: forgotten.require_order_stands(record, path, trust, site),
             "nothing here says so",
@@ -121,7 +131,7 @@ def _witnessed(
     ]
     if site is not None:
         answers.append(
-            _asked(
+            asked(
                 "audit trail of the site", lambda: forgotten.require_destroyed(record, site), "keys destroyed"
             )
         )
@@ -147,7 +157,8 @@ def _irreversible(released: ReleaseRecord, path: Path, trust: Trust, site: Site 
     return _said(record)
 
 
-def _asked(question: str, ask: Callable[[], None], holds: str = "verified") -> Answer:
+def asked(question: str, ask: Callable[[], None], holds: str = "verified") -> Answer:
+    """Return the answer to a question that raises where the answer is no."""
     try:
         ask()
     except (ApprovalRefusal, AuditError, ReleaseError) as exc:
@@ -194,6 +205,6 @@ def require(proof: Proof) -> None:
     if not proof.holds:
         wrong = "; ".join(f"{answer.question}: {answer.what}" for answer in proof.answers if not answer.holds)
         raise ReleaseError(
-            f"{'the release ' + proof.release if proof.release else 'the record'} is not what it says it is: {wrong}",
+            f"{proof.what} is not what it says it is: {wrong}",
             next_step="do not rely on it; ask the site that it comes from",
         )

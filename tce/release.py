@@ -1,8 +1,10 @@
-"""The release record: one signed JSON file that accounts for every instance of an export, and its proof.
+"""The release record: one signed file that accounts for every instance of an export, and its proof.
 
 It names the case, the policy and both approvals, the receivers, every instance by its new UID and digests,
-what was done in numbers, and where the audit trail stood. It holds no original value. Verification needs the
-record, the site's public keys (``trust.json``) and, for the bytes, the folder: no network, no Vault.
+what was done in numbers, and where the audit trail stood. It holds no original value. It is an in-toto Statement in
+a DSSE envelope (:mod:`tce.statements`); records of the first format, which was our own, can still be verified.
+Verification needs the record, the site's public keys (``trust.json``) and, for the bytes, the folder: no network, no
+Vault.
 
 An instance has several digests: of the file as sealed; of its data set alone, which survives a transfer (the
 Receiver writes File Meta Information of its own, PS3.10 section 7.1); and, where a medium has to hold it in
@@ -25,9 +27,16 @@ from media.files import is_part_10
 from media.layout import is_page
 from media.placing import place
 from media.profiles import Handling, Profile, handling_of
+from tce import statements
 from tce.errors import ReleaseError
+from tce.statements import Account, canonical
+from vault.approvals import verify_release
+from vault.attestations import Envelope, verify_statement
+from vault.errors import Malformed
+from vault.trust import Trust
 
-FORMAT = "tce-release-1"
+FORMAT = "tce-release-2"
+_FIRST_FORMAT = "tce-release-1"
 RELEASE_FILE = "release.json"
 _CHUNK = 1 << 20
 
@@ -47,7 +56,13 @@ class ReleasedInstance:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
-    """What was released, under which approvals, to whom. Approvals are kept as they were signed."""
+    """What was released, under which approvals, to whom. Approvals are kept as they were signed.
+
+    ``options`` are the codes of CID 7050 that the instances claim; ``key_version`` is that of the site's keys for the
+    case; ``holds`` say why it was held and who let it go on; ``disclosure`` are the figures of the cohort, where these
+    were asked for; ``delivered`` is when the approvals were asked for last before an instance left. Records of the
+    first format have none of these.
+    """
 
     release: str
     case: str
@@ -60,51 +75,84 @@ class ReleaseRecord:
     audit_head: Mapping[str, Any]
     made: str
     software: str
+    options: Sequence[Mapping[str, str]] = ()
+    key_version: int | None = None
+    holds: Sequence[Mapping[str, Any]] = ()
+    disclosure: Mapping[str, Any] | None = None
+    delivered: str = ""
     format: str = field(default=FORMAT)
 
-    def payload(self) -> bytes:
-        """Return the canonical bytes that are signed: JSON with sorted keys and no white space."""
-        return canonical(asdict(self))
 
+@dataclass(frozen=True, slots=True)
+class SignedRelease:
+    """A record as it was read, not yet verified, with what was signed of it."""
 
-def canonical(content: object) -> bytes:
-    """Return JSON in the one form that digests and signatures are made over."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    record: ReleaseRecord
+    envelopes: tuple[Envelope, ...] = ()
+    first_format: tuple[bytes, str] | None = field(default=None, repr=False)
+
+    def require_signed(self, trust: Trust) -> None:
+        """Return if the site signed all of it; offline. Raises Untrusted or BadSignature."""
+        for envelope in self.envelopes:
+            verify_statement(envelope, trust)
+        if self.first_format is not None:
+            verify_release(*self.first_format, trust)
 
 
 def write(record: ReleaseRecord, sign: Callable[[bytes], str], out: Path) -> Path:
     """Sign a record and write it into the folder ``out``, durably and in one step; return the file."""
-    signature = sign(record.payload())
+    predicate = asdict(record)
+    account = Account(predicate, predicate.pop("instances"))
+    lines = [Envelope(payload, sign(payload)).to_json() for payload in statements.written(account)]
     out.mkdir(parents=True, exist_ok=True)
     path = out / RELEASE_FILE
     draft = path.with_suffix(".new")
     with draft.open("w", encoding="utf-8") as file:
-        json.dump({"record": asdict(record), "signature": signature}, file, indent=1, sort_keys=True)
-        file.write("\n")
+        file.writelines(line + "\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
     return path
 
 
-def read(path: Path) -> tuple[ReleaseRecord, str]:
-    """Read a record and its signature, unverified. Raises ReleaseError when it is no release record."""
+def read(path: Path) -> SignedRelease:
+    """Read a record, unverified. Raises ReleaseError when it is no release record."""
     path = path / RELEASE_FILE if path.is_dir() else path
     try:
-        document = json.loads(path.read_text("utf-8"))
-        content = dict(document["record"])
+        text = path.read_text("utf-8")
+        if found := _of_first_format(text):
+            content, signature = found
+            return SignedRelease(_record(content), first_format=(canonical(content), signature))
+        envelopes = tuple(Envelope.from_json(line) for line in text.splitlines())
+        account = statements.read([envelope.payload for envelope in envelopes])
+        content = {**account.predicate, "instances": account.instances}
         if content["format"] != FORMAT:
             raise ReleaseError(f"{path} has a format that this version does not know", next_step="update tce")
-        content["instances"] = tuple(ReleasedInstance(**item) for item in content["instances"])
-        return ReleaseRecord(**content), str(document["signature"])
+        return SignedRelease(_record(content), envelopes)
     except FileNotFoundError:
         raise ReleaseError(
             f"there is no release record at {path}", next_step="see: tce exports list"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, Malformed):
         raise ReleaseError(
             f"{path} is not a release record", next_step="name the folder of a release, or its release.json"
         ) from None
+
+
+def _of_first_format(text: str) -> tuple[dict[str, Any], str] | None:
+    """Return content and signature of a record of the first format; None for anything else."""
+    try:
+        document = json.loads(text)
+        if document["record"]["format"] == _FIRST_FORMAT:
+            return document["record"], str(document["signature"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _record(content: Mapping[str, Any]) -> ReleaseRecord:
+    instances = tuple(ReleasedInstance(**item) for item in content["instances"])
+    return ReleaseRecord(**{**content, "instances": instances})
 
 
 @dataclass(frozen=True, slots=True)

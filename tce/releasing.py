@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime
 
+from policies.model import Policy
 from tce import __version__, cases, cautions, release
 from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
@@ -57,7 +59,10 @@ class SignedReleases:
             case=closed.case_id,
             case_digest=case.digest,
             policy=_policy_of(self._site, case),
-            approvals={"case": desk.case_approval(case), "policy": desk.policy_approval(shelved)},
+            approvals={
+                "case": desk.case_approval(case, closed.allowed_at),
+                "policy": desk.policy_approval(shelved, closed.allowed_at),
+            },
             receivers=tuple(
                 {
                     "ae_title": to.ae_title,
@@ -72,6 +77,11 @@ class SignedReleases:
             audit_head={"records": head.records, "size": head.size, "hash": head.hash},
             made=datetime.now(UTC).isoformat(timespec="seconds"),
             software=f"tce {__version__}",
+            options=_claimed(shelved.policy),
+            key_version=case.key_version,
+            holds=tuple(asdict(one) for one in closed.holds),
+            disclosure=closed.disclosure,
+            delivered=closed.allowed_at.isoformat(timespec="seconds"),
         )
 
 
@@ -79,6 +89,20 @@ def _policy_of(site: Site, case: Case) -> dict[str, str]:
     """Return what the record says of the policy; a case with warnings has them in it, under the signature."""
     warnings = cautions.of_case(site, case)
     return {**case.stage2.model_dump(mode="json"), **({"warnings": " ".join(warnings)} if warnings else {})}
+
+
+def _claimed(policy: Policy) -> tuple[dict[str, str], ...]:
+    """Return the codes of CID 7050 that instances claim, and which instances do."""
+    everywhere = policy.codes_of(pixels_cleaned=False)
+    return tuple(
+        {
+            "code": code,
+            "scheme": "DCM",
+            "meaning": meaning,
+            "claimed": "always" if (code, meaning) in everywhere else "where pixels were cleaned",
+        }
+        for code, meaning in policy.codes_of(pixels_cleaned=True)
+    )
 
 
 def _released(sealed: Sealed) -> ReleasedInstance:

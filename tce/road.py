@@ -236,6 +236,7 @@ class Release:
     tally: Mapping[str, int]
     allowed_at: datetime
     holds: tuple[PastHold, ...] = ()
+    disclosure: Mapping[str, object] | None = None
 
 
 class ReleaseBook(Protocol):

@@ -40,7 +40,7 @@ from tce.road_auditor import RoadAuditor
 from tce.shelf import Shelf
 from tce.spool import Durability
 from tce.workshop import OpenDraft, workshop
-from vault.approvals import sign_release
+from vault.attestations import sign_statement
 from vault.client import Client
 from vault.coverage import Coverage, coverage
 from vault.custody import Custody
@@ -281,7 +281,7 @@ def rooms(site: Site) -> Rooms:
         )
 
     def sign(payload: bytes) -> str:
-        return sign_release(session.client(), payload)
+        return sign_statement(session.client(), payload)
 
     return Rooms(
         cases=ApprovedCases(site),

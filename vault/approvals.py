@@ -209,13 +209,11 @@ def verify(
         _check_withdrawal(withdrawal, approval, trust)
 
 
-def sign_release(service: Client, payload: bytes) -> str:
-    """Sign a release record as the site. Needs the login of the manager or the pseudonymizer."""
-    return service.sign(Mount.RELEASE, RELEASE_KEY, _record_payload(_RELEASE_FORM, payload))
-
-
 def verify_release(payload: bytes, signature: str, trust: Trust) -> None:
-    """Return if the site signed this release record; offline. Raises Untrusted or BadSignature."""
+    """Return if the site signed this release record of the first format; offline. Raises Untrusted or BadSignature.
+
+    Since then records are statements (:mod:`vault.attestations`).
+    """
     check_signature(trust.release, _record_payload(_RELEASE_FORM, payload), signature, "release record")
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from tce import release
 from tce.audit.trail import Head, Record, Trail
 from tce.errors import AuditError
-from vault.approvals import verify_release
 from vault.errors import ApprovalRefusal
 from vault.trust import Trust
 
@@ -91,13 +90,14 @@ def _signed(releases_dir: Path, trust_path: Path) -> Sequence[_Anchor]:
 
 def _anchor(path: Path, trust: Trust) -> _Anchor:
     name = path.parent.name
-    record, signature = release.read(path)
+    signed = release.read(path)
+    record = signed.record
     try:
-        verify_release(record.payload(), signature, trust)
-    except (ApprovalRefusal, UnicodeEncodeError) as exc:
-        why = exc.what if isinstance(exc, ApprovalRefusal) else "it holds characters that are none"
+        signed.require_signed(trust)
+    except ApprovalRefusal as exc:
         raise AuditError(
-            f"release {name} is altered or was not signed by this site: {why}", next_step=_check(path.parent)
+            f"release {name} is altered or was not signed by this site: {exc.what}",
+            next_step=_check(path.parent),
         ) from None
     if record.release != name:
         raise AuditError(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tce import counts
+from tce import approval_proof, counts
 from tce.cases import case_dir
 from tce.cli.session import JsonOption, session
 from tce.config import Site
@@ -24,7 +24,10 @@ def verify(
     context: typer.Context,
     release: Annotated[
         Path,
-        typer.Argument(metavar="RELEASE", help="Folder of a release, its release.json, or a forgotten.json."),
+        typer.Argument(
+            metavar="RELEASE",
+            help="Folder of a release, its release.json, a forgotten.json; or a policy, a case, its approval.",
+        ),
     ],
     folder: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="Folder with the released files, e.g. a medium.")
@@ -38,6 +41,9 @@ def verify(
             help="Record that the case was forgotten. Default: that of the case here, if there is one."
         ),
     ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print what the record says, instances left out.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prove a release offline: signature, approvals, and the bytes of every file in DIR.
@@ -46,13 +52,17 @@ def verify(
     record of a forgotten case (forgotten.json) can be proved by itself in place of a release. At the site that it is
     of, its audit trail must tell of it too. Exit status 1 when
     anything does not hold, also for a file in DIR of which the release does not speak; what makes DIR a medium
-    (DICOMDIR, README.TXT, pages) is counted only.
+    (DICOMDIR, README.TXT, pages) is counted only. A policy or a case, or a signed record beside it, is proved as well:
+    its author's and approver's signatures, its text, and whether the approval counts now.
 
-    Examples: tce verify releases/3f9a0c11d2e4 /media/cdrom   |   tce verify release.json --trust trust.json
+    Examples: tce verify releases/3f9a0c11d2e4 /media/cdrom   |   tce verify release.json --trust trust.json   |
+    tce verify policies/ours-2.approval.json
     """
     run = session(context)
     keys = Trust.load(trust or Site(run.home).trust_path)
-    if is_one(release):
+    if approval_proof.is_one(release):
+        proof = approval_proof.prove_approval(release, keys)
+    elif is_one(release):
         proof = prove_forgotten(release, keys, _at_hand(run.home, keys))
     else:
         record = forgotten or _kept(run.home, release)
@@ -60,7 +70,11 @@ def verify(
     if as_json:
         typer.echo(json.dumps({**asdict(proof), "holds": proof.holds}, indent=1, default=str))
     else:
-        if proof.release:
+        if show and proof.release:
+            run.say(_said(release))
+        if proof.about:
+            run.say(proof.about)
+        elif proof.release:
             run.say(f"release {proof.release} of case {proof.case}, {counts.instances(proof.instances)}")
             if warnings := read(release)[0].policy.get("warnings"):
                 run.say(warnings)
@@ -72,13 +86,20 @@ def verify(
             run.say(f"     {path}")
     require(proof)
     if not as_json:
-        held = "the record holds; no files were compared" if proof.release else "the record holds"
+        held = "the record holds; no files were compared" if proof.release else f"{proof.what} holds"
         run.say("this release is what it says it is" if folder and proof.release else held)
+
+
+def _said(release: Path) -> str:
+    """Return what a record says, but its instances."""
+    content = asdict(read(release).record)
+    del content["instances"]
+    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def _kept(home: Path, release: Path) -> Path | None:
     """Return the record that the case of a release was forgotten, if this site has one that names the release."""
-    record, _ = read(release)
+    record = read(release).record
     kept = case_dir(Site(home).cases_dir, record.case) / FORGOTTEN_FILE
     return kept if kept.exists() and read_forgotten(kept)[0].names(record.release) else None
 

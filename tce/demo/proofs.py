@@ -109,7 +109,7 @@ def records(site: Site, received: Path) -> Facts:
 
 def medium_of(record: Path, received: Path) -> Path:
     """Return which of the Receiver's media holds a release. Raises Refused when none does."""
-    written, _ = release.read(record)
+    written = release.read(record).record
     for medium in sorted(path for path in received.iterdir() if path.is_dir()):
         if release.compare(written, medium).found:
             return medium

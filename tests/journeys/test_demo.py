@@ -243,7 +243,7 @@ def test_records_can_be_verified_afterwards(walked: tuple[Path, str]) -> None:
     for path in records:
         medium = medium_of(path, folder / "5-received")
         assert prove(path, Trust.load(site.trust_path), medium).holds
-        record, _ = release.read(path)
+        record = release.read(path).record
         assert record.case_digest == load(site.cases_dir, record.case).digest
     assert Trail(site.audit_trail).verify().records > 40
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from policies import loader
 from tce import cases
+from tce.approval_proof import prove_approval
 from tce.approvals_desk import Desk
 from tce.audit.trail import Trail
 from tce.cases import Case, CaseReceiver
@@ -16,7 +19,9 @@ from tce.errors import AuditError, NotApproved
 from tce.shelf import Shelf, Shelved
 from tce.site import export_trust
 from tests.conftest import SiteVault
+from tests.docs.shell import commands_of, run_script
 from tests.tce.parts import a_site_of
+from vault.trust import Trust
 
 pytestmark = pytest.mark.vault
 
@@ -177,3 +182,68 @@ def test_one_person_changes_nothing_that_two_agreed_on(site: Site) -> None:
     draft = case.model_copy(update={"id": "desk-4"})
     cases.save(site.cases_dir, draft)
     desk.require_open(draft)
+
+
+def test_an_approval_is_proved_by_its_files_alone(site: Site, tmp_path: Path) -> None:
+    """Text, submission and approval, carried elsewhere with the public keys, prove themselves whichever is named."""
+    shelved = an_approved_policy(site)
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(site.policies_dir, elsewhere)
+    trust = Trust.load(site.trust_path)
+    for suffix in (".yaml", ".submission.json", ".approval.json"):
+        proof = prove_approval(elsewhere / shelved.path.with_suffix(suffix).name, trust)
+        assert proof.holds, proof.answers
+        assert len(proof.answers) == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "before", "after", "wrong"),
+    [
+        (".yaml", "title: ", "title: Altered ", {"text"}),
+        (".approval.json", '"approver": "bob"', '"approver": "bo"', {"approval"}),
+        (
+            ".submission.json",
+            '"author": "alice"',
+            '"author": "bob"',
+            {"signature of its author", "what was approved"},
+        ),
+    ],
+)
+def test_a_changed_file_of_an_approval_is_found(
+    site: Site, tmp_path: Path, suffix: str, before: str, after: str, wrong: set[str]
+) -> None:
+    """Whichever file is changed, the proof says what does not hold."""
+    path = an_approved_policy(site).path
+    victim = path.with_suffix(suffix)
+    victim.write_text(victim.read_text().replace(before, after))
+    answers = prove_approval(path, Trust.load(site.trust_path)).answers
+    failing = {answer.question for answer in answers if not answer.holds}
+    assert failing and failing <= wrong
+
+
+def test_a_withdrawn_approval_does_not_prove(site: Site) -> None:
+    """The withdrawal beside an approval is verified and counts."""
+    shelved = an_approved_policy(site)
+    Desk(site).withdraw_policy(shelved, "bob", reason="bands too narrow")
+    proof = prove_approval(shelved.path, Trust.load(site.trust_path))
+    assert [answer.question for answer in proof.answers if not answer.holds] == ["approval"]
+
+
+def test_what_was_only_submitted_is_not_approved(site: Site) -> None:
+    """A good signature of its author alone does not make a text one that may be used."""
+    path = an_approved_policy(site).path
+    path.with_suffix(".approval.json").unlink()
+    answers = prove_approval(path, Trust.load(site.trust_path)).answers
+    assert [answer.question for answer in answers if not answer.holds] == ["approval"]
+
+
+@pytest.mark.peer
+def test_openssl_verifies_an_approval(site: Site, tmp_path: Path) -> None:
+    """The commands of the auditor's page verify a real approval: openssl, jq and the public key are enough."""
+    path = an_approved_policy(site).path.with_suffix(".approval.json")
+    script = commands_of("docs/auditor.md", "openssl-approval")
+    place = {"APPROVAL": str(path), "TRUST": str(site.trust_path)}
+    assert "Signature Verified Successfully" in run_script(script, tmp_path, **place)
+    path.write_text(path.read_text().replace('"version": "', '"version": "9'))
+    with pytest.raises(subprocess.CalledProcessError):
+        run_script(script, tmp_path, **place)

@@ -32,7 +32,8 @@ from tce.site import export_trust
 from tests.conftest import SiteVault
 from tests.tce.parts import a_site_of
 from tests.vault.subjects import a_subject, patient_id
-from vault.approvals import sign_forgotten, sign_release
+from vault.approvals import sign_forgotten
+from vault.attestations import sign_statement
 from vault.credentials import Credentials
 from vault.errors import BadSignature, Forbidden, LoginFailed, Untrusted, VaultRoomError, Withdrawn
 from vault.forgetting import ForgetReason
@@ -119,7 +120,9 @@ def a_release(vault: SiteVault, site: Site, case: Case, policy: Shelved) -> None
         software="tce",
     )
     manager = vault.service("manager")
-    release.write(record, lambda payload: sign_release(manager, payload), site.releases_dir / "3f9a0c11d2e4")
+    release.write(
+        record, lambda payload: sign_statement(manager, payload), site.releases_dir / "3f9a0c11d2e4"
+    )
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -11,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydicom.uid import ImplicitVRLittleEndian
 
 from media.placing import place
 from media.profiles import Handling
-from tce import release
+from tce import release, statements
 from tce.errors import ReleaseError
 from tce.proof import Proof, prove, require
 from tce.release import ReleasedInstance, ReleaseRecord
 from tests.builders import a_ct_study
-from vault.approvals import Approval, Document, Submission, sign_release
+from tests.docs.shell import commands_of, run_script
+from vault.approvals import Approval, Document, Submission
+from vault.attestations import sign_statement
 from vault.trust import Trust
 
 POLICY_DIGEST, CASE_DIGEST = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -61,13 +65,32 @@ def an_approval(kind: str, digest: str, *, expires: datetime = NOW + timedelta(d
 
 
 def sign_as_the_site(payload: bytes) -> str:
-    """Sign as :func:`vault.approvals.sign_release` does, with the test's own key in place of the Vault's."""
+    """Sign as :func:`vault.attestations.sign_statement` does, with the test's own key in place of the Vault's."""
 
     class AtTheVault:
         def sign(self, mount: str, key: str, content: bytes) -> str:
             return RELEASER.sign(content)
 
-    return sign_release(AtTheVault(), payload)  # type: ignore[arg-type]
+    return sign_statement(AtTheVault(), payload)  # type: ignore[arg-type]
+
+
+def change_statement(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change what a signed record says; its signatures stay."""
+    lines = []
+    for line in path.read_text().splitlines():
+        envelope = json.loads(line)
+        statement = json.loads(base64.b64decode(envelope["payload"]))
+        change(statement)
+        payload = json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
+        lines.append(json.dumps({**envelope, "payload": base64.b64encode(payload).decode()}) + "\n")
+    path.write_text("".join(lines))
+
+
+def change_envelope(path: Path, **changed: object) -> None:
+    """Change the signature of a record, or its hint at the key."""
+    envelope = json.loads(path.read_text())
+    envelope["signatures"][0].update(changed)
+    path.write_text(json.dumps(envelope))
 
 
 def an_instance(path: Path, syntax: str = "1.2.840.10008.1.2.1", *, uid: str) -> ReleasedInstance:
@@ -128,27 +151,26 @@ def test_a_genuine_release_holds(record: ReleaseRecord, files: dict[str, Path], 
 @pytest.mark.parametrize(
     ("change", "question"),
     [
-        (lambda r: r["record"].update(case="other"), "signature of the record"),
-        (lambda r: r["record"]["instances"].pop(), "signature of the record"),
-        (lambda r: r["record"]["tally"].update(instances=2), "signature of the record"),
+        (lambda s: s["predicate"].update(case="other"), "signature of the record"),
+        (lambda s: s["subject"].pop(), "signature of the record"),
+        (lambda s: s["subject"][0]["digest"].update(sha256="0" * 64), "signature of the record"),
+        (lambda s: s["predicate"]["tally"].update(instances=2), "signature of the record"),
+        (lambda s: s["predicate"].update(disclosure={"k": 99}), "signature of the record"),
+        (lambda s: s["predicate"].update(policy={"digest": CASE_DIGEST}), "approval of the policy"),
+        (lambda s: s["predicate"]["approvals"].pop("case"), "approval of the case"),
+        (lambda s: s["predicate"]["approvals"]["policy"].update(approver="alice"), "approval of the policy"),
         (
-            lambda r: r.update(signature="vault:v1:" + base64.b64encode(b"x" * 64).decode()),
-            "signature of the record",
-        ),
-        (lambda r: r["record"].update(policy={"digest": CASE_DIGEST}), "approval of the policy"),
-        (lambda r: r["record"]["approvals"].pop("case"), "approval of the case"),
-        (lambda r: r["record"]["approvals"]["policy"].update(approver="alice"), "approval of the policy"),
-        (
-            lambda r: r["record"]["approvals"].update(policy=r["record"]["approvals"]["case"]),
+            lambda s: s["predicate"]["approvals"].update(policy=s["predicate"]["approvals"]["case"]),
             "approval of the policy",
         ),
-        (lambda r: r["record"].update(instances=[]), "account of instances"),
+        (lambda s: s.update(subject=[]), "account of instances"),
     ],
     ids=[
         "case",
         "instances",
+        "digest",
         "tally",
-        "signature",
+        "disclosure",
         "policy",
         "no approval",
         "self approval",
@@ -161,13 +183,111 @@ def test_every_change_of_the_record_is_found(
 ) -> None:
     """Nobody can add to a record, take from it, or exchange its approvals."""
     path = release.write(record, sign_as_the_site, tmp_path / "release")
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
+    change_statement(path, change)
     proof = prove(path, TRUST)
     assert question in failing(proof)
     with pytest.raises(ReleaseError):
         require(proof)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"sig": base64.b64encode(b"x" * 64).decode()}, {"sig": ""}, {"keyid": "release:v9"}],
+    ids=["another", "none", "unknown key"],
+)
+def test_a_record_with_another_signature_is_not_believed(
+    record: ReleaseRecord, tmp_path: Path, changed: dict[str, str]
+) -> None:
+    """The signature must be that of the site's release key over this very statement."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    change_envelope(path, **changed)
+    assert failing(prove(path, TRUST)) == {"signature of the record"}
+
+
+def test_whoever_knows_dsse_and_in_toto_can_verify_a_record(record: ReleaseRecord, tmp_path: Path) -> None:
+    """Envelope, encoding and statement are those of the specifications; nothing of this program is needed."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    envelope = json.loads(path.read_text())
+    payload = base64.b64decode(envelope["payload"])
+    kind = envelope["payloadType"]
+    assert kind == "application/vnd.in-toto+json"
+    encoded = f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload
+    [signature] = envelope["signatures"]
+    public = Ed25519PublicKey.from_public_bytes(RELEASER.public[1])
+    public.verify(base64.b64decode(signature["sig"]), encoded)
+    statement = json.loads(payload)
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert {one["name"]: one["digest"]["sha256"] for one in statement["subject"]} == {
+        one.sop_instance_uid: one.file_digest.removeprefix("sha256:") for one in record.instances
+    }
+    said = statement["predicate"]
+    assert (said["case"], said["policy"]["digest"]) == (record.case, POLICY_DIGEST)
+    assert said["approvals"]["policy"]["approver"] == "bob"
+
+
+@pytest.mark.peer
+def test_openssl_verifies_a_record(record: ReleaseRecord, tmp_path: Path) -> None:
+    """The commands of the auditor's page verify a record: openssl, jq and the public key are enough."""
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    TRUST.save(tmp_path / "trust.json")
+    script = commands_of("docs/auditor.md", "openssl-release")
+    done = run_script(script, tmp_path, RECORD=str(path), TRUST=str(tmp_path / "trust.json"))
+    assert "Signature Verified Successfully" in done
+    change_statement(path, lambda statement: statement["predicate"].update(case="other"))
+    with pytest.raises(subprocess.CalledProcessError):
+        run_script(script, tmp_path, RECORD=str(path), TRUST=str(tmp_path / "trust.json"))
+
+
+def test_a_large_release_is_several_statements(
+    record: ReleaseRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part is signed; a part that is missing, moved or of another release is told."""
+    monkeypatch.setattr(statements, "MOST_SUBJECTS", 2)
+    path = release.write(record, sign_as_the_site, tmp_path / "release")
+    other = release.write(replace(record, release="another"), sign_as_the_site, tmp_path / "other")
+    first, second = path.read_text().splitlines(keepends=True)
+    assert release.read(path).record.instances == record.instances
+    assert failing(prove(path, TRUST)) == set()
+    for lines in (
+        first,
+        second,
+        second + first,
+        first + second + second,
+        first + other.read_text().split("\n")[1],
+    ):
+        path.write_text(lines)
+        with pytest.raises(ReleaseError):
+            prove(path, TRUST)
+
+
+def test_a_record_of_the_first_format_is_still_verified(record: ReleaseRecord, tmp_path: Path) -> None:
+    """What was signed before records were statements can be proved, and a change of it is found."""
+    content = asdict(record)
+    for field in ("options", "key_version", "holds", "disclosure", "delivered"):
+        del content[field]
+    content = json.loads(json.dumps({**content, "format": "tce-release-1"}))
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    signature = RELEASER.sign(b"tce-release-1\0" + hashlib.sha512(canonical).digest())
+    path = tmp_path / "release.json"
+    path.write_text(json.dumps({"record": content, "signature": signature}, indent=1))
+    assert failing(prove(path, TRUST)) == set()
+    content["case"] = "other"
+    path.write_text(json.dumps({"record": content, "signature": signature}, indent=1))
+    assert failing(prove(path, TRUST)) >= {"signature of the record"}
+
+
+def test_an_approval_that_ran_out_after_the_last_instance_left_counts(
+    record: ReleaseRecord, tmp_path: Path
+) -> None:
+    """What matters is that it was in force when it was asked for last, not when the record was written."""
+    late = an_approval("policy", POLICY_DIGEST, expires=NOW - timedelta(minutes=1))
+    stale = replace(
+        record,
+        approvals={**record.approvals, "policy": late},
+        delivered=(NOW - timedelta(minutes=2)).isoformat(),
+    )
+    path = release.write(stale, sign_as_the_site, tmp_path / "release")
+    assert failing(prove(path, TRUST)) == set()
 
 
 def test_an_approval_that_had_run_out_does_not_count(record: ReleaseRecord, tmp_path: Path) -> None:
@@ -290,7 +410,7 @@ def test_an_instance_that_a_medium_encodes_anew_is_recognized(tmp_path: Path, re
 
 def test_what_is_no_record_is_named(tmp_path: Path) -> None:
     """A wrong file is answered with what to name instead."""
-    for content in ("", "{}", '{"record": {"format": "tce-release-1"}, "signature": ""}'):
+    for content in ("", "{}", "[1]", '{"record": {"format": "tce-release-1"}, "signature": ""}'):
         (tmp_path / "release.json").write_text(content)
         with pytest.raises(ReleaseError):
             release.read(tmp_path)
@@ -301,6 +421,5 @@ def test_what_is_no_record_is_named(tmp_path: Path) -> None:
 def test_a_record_is_read_back_as_written(record: ReleaseRecord, tmp_path: Path) -> None:
     """Nothing is lost between writing and reading; the signed bytes are the same."""
     path = release.write(record, sign_as_the_site, tmp_path / "release")
-    again, _ = release.read(path)
-    assert again.payload() == record.payload()
-    assert asdict(again)["release"] == "3f9a0c11d2e4"
+    again = release.read(path).record
+    assert json.dumps(asdict(again), sort_keys=True) == json.dumps(asdict(record), sort_keys=True)

@@ -19,12 +19,11 @@ from vault.approvals import (
     Submission,
     Withdrawal,
     approve,
-    sign_release,
     submit,
     verify,
-    verify_release,
     withdraw,
 )
+from vault.attestations import Envelope, sign_statement, verify_statement
 from vault.errors import (
     ApprovalExpired,
     ApprovalRefusal,
@@ -250,18 +249,20 @@ def test_an_empty_document_is_none(change: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("service", ["manager", "pseudonymizer"])
 def test_a_release_is_signed_by_the_site(embedded_site_vault: SiteVault, trust: Trust, service: str) -> None:
-    """Both services sign releases of any size, and every changed byte is found."""
-    payload = b'{"instances": []}' * 3_000_000
-    signature = sign_release(embedded_site_vault.service(service), payload)
-    verify_release(payload, signature, trust)
+    """Both services sign statements of the largest size that is made, and every changed byte is found."""
+    payload = b'{"subject": [""]}' * 40_000
+    envelope = Envelope(payload, sign_statement(embedded_site_vault.service(service), payload))
+    read = Envelope.from_json(envelope.to_json())
+    assert read == envelope
+    verify_statement(read, trust)
     with pytest.raises(BadSignature):
-        verify_release(payload[:-1] + b"]", signature, trust)
+        verify_statement(dataclasses.replace(read, payload=payload[:-1] + b"]"), trust)
 
 
 def test_an_approval_is_no_release(embedded_site_vault: SiteVault, approval: Approval, trust: Trust) -> None:
     """A signature for one thing does not serve for another."""
     with pytest.raises(BadSignature):
-        verify_release(approval.payload(), approval.signature, trust)
+        verify_statement(Envelope(approval.payload(), approval.signature), trust)
 
 
 def test_the_trusted_keys_are_a_file(embedded_site_vault: SiteVault, tmp_path: Path) -> None:
