@@ -24,7 +24,7 @@ MOST_SUBJECTS = 1000
 Instance = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Account:
     """What statements say: the predicate without its part, and the instances."""
 

@@ -238,11 +238,7 @@ class ApprovedCases:
         """Return the terms of a case, and until when they are approved."""
         try:
             case = cases.load(self._site.cases_dir, case_id)
-            desk = Desk(self._site)
-            until = min(
-                desk.require_case(case),
-                desk.require_policy(Shelf(self._site.policies_dir).exactly(case.stage2)),
-            )
+            until = require_stage(self._site, case, Stage.ANONYMIZE)
             called = tuple(
                 peer(self._site, one.ae_title, one.host, one.port, tls=one.tls) for one in case.receivers
             )

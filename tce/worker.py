@@ -167,6 +167,7 @@ class Worker:
                 export.tally,
                 permission.at,
                 tuple(self._exports.holds(export)),
+                {what: count for what, count in export.tally.items() if what.startswith("cohort")} or None,
             )
         )
         for to in terms.receivers:

@@ -141,12 +141,15 @@ _DECIDED = """
     tce.gate.Verdict: policy
     tce.incoming.TakenIn: deviations policies
     tce.proof.Answer: question
+    tce.proof.Proof: about
     tce.purging.Purge: export rule sender
     tce.purging.Unclaimed: sender
-    tce.release.ReleaseRecord: audit_head format policy software
+    tce.release.ReleaseRecord: audit_head delivered disclosure format holds policy software
     tce.release.ReleasedInstance: sop_instance_uid
     tce.retention.Rules: delivered
     tce.road.Anonymized: patient_id series_uid sop_instance_uid study_uid
+    tce.road.PastHold: by held reasons resolved
+    tce.road.Release: allowed_at disclosure
     tce.road.Sealed: sop_instance_uid
     tce.road.Workshop: engine
     tce.workshop.Made: patient_id series_uid sop_instance_uid study_uid
