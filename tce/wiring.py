@@ -239,9 +239,8 @@ class ApprovedCases:
         try:
             case = cases.load(self._site.cases_dir, case_id)
             until = require_stage(self._site, case, Stage.ANONYMIZE)
-            called = tuple(
-                peer(self._site, one.ae_title, one.host, one.port, tls=one.tls) for one in case.receivers
-            )
+            to = case.receivers
+            called = tuple(peer(self._site, one.ae_title, one.host, one.port, tls=one.tls) for one in to)
         except NotApproved as exc:
             raise Hold([Reason("not-approved", exc.what)]) from None
         except TceError as exc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from policies.importing.original import Dialect
 from policies.model import Policy
 from policies.schema import shipped_text
 from policies.whole import whole_text
-from tce import cautions
+from tce import cautions, released
 from tce.approvals_desk import Desk
 from tce.cli import policy_diff, policy_preview
 from tce.cli.policy_import import Request, run_import
@@ -308,6 +309,28 @@ def withdraw(
 def _warn(run: Session, policy: Policy) -> None:
     for line in cautions.of_policy(policy):
         run.say(line)
+
+
+@app.command()
+def releases(
+    context: typer.Context,
+    policy: Annotated[
+        str,
+        typer.Argument(
+            metavar="POLICY", help="Digest (sha256:…), NAME or NAME@VERSION; also one that is gone."
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """List what was released under a policy, also under one that was withdrawn, has expired or is gone.
+
+    Names every signed record, and every export that was stopped after something of it had left.
+
+    Example: tce policy releases longitudinal-trial@2
+    """
+    run = session(context)
+    rows = [asdict(one) for one in released.under(run.site, policy)]
+    run.table(rows, as_json=as_json, empty="nothing was released under it")
 
 
 def _name(one: Shelved) -> str:

@@ -76,7 +76,7 @@ def verify(
             run.say(proof.about)
         elif proof.release:
             run.say(f"release {proof.release} of case {proof.case}, {counts.instances(proof.instances)}")
-            if warnings := read(release)[0].policy.get("warnings"):
+            if warnings := read(release).record.policy.get("warnings"):
                 run.say(warnings)
         else:
             run.say(f"forgotten case {proof.case}")
