@@ -146,6 +146,7 @@ _DECIDED = """
     tce.purging.Unclaimed: sender
     tce.release.ReleaseRecord: audit_head delivered disclosure format holds policy software
     tce.release.ReleasedInstance: sop_instance_uid
+    tce.released.Left: export policy told_by when
     tce.retention.Rules: delivered
     tce.road.Anonymized: patient_id series_uid sop_instance_uid study_uid
     tce.road.PastHold: by held reasons resolved

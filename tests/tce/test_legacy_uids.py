@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
@@ -173,11 +174,11 @@ def test_the_signed_record_says_it(case: str, policy: str, home: Path) -> None:
 
     def sign(payload: bytes) -> str:
         signed.append(payload)
-        return "signature"
+        return "vault:v1:AAAA"
 
-    closed = Release(f"export-{case}", case, PolicyTerms("", "", ""), (), (), {})
+    closed = Release(f"export-{case}", case, PolicyTerms("", "", ""), (), (), {}, datetime.now(UTC))
     SignedReleases(Site(home), sign, "export-manager").close(closed)
-    record, _ = release.read(home / "releases" / closed.export_id)
+    record = release.read(home / "releases" / closed.export_id).record
     warned = record.policy.get("warnings", "")
     assert bool(warned) == bool(policy)
     assert f"policy {policy} 1" in warned or not policy
