@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from policies.forms import Forms
 from policies.layout import Instance
-from policies.model import Policy
+from policies.model import Action, Policy
 from policies.originals import ALL, Trait, told_by
 from policies.parsing import read_source
 from policies.residue import Residue
@@ -38,7 +38,7 @@ _RETAINED_BY: Mapping[Option, frozenset[Trait]] = {
 T = TypeVar("T")
 _FEWEST_IN_A_PART = 24
 """Fewer instances are proved sooner than they are shared."""
-_THINGS = frozenset({Trait.PLACE, Trait.DEVICE})
+_THINGS = frozenset({Trait.PLACE, Trait.DEVICE, Trait.DEVICE_UID})
 _MANUFACTURER, _MODEL = 0x00080070, 0x00081090
 
 
@@ -118,7 +118,7 @@ def prove_set(
         found += findings
         whole.take(seen)
         told.values.update(of_part.values)
-        told.makers.update(of_part.makers)
+        told.staying.update(of_part.staying)
     # 2. The set.
     found += whole.whole()
     # 3. Residue: every value of any source, in each result.
@@ -138,7 +138,7 @@ def _check_part(terms: Terms, pairs: Sequence[Pair], first: int) -> tuple[list[F
         # What is not there is a finding of the verification.
         found += verification.check(result, before or source)
         if before is not None:
-            told.hear(before)
+            told.hear(before, terms.policy)
     return found, verification.seen, told
 
 
@@ -155,16 +155,21 @@ def _search_part(values: Sequence[str], pairs: Sequence[Pair], first: int) -> li
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Told:
-    """What sources tell that may not stand in a result, and the makers that they name. Never print it."""
+    """What sources tell that may not stand in a result, and what stays of places and devices. Never print it."""
 
     values: set[tuple[Trait, str]]
-    makers: set[str]
+    staying: set[str]
 
-    def hear(self, source: Instance) -> None:
+    def hear(self, source: Instance, policy: Policy) -> None:
         """Take in what a source tells."""
         self.values.update(told_by(source))
-        # Manufacturers and model names, which no policy removes by default.
-        self.makers.update(source.text(tag).casefold() for tag in (_MANUFACTURER, _MODEL))
+        # Manufacturers and model names, which no policy removes by default, and what an exception keeps everywhere.
+        kept = {
+            rule.tag
+            for rule in policy.overrides
+            if rule.action == Action.K and rule.when is None and len(rule.path) == 1
+        }
+        self.staying.update(source.text(tag).casefold() for tag in (_MANUFACTURER, _MODEL, *kept))
 
 
 def traits_sought(policy: Policy) -> frozenset[Trait]:
@@ -179,6 +184,5 @@ def _sought(told: Told, policy: Policy) -> set[str]:
     return {
         value
         for trait, value in told.values
-        if trait in sought
-        and not (trait in _THINGS and any(value.casefold() in maker for maker in told.makers))
+        if trait in sought and not (trait in _THINGS and any(value.casefold() in one for one in told.staying))
     }

@@ -101,7 +101,7 @@ def test_an_export_is_asked_about_every_instance(sources: Path, tmp_path: Path) 
     """The reasons name the instance by its number and the tag, from verification and from the search; no value."""
     files = sorted(path for path in sources.rglob("*") if path.is_file())
     policy = load_library("longitudinal-trial")
-    verifier = SetVerifier(policy, {}, 1)
+    verifier = SetVerifier(policy, {})
     (tmp_path / "right").mkdir()
     assert verifier.findings(made_by(Engine(policy), files, tmp_path / "right")) == []
     (tmp_path / "leaking").mkdir()
@@ -205,3 +205,16 @@ def test_the_uid_of_a_device_stays_where_either_option_keeps_it(
         [sources], tmp_path / "out", lambda: (Engine(policy), CountedPseudonyms), workers=1, prove=Forms()
     )
     assert (account.written > 0, account.set_aside) == (True, [])
+
+
+def test_what_an_exception_keeps_of_a_device_is_no_residue(sources: Path, tmp_path: Path) -> None:
+    """A policy that keeps the station's name, with a reason, is not held because it stands there."""
+    trial = load_library("longitudinal-trial").model_dump(mode="json")
+    kept = {"attribute": "StationName", "action": "K", "reason": "scanners are compared"}
+    policy = Policy.model_validate({**trial, "overrides": [kept]})
+    account = de_identify(
+        [sources], tmp_path / "out", lambda: (Engine(policy), CountedPseudonyms), workers=1, prove=Forms()
+    )
+    assert account.set_aside == []
+    made = [pydicom.dcmread(path) for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert any(ds.get("StationName") for ds in made)
