@@ -9,15 +9,17 @@ Rows that are not enabled are no rows. Entities, DTDs and anything outside the f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from lxml import etree
+from pydicom.datadict import dictionary_has_tag, dictionary_VM
 
 from policies.errors import Fault
-from policies.importing.ctp_calls import meaning
+from policies.importing.ctp_calls import calls, meaning
+from policies.importing.ctp_conditions import by_instance, by_value
 from policies.importing.naming import where
-from policies.importing.original import Dialect, Lost, Original, Private, Rest, Rule
+from policies.importing.original import Branch, Dialect, Lost, Original, Private, Rest, Rule, Where
 
 _ROW = re.compile(r"(#?)\s*(set|keep|remove|param)\.(\[[^=]*\]|[^=\s:\[]*)([^=\]]*?)\s*=(.*)")
 # What CTP keeps although it removes what no row names.
@@ -43,6 +45,7 @@ def read(text: str) -> tuple[Original, list[Fault]]:
     parameters = {row.target: row.text for row in rows if row.kind == "p"}
     rules: dict[object, Rule] = {}
     lost: list[Lost] = []
+    descends = any(meaning(row.text, parameters).descends for row in rows if row.kind == "e" and row.enabled)
     for row in rows:
         if row.kind != "e" or not row.enabled:
             continue
@@ -50,24 +53,75 @@ def read(text: str) -> tuple[Original, list[Fault]]:
         if place is None:
             lost.append(Lost(row.line, "a row", "its attribute is not written in a form that CTP documents"))
             continue
-        said = meaning(row.text, parameters)
-        does = " ".join(f"@{name}()" for name in said.names) or "fixed text"
-        rule = Rule(
-            row.line,
-            place,
-            said.effects,
-            does,
-            said.value,
-            said.width,
-            descends=said.descends,
-            unkeyed=said.unkeyed,
-            lost=said.lost if place.tag not in _ALWAYS_WRITTEN else (),
-        )
+        rule = _rule(row.line, place, row.text, parameters)
+        branches = _branches(row, place, parameters, descends)
+        table = by_value(row.text, place.tag, parameters) if place.tag and _is_single(place.tag) else None
+        if branches:
+            rule = replace(rule, branches=branches)
+        elif table is not None:
+            rule = replace(rule, table=table.lines, otherwise=table.otherwise)
         rules[place.tag if place.tag is not None else place.words + repr(place.private)] = rule
-    return _with_defaults(rows, tuple(rules.values()), lost), faults
+    return _with_defaults(rows, tuple(rules.values()), lost, _going_on(rows, parameters)), faults
 
 
-def _with_defaults(rows: list[Row], rules: tuple[Rule, ...], lost: list[Lost]) -> Original:
+def _rule(line: int, place: Where, text: str, parameters: Mapping[str, str]) -> Rule:
+    said = meaning(text, parameters)
+    does = " ".join(f"@{name}()" for name in said.names) or "fixed text"
+    return Rule(
+        line,
+        place,
+        said.effects,
+        does,
+        said.value,
+        said.width,
+        descends=said.descends,
+        unkeyed=said.unkeyed,
+        lost=said.lost if place.tag not in _ALWAYS_WRITTEN else (),
+    )
+
+
+def _is_single(tag: int) -> bool:
+    """Whether an attribute has one value: of several, CTP looks all up as one text."""
+    return dictionary_has_tag(tag) and str(dictionary_VM(tag)) == "1"
+
+
+def _branches(row: Row, place: Where, parameters: Mapping[str, str], descends: bool) -> tuple[Branch, ...]:
+    """Return what a row does to which instances, where that is certain; inside of sequences it asks their items."""
+    found = by_instance(row.text, parameters)
+    if place.tag is None or (descends and not all(part.rooted for part in found)):
+        return ()
+    branches = tuple(Branch(part.when, _rule(row.line, place, part.rule, parameters)) for part in found)
+    certain = all(
+        len(one.rule.effects) == 1 and not one.rule.lost and not one.rule.descends for one in branches
+    )
+    return branches if certain else ()
+
+
+def _going_on(rows: Iterable[Row], parameters: Mapping[str, str]) -> str:
+    """Say whether the UIDs of ``@hashuid`` can be made here too, and in which line their root is."""
+    hashes = [
+        (row.line, call.arguments)
+        for row in rows
+        if row.kind == "e" and row.enabled
+        for call in calls(row.text)
+        if call.name == "hashuid"
+    ]
+    if not hashes:
+        return ""
+    roots = {
+        parameters.get(text[1:], text) if (text := arguments[0])[:1] in ("@", "$") else text
+        for _, arguments in hashes
+    }
+    if len(roots) > 1 or any(len(arguments) != 2 for _, arguments in hashes):
+        return "Its UIDs cannot be made here: it has @hashuid() with several roots, or with a third argument."
+    return (
+        "A trial that began with it may go on with the same UIDs: write legacy_uids into the policy, with method:"
+        f" ctp-hashuid and the root of line {hashes[0][0]}. They are not pseudonyms; read what the documents say of it"
+        " first."
+    )
+
+
+def _with_defaults(rows: list[Row], rules: tuple[Rule, ...], lost: list[Lost], uids: str) -> Original:
     switches = {(row.kind, row.target.lower()): row.line for row in rows if row.enabled and row.kind in "kr"}
     unspecified = switches.get(("r", "unspecifiedelements"), 0)
     private = switches.get(("r", "privategroups"), 0) or unspecified
@@ -84,6 +138,7 @@ def _with_defaults(rows: list[Row], rules: tuple[Rule, ...], lost: list[Lost]) -
         descends=False,
         untouched=(*_PROTECTED, *groups),
         lost=tuple(lost),
+        uids=uids,
     )
 
 

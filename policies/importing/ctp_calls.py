@@ -104,12 +104,12 @@ class _Reading:
 
     def effects(self, rule: str, depth: int) -> set[Effect]:
         """Return all that may come out of a rule, or of a clause of one."""
-        parts = list(_parts(rule))
+        found = list(parts(rule))
         if depth > _DEEPEST:
             return {Effect.COMPUTED}
-        calls = [part for part in parts if isinstance(part, Call)]
+        calls = [part for part in found if isinstance(part, Call)]
         self._names.extend(call.name for call in calls)
-        texts = [part for part in parts if isinstance(part, str) and part.strip()]
+        texts = [part for part in found if isinstance(part, str) and part.strip()]
         speaking = [call for call in calls if call.name != "always"]
         if "always" in (call.name for call in calls):
             self._lost.append("creates the attribute where it is missing")
@@ -146,7 +146,7 @@ class _Reading:
         return {Effect.COMPUTED}
 
 
-def _parts(rule: str) -> Iterator[Call | str]:
+def parts(rule: str) -> Iterator[Call | str]:
     """Yield the calls of a rule and the texts between them."""
     at, text = 0, ""
     while at < len(rule):
@@ -214,7 +214,7 @@ def calls(rule: str) -> Iterator[Call]:
     budget = 1000
     while waiting and budget:
         budget -= 1
-        for part in _parts(waiting.pop()):
+        for part in parts(waiting.pop()):
             if isinstance(part, Call):
                 yield part
                 waiting.extend(part.clauses)
@@ -223,7 +223,7 @@ def calls(rule: str) -> Iterator[Call]:
 def _text(rule: str, parameters: Mapping[str, str]) -> str | None:
     """Return the fixed text that a rule writes, or None where it is not known before it runs."""
     written = ""
-    for part in _parts(rule):
+    for part in parts(rule):
         if isinstance(part, str):
             written += part
         elif part.name == "param" and part.arguments[0].lstrip("@$") in parameters:

@@ -10,20 +10,24 @@ outcomes the strictest counts. Whether a policy can say something is tried with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
 from pydantic import ValidationError
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 
-from policies.clauses import Override, PixelRule, PrivateKeep
+from policies.clauses import Override, PrivateKeep
+from policies.importing.blackening import drafted
 from policies.importing.naming import keyword_of, vr_of
-from policies.importing.original import Dialect, Effect, Original, Outcome, Private, Rest, Rule
-from policies.importing.outcomes import is_needed, profile_words, said, simple
+from policies.importing.original import Effect, Original, Outcome, Private, Rule
+from policies.importing.outcomes import is_needed, kind_words, profile_words, said, simple
 from policies.importing.report import Fate, Line, Report
+from policies.importing.telling import the_rest, warnings
 from policies.model import Policy
 from policies.profile import Action
+from policies.quasi_identifiers import Generalization
 from policies.rules import Rules
 from policies.standard.attributes import attribute_named
 from policies.standard.beyond import beyond, never_kept
@@ -46,7 +50,8 @@ class Drafting:
         self.original = original
         self._name, self._version = name, version
         self._options: set[str] = {Option.CLEAN_STRUCTURED_CONTENT}
-        self._overrides: list[dict[str, str]] = []
+        self._overrides: list[dict[str, Any]] = []
+        self._tables: list[dict[str, Any]] = []
         self._private: list[dict[str, str]] = []
         self._lines: list[Line] = []
         self._more: list[Line] = []
@@ -63,7 +68,7 @@ class Drafting:
         for tag in sorted(self._attributes()):
             self._attribute(tag, base)
         masks = list(self._masks())
-        self._tell_the_rest()
+        self._lines += the_rest(self.original)
         fields: dict[str, Any] = {
             "name": self._name,
             "version": self._version,
@@ -76,10 +81,11 @@ class Drafting:
             "options": sorted(map(str, self._options)),
             "dates": "shift" if self._moves else "remove",
         }
-        more = {"ages": self._ages, "overrides": self._overrides, "private": self._private, "pixels": masks}
+        more = {"ages": self._ages, "overrides": self._overrides, "generalize": self._tables}
+        more |= {"private": self._private, "pixels": masks}
         fields |= {key: value for key, value in more.items() if value}
         lines = tuple(sorted(self._lines, key=lambda line: line.line))
-        return fields, Report(lines, tuple(self._more), tuple(self._warnings()))
+        return fields, Report(lines, tuple(self._more), tuple(warnings(self.original, moves=self._moves)))
 
     # What the policy is before any override.
 
@@ -187,8 +193,64 @@ class Drafting:
             self._told(rules, tag, outcome, "written by the de-identifier itself", Fate.NOT)
         elif not rules:
             self._unasked(tag, ours)
-        else:
+        elif not (self._by_kind(tag, rules[0], ours) or self._by_table(tag, rules, outcome)):
             self._by_rule(tag, rules, outcome, ours)
+
+    def _by_kind(self, tag: int, rule: Rule, ours: str) -> bool:
+        """Draft each branch of a rule for the instances that it is for, and say whether a policy can have that."""
+        entries: list[dict[str, Any]] = []
+        lines: list[Line] = []
+        more: list[Line] = []
+        said = False
+        for branch in rule.branches:
+            overrides, told, listed = self._apart(tag, branch.rule, ours)
+            # Unsaid, another branch would decide about these instances too.
+            reason = f"The Basic Profile decides here, and line {rule.line} of the original elsewhere."
+            profile = {"attribute": keyword_of(tag), "action": str(simple(ours)), "reason": reason}
+            entry = overrides[0] if overrides else profile
+            said = said or bool(overrides)
+            if branch.when:
+                entries.append({**entry, "when": dict(branch.when)})
+            elif overrides:
+                entries.append(entry)
+            lines += [replace(line, done=line.done + kind_words(branch.when)) for line in told]
+            more += [replace(line, done=line.done + kind_words(branch.when)) for line in listed]
+        if not lines or any(_fault(Override, entry) for entry in entries) or self._contradicts(*entries):
+            return False
+        self._overrides += entries if said else []
+        self._lines += lines
+        self._more += more
+        return True
+
+    def _apart(self, tag: int, rule: Rule, ours: str) -> tuple[list[dict[str, Any]], list[Line], list[Line]]:
+        """Return what would be drafted for an attribute if a rule were the only one."""
+        before = self._overrides, self._lines, self._more
+        self._overrides, self._lines, self._more = [], [], []
+        self._by_rule(tag, (rule,), Outcome(rule.effects, by_profile=False), ours)
+        found = self._overrides, self._lines, self._more
+        self._overrides, self._lines, self._more = before
+        return found
+
+    def _by_table(self, tag: int, rules: tuple[Rule, ...], outcome: Outcome) -> bool:
+        """Draft a rule that is a table as one, and say whether a policy can have it."""
+        rule = rules[0]
+        entry: dict[str, Any] = {"attribute": keyword_of(tag), "table": dict(rule.table)}
+        entry |= {"otherwise": rule.otherwise} if rule.otherwise is not None else {}
+        entry["reason"] = f"Line {rule.line} of the original has this table."
+        if (
+            not rule.table
+            or is_needed(tag)
+            or _fault(Generalization, entry)
+            or self._contradicts(tables=(entry,))
+        ):
+            return False
+        self._tables.append(entry)
+        line = self._line(
+            rules, tag, outcome, "by the same table; what would tell the value beside it goes", Fate.EXACT
+        )
+        self._lines.append(line)
+        self._more.append(line)
+        return True
 
     def _unasked(self, tag: int, ours: str) -> None:
         """Take back what an option chosen here loosens, and no line of the original asked for."""
@@ -343,12 +405,12 @@ class Drafting:
         self._overrides.append(entry)
         return True
 
-    def _contradicts(self, entry: Mapping[str, str]) -> bool:
+    def _contradicts(self, *overrides: Mapping[str, Any], tables: Sequence[Mapping[str, Any]] = ()) -> bool:
         fields = {"name": "x", "version": "0", "stage": "anonymize", "title": "x", "description": "x"}
         fields |= {"options": sorted(self._options), "dates": "shift" if self._moves else "remove"}  # type: ignore[dict-item]
         if self._ages:
             fields["ages"] = self._ages  # type: ignore[assignment]
-        return _fault(Policy, {**fields, "overrides": [dict(entry)]})
+        return _fault(Policy, {**fields, "overrides": list(overrides), "generalize": list(tables)})
 
     def _line(self, rules: tuple[Rule, ...], tag: int, outcome: Outcome, done: str, fate: Fate) -> Line:
         told = said(outcome.effects, *rules)
@@ -361,73 +423,17 @@ class Drafting:
             self._lines.append(self._line(rules, tag, outcome, done, fate))
 
     def _masks(self) -> Iterator[dict[str, Any]]:
-        for mask in self.original.masks:
-            entry = {
-                **mask.conditions,
-                "regions": [dict(region) for region in mask.regions],
-                "reason": f"Line {mask.line} of the original blacks this out.",
-            }
-            what, told = (
-                "a signature",
-                f"blacks out {len(mask.regions)} rectangle{'s' if len(mask.regions) > 1 else ''}",
-            )
-            if _fault(PixelRule, entry):
-                why = "its conditions are not ones that a pixel rule can have; such images are held"
-                self._lines.append(Line(mask.line, what, told, why, Fate.NOT))
-                continue
-            self._options.add(Option.CLEAN_PIXEL_DATA)
-            narrow = "the same, for images whose texts are the whole of what it looks for"
-            done = narrow if mask.narrowed else "the same"
-            line = Line(mask.line, what, told, done, Fate.STRICTER if mask.narrowed else Fate.EXACT)
-            self._lines.append(line)
-            self._more.append(Line(mask.line, what, told, "such images pass without review", line.fate))
-            yield entry
-
-    def _tell_the_rest(self) -> None:
-        original = self.original
-        for lost in original.lost:
-            fate = Fate.LOOSER if lost.loosens else Fate.NOT
-            self._lines.append(Line(lost.line, lost.what, "", lost.why, fate))
-        for rule in original.rules:
-            for what in rule.lost:
-                stops = what.startswith("stops")
-                fate = Fate.LOOSER if stops else Fate.NOT
-                self._lines.append(Line(rule.line, rule.where.words, what, "not done", fate))
-        if not original.rules:
-            return
-        done = "treated as the Basic Profile does"
-        fate = {Rest.KEPT: Fate.STRICTER, Rest.REMOVED: Fate.LOOSER, Rest.PROFILE: Fate.EXACT}[original.rest]
-        if original.rest is Rest.REMOVED:
-            done += ", so what the profile leaves stays; --compare shows what that is"
-        self._lines.append(
-            Line(original.rest_line, "attributes that no line names", original.rest, done, fate)
-        )
-        if not original.descends:
-            done = "treated item by item, by the same rules"
-            self._lines.append(
-                Line(0, "items of sequences", "kept unless a line descends", done, Fate.STRICTER)
-            )
-
-    def _warnings(self) -> Iterator[str]:
-        if any(rule.unkeyed for rule in self.original.rules):
-            yield (
-                "The original makes codes or UIDs without a key, so anybody can try them out. Here they are made under"
-                " the case's key, and are other ones: data of a running trial will not match without a list"
-                " (tce mapping import)."
-            )
-        if self._moves:
-            yield (
-                "Dates move by another number of days than in the original: one for each patient. For a running trial"
-                " import date_offset (tce mapping import)."
-            )
-        if self.original.masks:
-            yield "Look at images of each kind, and at results, before you submit the rules for pixels."
-        if self.original.dialect is Dialect.CTP_PIXELS:
-            yield "An image that no signature matches passed the original untouched; here it is held if it is at risk."
+        for one in map(drafted, self.original.masks):
+            self._lines.append(one.line)
+            if one.fields is not None and one.more is not None:
+                self._options.add(Option.CLEAN_PIXEL_DATA)
+                self._more.append(one.more)
+                yield one.fields
 
 
 def _fault(
-    model: type[Override] | type[PixelRule] | type[PrivateKeep] | type[Policy], entry: Mapping[str, Any]
+    model: type[Override] | type[Generalization] | type[PrivateKeep] | type[Policy],
+    entry: Mapping[str, Any],
 ) -> bool:
     try:
         model.model_validate(dict(entry))

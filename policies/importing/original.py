@@ -127,6 +127,9 @@ class Rule:
 
     ``effects`` are all that may happen, ``sometimes`` says that possibly none of them does. ``lost`` is what else the
     line does and no policy can. ``descends`` says that a sequence is treated item by item.
+
+    Where a policy can say exactly for which instances which effect is, ``branches`` have it; where the rule is a table,
+    ``table`` and ``otherwise`` have that.
     """
 
     line: int
@@ -139,6 +142,20 @@ class Rule:
     descends: bool = False
     unkeyed: bool = False
     lost: tuple[str, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    table: Mapping[str, str] = field(default_factory=dict, repr=False)
+    otherwise: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Branch:
+    """What a rule does to instances of which conditions hold (names as in a policy's ``when``); none: to all others.
+
+    Of the branches of one rule the first decides of which the conditions hold.
+    """
+
+    when: Mapping[str, str] = field(repr=False)
+    rule: Rule
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -182,6 +199,8 @@ class Original:
     untouched: tuple[str, ...] = ()
     masks: tuple[Mask, ...] = ()
     lost: tuple[Lost, ...] = ()
+    uids: str = ""
+    """How the UIDs of a trial that began with it can go on, in a sentence."""
 
     def deciding(self, tag: int, keyword: str, vr: str) -> tuple[Rule, ...]:
         """Return the rules that decide about an attribute: some that may apply, and the one that does otherwise."""

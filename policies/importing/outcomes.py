@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from policies.importing.naming import vr_of
@@ -12,6 +13,8 @@ _ACCESSION_NUMBER: Final = 0x00080050
 _TEXTS_AND_TIMES: Final = frozenset(("DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UT"))
 # Character set, SOP Class, the three instance UIDs, Patient ID.
 _NEEDED: Final = frozenset({0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E, 0x00100020})
+
+_CONDITIONS: Final = {"sop_class": "SOP Class", "modality": "Modality", "manufacturer": "Manufacturer"}
 
 
 def is_needed(tag: int) -> bool:
@@ -34,6 +37,13 @@ def profile_words(tag: int, code: str) -> tuple[str, bool]:
     if code in ("Z", "Z/D"):
         return "emptied, or a dummy where the standard demands a value", False
     return "removed as far as the standard allows", False
+
+
+def kind_words(when: Mapping[str, str]) -> str:
+    """Say for which instances something is done, without any value of the file."""
+    if not when:
+        return ", for all others"
+    return f", where {' and '.join(_CONDITIONS[name] for name in when)} is as the line names it"
 
 
 def said(effects: frozenset[Effect], *rules: Rule) -> str:
