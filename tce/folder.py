@@ -122,7 +122,7 @@ def de_identify(
         TceError: ``out`` holds a source or lies in one, or a worker process died.
         VaultRoomError, OSError: the job cannot go on; what was written is complete, and a rerun continues.
     """
-    _apart(sources, out)
+    apart(sources, out)
     out.mkdir(parents=True, exist_ok=True)
     scratch = _scratch(out)
     account = FolderAccount()
@@ -421,7 +421,8 @@ def _carry(batch: list[str]) -> FolderAccount:
     return _worker.carry(batch)
 
 
-def _apart(sources: Sequence[Path], out: Path) -> None:
+def apart(sources: Sequence[Path], out: Path) -> None:
+    """Return if no source lies in the folder to write to, and it in none. Raises TceError."""
     target = out.resolve()
     for source in sources:
         resolved = source.resolve()

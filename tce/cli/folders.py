@@ -14,7 +14,9 @@ from tce.audit.journal import Journal
 from tce.cli.session import Session, session
 from tce.counts import counted
 from tce.errors import Held
+from tce.exports import Exports
 from tce.folder import Bench, FolderAccount, SetAside, de_identify
+from tce.folder_cohort import Company, LeftOut, de_identify_in_company
 from tce.permission import permission_of
 from tce.walking import files_under
 
@@ -31,6 +33,12 @@ Proves = Annotated[
     bool,
     typer.Option(
         "--verify", help="Verify each result too, and set aside what has a finding. Takes much longer."
+    ),
+]
+LeavesOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-out", help="Leave out patients who have too little company, rather than refuse all."
     ),
 ]
 Workers = Annotated[int, typer.Option(help="Processes to use. Default: one for each core.", min=0)]
@@ -72,6 +80,7 @@ def anonymize(
     workers: Workers = 0,
     events: EventsFile = None,
     verify: Proves = False,
+    leave_out: LeavesOut = False,
 ) -> None:
     """Stage 2: treat what could still single a person out, irreversibly, under the case's own key. In research.
 
@@ -79,12 +88,28 @@ def anonymize(
     export. What cannot be treated is set aside with its reason; the exit status is then 3. Study days count from
     the case's own events (tce case events), unless --events names others.
 
+    Where the case asks that patients look alike (k), all are looked at together with those whom the case has released:
+    if anybody falls short, nothing is written, unless --leave-out is given.
+
     Example: tce anonymize pseudonymized --case lung-1 --out anonymized
     """
     run = session(context)
     bench = wiring.stage_two(run.site, case, events)
     proved = wiring.forms(run.site, case, Stage.ANONYMIZE) if verify else None
-    _carry(run, sources, out, bench, workers, case, Stage.ANONYMIZE, proved)
+    company = _company(run, case, leave_out=leave_out)
+    _carry(run, sources, out, bench, workers, case, Stage.ANONYMIZE, proved, company)
+
+
+def _company(run: Session, case: str, *, leave_out: bool) -> Company | None:
+    """Return what the patients of the folder have to keep, if the case asks anything."""
+    rule = wiring.cohort_rule(run.site, case)
+    if not rule.limits.ask:
+        return None
+    index = Exports(run.site.exports_url)
+    try:
+        return Company(rule, index.released(case), leave_out)
+    finally:
+        index.close()
 
 
 def _carry(
@@ -96,29 +121,47 @@ def _carry(
     case: str,
     stage: Stage,
     prove: Forms | None,
+    company: Company | None = None,
 ) -> None:
     journal = Journal(run.site, run.person)
     event, done = _SAID[stage]
     total = sum(1 for _ in files_under(sources))
+    left_out = LeftOut(0, 0)
     with run.progress() as progress:
         task = progress.add_task(done, total=total)
-        account = de_identify(
-            sources,
-            out,
-            bench,
-            workers=workers or None,
-            progress=lambda count: progress.update(task, completed=count),
-            prove=prove,
-            permission=permission_of(run.site, case, stage),
-        )
-    journal.record(event, success=bool(account.written or account.already), detail=_detail(case, account))
+        many, permission = workers or None, permission_of(run.site, case, stage)
+
+        def told(count: int) -> None:
+            progress.update(task, completed=count)
+
+        if company is None:
+            account = de_identify(
+                sources, out, bench, workers=many, progress=told, prove=prove, permission=permission
+            )
+        else:
+            account, left_out = de_identify_in_company(
+                sources, out, bench, company, workers=many, progress=told, prove=prove, permission=permission
+            )
+    detail = _detail(case, account) | ({"left_out": str(left_out.patients)} if company else {})
+    journal.record(event, success=bool(account.written or account.already), detail=detail)
     run.say(
         f"{counts.instances(account.written)} {done}"
         + (f", {counted(account.already, 'was', 'were')} there already" if account.already else "")
         + f": {counts.patients(len(account.patients))}, {counts.studies(len(account.studies))}, "
         f"{len(account.series)} series, in {out}"
     )
+    _tell_left_out(left_out, account)
     _tell_set_aside(run, account.set_aside)
+
+
+def _tell_left_out(left_out: LeftOut, account: FolderAccount) -> None:
+    """End with status 3 if patients were left out for too little company and nothing else is to be told."""
+    if left_out.patients and not account.set_aside:
+        raise Held(
+            f"{counted(left_out.patients, 'patient was', 'patients were')} left out for too little company, with "
+            f"{counts.instances(left_out.instances)}",
+            next_step="make the policy coarser (tce policy advise), or add patients",
+        )
 
 
 def _tell_set_aside(run: Session, set_aside: list[SetAside]) -> None:
