@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from policies.disclosure.cohort import Codes, Cohort, Limits, classes, encoded, sizes_of, standing
+from policies.disclosure.cohort import Codes, Cohort, Limits, encoded, standing
 from policies.disclosure.ladders import Fields, Ladder, ladder, stays
 from policies.disclosure.lattice import Found, least_lossy
 from policies.disclosure.report import Report, report
@@ -174,9 +174,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items() if one is not None}
     return [_plain(one) for one in value] if isinstance(value, list) else value
-
-
-def sizes_in_classes(of: Cohort) -> Codes:
-    """Return for each patient how many look alike."""
-    class_of, count = classes(of.columns, of.patients)
-    return sizes_of(class_of, count)[class_of]

@@ -165,11 +165,6 @@ def journalist(sizes: Codes, population: Codes) -> Risk:
     return _risk(sizes, population)
 
 
-def marketer(sizes: Codes, population: Codes | None = None) -> float:
-    """Return the share of patients whom somebody finds who links the whole release: the average risk."""
-    return _risk(sizes, sizes if population is None else population).average
-
-
 def _risk(sizes: Codes, company: Codes) -> Risk:
     patients = int(sizes.sum())
     if not patients:

@@ -18,6 +18,7 @@ from policies.whole import whole_text
 from tce import cautions, released
 from tce.approvals_desk import Desk
 from tce.cli import policy_diff, policy_preview
+from tce.cli.policy_advise import Question, run_advise
 from tce.cli.policy_import import Request, run_import
 from tce.cli.policy_named import named
 from tce.cli.session import JsonOption, Session, session, verbs
@@ -251,6 +252,41 @@ def diff(
     Examples: tce policy diff longitudinal-trial ours-2.yaml   |   tce policy diff ours@1 ours@2 sample/ --json
     """
     policy_diff.run_diff(session(context), policy_diff.Request(old, new, tuple(files or ()), case, as_json))
+
+
+@app.command()
+def advise(
+    context: typer.Context,
+    policy: Annotated[str, typer.Argument(help="NAME, NAME@VERSION, a shipped policy, or a file.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILES", help="Pseudonymized DICOM files or folders, or one CSV table."),
+    ] = None,
+    case: Annotated[
+        str, typer.Option(help="Case whose k counts, and without FILES what came for it and is still there.")
+    ] = "",
+    k: Annotated[int, typer.Option(help="How many have to look alike. Default: policy and case.", min=0)] = 0,
+    leave_out: Annotated[
+        float, typer.Option(help="Share of the patients who may be left out, such as 0.01.", min=0, max=0.5)
+    ] = 0.0,
+    page: Annotated[
+        Path | None, typer.Option(help="File for a page that shows the patients before and after.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose the change of a policy that loses least and lets k patients look alike: which bands, which dates, which
+    words in one.
+
+    It searches all combinations of coarser values, and prints the keys to write. A table has the columns patient_id and
+    one for each quasi-identifier, by keyword. Nothing is changed. The loss of an attribute is 0 where values stay exact
+    and 1 where it goes.
+
+    Examples: tce policy advise lung-trial --case lung-1 --page advice.htm   |
+    tce policy advise ours-2.yaml pseudonymized/ --k 5 --leave-out 0.01
+    """
+    run = session(context)
+    wanted = Question(tuple(files or ()), case, k, leave_out, page, as_json)
+    run_advise(run, named(run, policy), wanted)
 
 
 @app.command()

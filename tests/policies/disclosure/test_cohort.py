@@ -16,7 +16,6 @@ from policies.disclosure.cohort import (
     cohort,
     encoded,
     journalist,
-    marketer,
     prosecutor,
     standing,
 )
@@ -71,7 +70,7 @@ def test_a_population_lowers_the_journalist_risk_and_not_the_prosecutor_risk() -
     sizes, population = np.array([2, 4]), np.array([8, 4])
     assert prosecutor(sizes).largest == 0.5
     assert journalist(sizes, population).largest == 0.25
-    assert marketer(sizes, population) == pytest.approx((2 / 8 + 4 / 4) / 6)
+    assert journalist(sizes, population).average == pytest.approx((2 / 8 + 4 / 4) / 6)
     with pytest.raises(ValueError, match="not part"):
         journalist(sizes, np.array([1, 4]))
 
