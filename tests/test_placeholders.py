@@ -66,6 +66,8 @@ _DECIDED = """
     policies.clauses.Override: attribute value
     policies.clauses.PixelRule: manufacturer modality model
     policies.clauses.Rule: attribute
+    policies.disclosure.advice.Advice: removed
+    policies.disclosure.advice.Choice: after attribute before
     policies.disclosure.clause.Disclosure: quasi_identifiers sensitive
     policies.draft.Names: patient_id series_uid sop_instance_uid study_uid
     policies.engine.Written: path
@@ -114,6 +116,7 @@ _DECIDED = """
     tce.audit.withdrawals.TakenBack: order
     tce.cases.EncryptFor: certificate
     tce.cases.Trial: coordinating_center protocol_id protocol_name site_id site_name sponsor
+    policies.disclosure.ladders.Ladder: attribute
     tce.cohort.CohortRule: compared sensitive
     tce.commitments.Standing: refused
     tce.config.MediaSettings: known_stage_one trusted_signers

@@ -63,7 +63,7 @@ class Advice:
     left_out: int
     best: bool
     measured: int
-    lines: str
+    lines: str = field(repr=False)
     before: Report
     after: Report
 

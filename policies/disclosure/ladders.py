@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -58,8 +58,8 @@ class Ladder:
 
     attribute: str
     ways: tuple[Way, ...]
-    rungs: tuple[Rung, ...]
-    values: tuple[tuple[str, ...], ...]
+    rungs: tuple[Rung, ...] = field(repr=False)
+    values: tuple[tuple[str, ...], ...] = field(repr=False)
     """By rung, what its codes stand for."""
 
 
