@@ -84,7 +84,7 @@ def test_contradictions_are_reported_beside_other_faults() -> None:
     assert faults_of(text) == [
         "line 6: 'hue' is unknown; possible here: name, version, extends, stage, title, description, options,"
         " overrides, ages, generalize, dates, event, private, vocabulary, accept, pixels, pseudonyms,"
-        " minimum_cohort, disclosure, clinical_trial, blank",
+        " legacy_uids, minimum_cohort, disclosure, clinical_trial, blank",
         "line 7: ages: bands need an age; write the option retain-patient-characteristics, or leave ages out",
         "line 9: dates: 'shift' needs the option retain-longitudinal-modified-dates; write it, or dates: remove",
     ]
