@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import struct
 
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+
 from policies.charsets import decoded
 from policies.layout import Element
 
@@ -51,13 +53,25 @@ def shown(element: Element | None, encodings: tuple[str, ...], *, big_endian: bo
         return ""
     if element.items is not None:
         return f"{len(element.items)} item{'' if len(element.items) == 1 else 's'}"
-    if element.vr in _TEXT and not element.fragments:
+    vr = _vr(element)
+    if vr in _TEXT and not element.fragments:
         cut = Element(element.tag, element.vr, element.start, min(element.length, _BYTES_READ), element.data)
         return legible(text_in(cut, encodings))
-    if element.vr in _NUMBERS and not element.fragments:
-        return _numbers(element, _NUMBERS[element.vr], ">" if big_endian else "<")
+    if vr in _NUMBERS and not element.fragments:
+        return _numbers(element, _NUMBERS[vr], ">" if big_endian else "<")
     octets = sum(length for _, length in element.fragments) if element.fragments else element.length
     return f"{octets:,} bytes"
+
+
+def _vr(element: Element) -> str:
+    """Return the VR, of one that is written as unknown that of the dictionary, or of text where it can be read."""
+    if element.vr != "UN":
+        return element.vr
+    if dictionary_has_tag(element.tag):
+        return str(dictionary_VR(element.tag))
+    head = bytes(element.data[element.start : element.start + min(element.length, _BYTES_READ)])
+    text = head.rstrip(b" \0").decode("ascii", "replace")
+    return "LO" if text.isascii() and text.isprintable() else "UN"
 
 
 def _numbers(element: Element, form: str, order: str) -> str:

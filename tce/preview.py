@@ -25,7 +25,7 @@ from policies.analysis import Analysis, Loss
 from policies.effects import Change, changes
 from policies.errors import Held, Refusal
 from policies.forms import Forms
-from policies.grounds import Ground, Grounds, Happened, Step
+from policies.grounds import Ground, Happened, Step
 from policies.layout import Instance
 from policies.model import Policy
 from policies.movement import Events
@@ -190,7 +190,7 @@ def _compare(seen: Preview, analysis: Analysis, out: Path, rules: Rules, run: Tr
 
 def compared(source: Instance, result: Instance, rules: Rules, run: TrialRun) -> list[Change]:
     """Return what became of each value of an instance."""
-    grounds = Grounds(run.policy, rules, result.sop_class_uid)
+    grounds = run.grounds(rules, result.sop_class_uid)
     return list(changes(source, result, grounds, run.pseudonyms.given))
 
 

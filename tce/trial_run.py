@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from policies.engine import Engine
+from policies.grounds import Grounds
 from policies.model import Policy
 from policies.movement import Events
 from policies.pseudonyms import Identifier, Subject
@@ -74,6 +75,7 @@ class TrialRun:
         self.pseudonyms = pseudonyms or DrawnPseudonyms()
         self._engine = Engine(policy, trial=trial, events=events)
         self._legacy = legacy_uids(policy)
+        self._grounds: dict[tuple[Rules, str], Grounds] = {}
 
     def carry(self, file: Path, out: Path) -> Rules:
         """Write what becomes of a file to ``out``, and return the rules that were for it.
@@ -83,6 +85,13 @@ class TrialRun:
         with self._engine.read(file) as draft:
             self._engine.write(draft, self._answers(draft.subject), out)
             return draft.rules
+
+    def grounds(self, rules: Rules, sop_class_uid: str) -> Grounds:
+        """Return what says why, for all instances of one SOP Class and the same rules."""
+        key = (rules, sop_class_uid)
+        if key not in self._grounds:
+            self._grounds[key] = Grounds(self.policy, rules, sop_class_uid)
+        return self._grounds[key]
 
     def _answers(self, subject: Subject) -> Mapping[Identifier, str]:
         answers = dict(self.pseudonyms.resolve([subject]))

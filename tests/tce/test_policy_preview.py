@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,13 +23,18 @@ from rich.console import Console
 
 from policies.grounds import Happened
 from policies.loader import load, load_library
+from tce import cases, events
 from tce import preview as previewing
+from tce.audit.trail import Trail
+from tce.cases import Trial
 from tce.cli import main
 from tce.cli.policy_preview import show
 from tce.cli.session import Session
+from tce.config import Settings, Site, save
 from tce.policy_effects import Direction, compare
 from tce.preview_account import account_of
 from tests.builders import a_ct_image
+from tests.tce.test_cases import a_case
 
 Tce = Callable[..., tuple[int, str, str]]
 
@@ -248,3 +257,75 @@ def test_legacy_uids_are_those_that_will_be(tmp_path: Path) -> None:
     assert account.remarks[0].startswith("WARNING")
     (new,) = [group for group in account.groups if group.happened is Happened.NEW_UID]
     assert all(after.startswith("1.2.3.4.") for line in new.lines for _, after in line.examples)
+
+
+STUDY_DAYS = """
+name: days
+version: 1
+stage: anonymize
+title: Study days
+description: Days since enrollment.
+options: [retain-longitudinal-modified-dates]
+dates: study-day
+event: ENROLLMENT
+clinical_trial: true
+"""
+
+
+def test_a_case_gives_its_trial_and_its_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a case its study days are counted and its trial is written, without its key or an approval; the trail says
+    that the policy was tried, on how many files, and that values were kept, and holds none."""
+    site = Site(tmp_path / "site")
+    site.home.mkdir()
+    save(Settings(), site.home / "tce.toml")
+    cases.save(site.cases_dir, a_case(trial=Trial(sponsor="A sponsor", protocol_id="P-1")))
+    days = tmp_path / "events.csv"
+    days.write_text(f"patient_id,date\n{a_ct_image().PatientID},2024-01-01\n")
+    events.save(site.cases_dir, "lung-1", days)
+    data = tmp_path / "out.json"
+    arguments = [*("--home", str(site.home), "policy", "preview", str(a_policy(tmp_path, STUDY_DAYS)))]
+    arguments += [str(a_sample(tmp_path / "in")), "--case", "lung-1", "--json", str(data)]
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert not ended.value.code, capsys.readouterr().err
+    assert stat.S_IMODE(data.stat().st_mode) == 0o600
+    report = json.loads(data.read_text("utf-8"))
+    written = {
+        one["attribute"]: one["examples"]
+        for group in report["changes"]
+        if group["what"] == "written"
+        for one in group["attributes"]
+    }
+    assert written["ClinicalTrialSponsorName"] == [["", "A sponsor"]]
+    assert written["LongitudinalTemporalEventType"] == [["", "ENROLLMENT"]]
+    (record,) = Trail(site.audit_trail).records()
+    assert record.event == "policy.previewed"
+    assert (record.detail["files"], record.detail["passed"], record.detail["values"]) == ("1", "1", "kept")
+    for line in site.audit_trail.read_text("utf-8").splitlines():
+        assert "Musterfrau" not in line and str(a_ct_image().PatientID) not in line
+
+
+def test_a_killed_preview_leaves_nothing_for_others(tmp_path: Path) -> None:
+    """What a killed process leaves lies in a folder for its user alone, and the next command removes it."""
+    sample = a_sample(tmp_path / "in")
+    for copy in range(400):
+        (sample / f"{copy}.dcm").write_bytes((sample / "Musterfrau.dcm").read_bytes())
+    place = tmp_path / "tmp"
+    place.mkdir()
+    environment = {**os.environ, "TMPDIR": str(place)}
+    command = [sys.executable, "-m", "tce", "--home", str(tmp_path / "none"), "policy"]
+    with subprocess.Popen(
+        [*command, "preview", "basic", str(sample)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while process.poll() is None and not list(place.rglob("*.dcm")):
+            time.sleep(0.01)
+        assert process.poll() is None, "it was still at work"
+        process.kill()
+    (outer,) = place.iterdir()
+    assert stat.S_IMODE(outer.stat().st_mode) == 0o700
+    assert list(place.rglob("*.dcm")), "there is something to remove"
+    subprocess.run([*command, "list", "--library"], env=environment, check=True, capture_output=True)
+    assert list(outer.iterdir()) == []
