@@ -107,10 +107,8 @@ class Analysis:
             verdict = _verdict(change)
             if need is Need.INTERVALS and change.days is not None:
                 days[change.days] += 1
-            elif need is Need.INTERVALS and change.happened is Happened.KEPT and len(change.before) >= 8:
-                days[0] += tag & 0xFFFF in (0x20, 0x21, 0x22, 0x23) and tag >> 16 == 8
             self._note(verdicts, need, verdict, _named(change))
-        if Need.INTERVALS in verdicts and len(+days) > 1:
+        if Need.INTERVALS in verdicts and len(days) > 1:
             self._note(
                 verdicts, Need.INTERVALS, Verdict.LOST, "dates that moved by different numbers of days"
             )

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from policies.charsets import encodings_of
-from policies.grounds import Ground, Grounds, Happened, Step
+from policies.dates import DUMMY_DATE
+from policies.grounds import SILENT, Because, Ground, Grounds, Happened, Step
 from policies.layout import Element, Instance, Level, creator_of
 from policies.legible import shown, text_in
 from policies.structured import CONCEPT_NAME, CONTENT_SEQUENCE, CONTEXTS, RELATIONSHIP, VALUE_TYPE
@@ -49,7 +50,7 @@ class Change:
     left: int = 0
     """How many words a cleaned text has left."""
     days: int | None = None
-    """By how many days a date moved."""
+    """By how many days a date moved; 0 for one that was kept."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -199,6 +200,7 @@ class _Walk:
             happened = Happened.EMPTIED
         elif _same(old, new, before, after):
             happened = Happened.KEPT
+            days = 0 if old.vr in ("DA", "DT") else None
         else:
             happened, gone, left, days = self._changed(old, new, before, after, path)
         vr = new.vr if old.vr == "UN" and new is not None else old.vr
@@ -206,6 +208,8 @@ class _Walk:
             ground = self._grounds.of_pixels(blacked_out=self._blacked_out)
         else:
             ground = inside or self._grounds.of(path, vr, happened)
+            if inside is not None and inside.kind is not Because.MARK and happened is Happened.KEPT:
+                ground = SILENT
         return Change(path, place, happened, ground, shown_before, shown_after, gone, left, days)
 
     def _changed(
@@ -225,7 +229,7 @@ class _Walk:
         if self._grounds.coarsens(path):
             return Happened.COARSER, (), 0, None
         if new.vr in ("DA", "DT"):
-            moved = _moved(one, other)
+            moved = _moved(one, other) if self._grounds.moves(path, new.vr) else None
             return (Happened.REPLACED, (), 0, None) if moved is None else (Happened.MOVED, (), 0, moved)
         if new.vr in _WORDY:
             had, has = Counter(_WORD.findall(one)), Counter(_WORD.findall(other))
@@ -286,6 +290,8 @@ def _same_bytes(old: Element, new: Element, was: tuple[int, int], now: tuple[int
 def _moved(before: str, after: str) -> int | None:
     one, other = _DAY.match(before), _DAY.match(after)
     if one is None or other is None or before[one.end() :] != after[other.end() :]:
+        return None
+    if other[0] == DUMMY_DATE.decode("ascii"):
         return None
     try:
         return (date(*map(int, other.groups())) - date(*map(int, one.groups()))).days

@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from policies.actions import Place
+from policies.actions import TEXT_VALUE, Place
 from policies.codes import CODED
 from policies.marks import marks_for
 from policies.model import Generalization, Override, Policy
@@ -75,10 +75,14 @@ _CLEARED = Ground(Because.PIXELS, "bits and comments that are no part of the ima
 _CONTENT = Ground(Because.CONTENT, "content item that PS3.15 Table E.3.4-1 or the policy lets go")
 _VALUE = Ground(
     Because.VALUE,
-    "its own value: it names somebody, gives a date or a code of no public scheme, or is not legal",
+    "its own value: it names somebody, gives a date, or is not legal",
 )
 _LOCAL = Ground(
     Because.VALUE, "a local code, or one of an unknown scheme: only safe words of its meaning stay"
+)
+SILENT = Ground(Because.VALUE, "it is what its rule would have written, or a term of the standard")
+_BY_CONCEPT = Ground(
+    Because.CONTENT, "content item, by its concept (PS3.15 Table E.3.4-1) or as a text that is cleaned"
 )
 _MARK = Ground(Because.MARK, "what the result says of itself, and what every instance must have")
 _UNTOLD = Ground(Because.UNKNOWN, "neither the data dictionary nor the policy knows it")
@@ -86,6 +90,9 @@ _OVERLAY = Ground(Because.UNKNOWN, "overlays and curves: nobody can say what the
 _FREE = Ground(Because.KIND, "identifies nobody: no rule is against it")
 _DECLARED = Ground(Because.PRIVATE, "private element that the instance itself calls safe, of a known creator")
 _NOTHING_STAYS = frozenset({Happened.REMOVED, Happened.EMPTIED, Happened.REPLACED})
+_CONTENT_VALUES = frozenset({TEXT_VALUE, 0x0040A124})
+"""Text Value and UID of a content item."""
+_CLEANABLE = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
 _LEAVES = frozenset({Happened.KEPT, Happened.MOVED, Happened.NEW_UID, Happened.PIXELS})
 
 
@@ -122,6 +129,12 @@ class Grounds:
         banded = tags[-1] == PATIENT_AGE and self._policy.ages is not None
         return banded or isinstance(self._rules.rule(tags), Generalization)
 
+    def moves(self, path: tuple[Step, ...], vr: str) -> bool:
+        """Say whether a date at a path moves with the others of its instance."""
+        if not self._rules.dates.moves or path[-1][1]:
+            return self._rules.dates.moves
+        return self._rules.code(tuple(tag for tag, _ in path), vr.encode("ascii")) == Action.C
+
     def of_item(self) -> Ground:
         """Return why a content item went."""
         return _CONTENT
@@ -145,8 +158,18 @@ class Grounds:
             return _MARK
         if code == Action.K and happened not in _LEAVES and happened is not Happened.ADDED:
             return _LOCAL if tag in CODED else _VALUE
+        if happened is Happened.KEPT:
+            return self._kept(ground, code, vr)
         if code == Action.C and happened in _NOTHING_STAYS:
             return ground._replace(words=f"{ground.words}; nothing of the value may stay")
+        return ground
+
+    def _kept(self, ground: Ground, code: str, vr: str) -> Ground:
+        """Return the ground for a value that is the same as before, whatever its rule wanted."""
+        if code == Action.C and vr in _CLEANABLE:
+            return ground._replace(words=f"{ground.words}; nothing in it had to go")
+        if code not in ("", Action.K, Action.C) and ground.kind is not Because.OVERRIDE:
+            return SILENT
         return ground
 
     def _public(self, path: tuple[int, ...], vr: str) -> tuple[Ground, str]:
@@ -156,6 +179,8 @@ class Grounds:
             return Ground(Because.OVERRIDE, "exception of the policy", rule.reason), str(rule.action)
         if rule is not None:
             return Ground(Because.GENERALIZED, "the policy makes it coarser", rule.words), Action.C
+        if tag in _CONTENT_VALUES and len(path) > 1:
+            return _BY_CONCEPT, ""
         if tag in self._policy.companions:
             return Ground(Because.COMPANION, "it would tell what the policy makes coarser"), Action.X
         if tag == PATIENT_AGE and self._policy.ages:
@@ -190,7 +215,8 @@ class Grounds:
             "UI": "every UID that names an entity is replaced",
             "PN": "every name of a person goes",
             **dict.fromkeys(("DA", "DT", "TM"), f"all dates and times (dates: {self._policy.dates})"),
-        }.get(vr, "no row names it, and people write into it, or it names a place in a network")
+            **dict.fromkeys(("AE", "UR"), "it names a place in a network"),
+        }.get(vr, "no row names it, and people write into it")
         return Ground(Because.KIND, kind), code
 
     def _private(self, step: Step) -> tuple[Ground, str]:

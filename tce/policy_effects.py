@@ -103,7 +103,7 @@ class Comparison:
             found = self.of(direction)
             yield f"\n{direction.capitalize()}: {len(found)}"
             for one, count in found:
-                yield f"  {named_path(one.path, name)}: {one.first} there, {one.second} here ({count})"
+                yield f"  {named_path(one.path, name)}: first {one.first}, second {one.second} ({count})"
         for words, reasons in (
             ("Only the first lets pass", self.only_first),
             ("Only the second lets pass", self.only_second),

@@ -173,10 +173,6 @@ def tried(run: TrialRun, file: Path, out: Path, turned_down: list[TurnedDown]) -
     except Refusal as refusal:
         held = isinstance(refusal, Held)
         turned_down.append(TurnedDown(file, refusal.reason, refusal.what, refusal.next_step, held))
-    except OSError:
-        turned_down.append(
-            TurnedDown(file, "unreadable", "The file cannot be read.", "Check permissions and disk.", False)
-        )
     return None
 
 

@@ -10,7 +10,8 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from policies.engine import Engine
+from policies.engine import Draft, Engine
+from policies.errors import Refusal
 from policies.grounds import Grounds
 from policies.model import Policy
 from policies.movement import Events
@@ -80,11 +81,20 @@ class TrialRun:
     def carry(self, file: Path, out: Path) -> Rules:
         """Write what becomes of a file to ``out``, and return the rules that were for it.
 
-        Raises Refusal where the policy does not let it pass, and OSError.
+        Raises Refusal where the policy does not let it pass or it cannot be read, and OSError where nothing can be
+        written.
         """
-        with self._engine.read(file) as draft:
+        with self._read(file) as draft:
             self._engine.write(draft, self._answers(draft.subject), out)
             return draft.rules
+
+    def _read(self, file: Path) -> Draft:
+        try:
+            return self._engine.read(file)
+        except OSError:
+            raise Refusal(
+                "unreadable", "The file cannot be read.", next_step="Check its permissions and its disk."
+            ) from None
 
     def grounds(self, rules: Rules, sop_class_uid: str) -> Grounds:
         """Return what says why, for all instances of one SOP Class and the same rules."""

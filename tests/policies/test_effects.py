@@ -173,6 +173,17 @@ def test_each_change_has_its_ground(tmp_path: Path) -> None:
     assert named(found, "PatientIdentityRemoved").ground.kind is Because.MARK
 
 
+def test_a_dummy_date_is_no_moved_one(tmp_path: Path) -> None:
+    """A date that was replaced is told as replaced: read as moved, it would look like a date of the patient."""
+    ds = a_ct_image()
+    ds.PatientBirthDate, ds.SeriesDate = "19610412", "18990101"
+    policy = a_policy(overrides=[{"attribute": "PatientBirthDate", "action": "D", "reason": "for a test"}])
+    found = Trying(policy, tmp_path)(ds)
+    assert named(found, "PatientBirthDate").happened is Happened.REPLACED
+    assert named(found, "SeriesDate").happened in (Happened.REMOVED, Happened.REPLACED)
+    assert "nothing of the value may stay" in named(found, "SeriesDate").ground.words
+
+
 def test_private_elements_are_told_with_who_vouches(tmp_path: Path) -> None:
     """An element that the policy keeps is told with the policy's reason, one of the standard's list as such, the
     rest as what nobody vouches for; blocks may be renumbered."""
