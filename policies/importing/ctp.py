@@ -91,9 +91,8 @@ def _branches(row: Row, place: Where, parameters: Mapping[str, str], descends: b
     if place.tag is None or (descends and not all(part.rooted for part in found)):
         return ()
     branches = tuple(Branch(part.when, _rule(row.line, place, part.rule, parameters)) for part in found)
-    certain = all(
-        len(one.rule.effects) == 1 and not one.rule.lost and not one.rule.descends for one in branches
-    )
+    rules = [branch.rule for branch in branches if branch.rule is not None]
+    certain = all(len(rule.effects) == 1 and not rule.lost and not rule.descends for rule in rules)
     return branches if certain else ()
 
 

@@ -9,20 +9,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from policies.importing.asking import as_condition
 from policies.importing.ctp_calls import Call, meaning, parts
 from policies.importing.naming import where
 from policies.importing.original import Effect
 
-_CONDITIONS = {0x00080016: "sop_class", 0x00080060: "modality", 0x00080070: "manufacturer"}
-_LEGAL = {
-    "sop_class": re.compile(r"[0-9]+(\.[0-9]+)+"),
-    "modality": re.compile(r"[A-Z0-9]{1,16}"),
-    "manufacturer": re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,62}[!-\[\]-~])?"),
-}
 _ROOT = "root:"
 _MOST = 64
 
@@ -53,13 +47,11 @@ def _parts_of(
         return None if "@if(" in rule.lower() else [Part(given, rule, rooted)]
     rooted = rooted and call.arguments[0].startswith(_ROOT)
     asked = where(call.arguments[0].removeprefix(_ROOT))
-    name = _CONDITIONS.get(asked.tag or 0) if asked is not None else None
-    value = _value(call, parameters)
-    if name is None or value is None:
+    text = _value(call, parameters)
+    condition = as_condition(asked.tag, text) if asked is not None and text is not None else None
+    if condition is None:
         return None
-    value = value.upper() if name == "modality" else value
-    if not _LEGAL[name].fullmatch(value):
-        return None
+    name, value = condition
     then, otherwise = (*call.clauses, "", "")[:2]
     also = {**given, name: value}
     # What asks for two values of one attribute never comes to pass.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from policies.errors import Fault
+from policies.importing.asking import as_condition
 from policies.importing.naming import where
 from policies.importing.original import Dialect, Effect, Lost, Original, Private, Rest, Rule, Where
 
@@ -27,6 +28,7 @@ _LIST_CALLS = {
     "shiftDateTimeSequenceByIncrement": Effect.MOVED,
     "set": Effect.COMPUTED,
 }
+_EQUALS = re.compile(r'(\(\s*[0-9A-Fa-f]{4}\s*,\s*[0-9A-Fa-f]{4}\s*\))\s*=\s*"([^"\\\n]*)"')
 _SILENT = re.compile(r"(version|describe|export|echo)\b|[A-Za-z_]\w*\s*(?::=|=(?!=))")
 
 
@@ -36,6 +38,7 @@ class _Reading:
         self.lost: list[Lost] = []
         self.private = 0
         self.retained: list[Rule] = []
+        self.when: dict[str, str] = {}
 
     def statement(self, line: int, text: str, *, sometimes: bool) -> None:
         """Take one statement in."""
@@ -103,9 +106,19 @@ class _Reading:
         lost: tuple[str, ...] = (),
     ) -> None:
         unkeyed = does in _UID_CALLS
+        # It compares with capitals, and a policy does not: so only what takes away may be for some instances alone.
+        when = self.when if place.tag is not None and effect <= Effect.CONSTANT else {}
         self.rules.append(
             Rule(
-                line, place, frozenset({effect}), does, value, sometimes=sometimes, unkeyed=unkeyed, lost=lost
+                line,
+                place,
+                frozenset({effect}),
+                does,
+                value,
+                sometimes=sometimes,
+                unkeyed=unkeyed,
+                lost=lost,
+                when=when,
             )
         )
 
@@ -115,8 +128,10 @@ def read(text: str) -> tuple[Original, list[Fault]]:
     reading = _Reading()
     for line, statement in _statements(text):
         condition, branches = _branches(statement)
-        for branch in branches:
-            reading.statement(line, branch, sometimes=condition)
+        for place, branch in enumerate(branches):
+            # What is done otherwise is done under the opposite, which no policy asks.
+            reading.when = _when(condition) if place == 0 else {}
+            reading.statement(line, branch, sometimes=bool(condition))
     private = Private.REMOVED if reading.private else Private.KEPT
     return (
         Original(
@@ -149,12 +164,20 @@ def _without_comment(line: str) -> str:
     return line
 
 
-def _branches(statement: str) -> tuple[bool, list[str]]:
-    """Return whether a statement is under a condition, and what it then does or does otherwise."""
+def _branches(statement: str) -> tuple[str, list[str]]:
+    """Return the condition that a statement is under, if any, and what it then does or does otherwise."""
     parts = _split(statement, "?")
     if len(parts) < 2:
-        return False, [statement]
-    return True, _split("?".join(parts[1:]), ":")
+        return "", [statement]
+    return parts[0] or " ", _split("?".join(parts[1:]), ":")
+
+
+def _when(condition: str) -> dict[str, str]:
+    """Return the condition as a policy's, where it is one of the instance as a whole."""
+    found = _EQUALS.fullmatch(condition.strip())
+    asked = where(found[1]) if found else None
+    ours = as_condition(asked.tag, found[2]) if found and asked is not None else None
+    return {} if ours is None else dict([ours])
 
 
 def _split(text: str, sign: str) -> list[str]:

@@ -21,8 +21,8 @@ from pydicom.datadict import DicomDictionary, keyword_for_tag
 from policies.clauses import Override, PrivateKeep
 from policies.importing.blackening import drafted
 from policies.importing.naming import keyword_of, vr_of
-from policies.importing.original import Effect, Original, Outcome, Private, Rule
-from policies.importing.outcomes import is_needed, kind_words, profile_words, said, simple
+from policies.importing.original import Branch, Effect, Original, Outcome, Private, Rule, kinds
+from policies.importing.outcomes import is_needed, kind_words, lines_of, profile_words, said, simple
 from policies.importing.report import Fate, Line, Report
 from policies.importing.telling import the_rest, warnings
 from policies.model import Policy
@@ -193,19 +193,19 @@ class Drafting:
             self._told(rules, tag, outcome, "written by the de-identifier itself", Fate.NOT)
         elif not rules:
             self._unasked(tag, ours)
-        elif not (self._by_kind(tag, rules[0], ours) or self._by_table(tag, rules, outcome)):
+        elif not (self._by_kind(tag, kinds(rules), ours) or self._by_table(tag, rules, outcome)):
             self._by_rule(tag, rules, outcome, ours)
 
-    def _by_kind(self, tag: int, rule: Rule, ours: str) -> bool:
-        """Draft each branch of a rule for the instances that it is for, and say whether a policy can have that."""
+    def _by_kind(self, tag: int, branches: tuple[Branch, ...], ours: str) -> bool:
+        """Draft each branch for the instances that it is for, and say whether a policy can have that."""
         entries: list[dict[str, Any]] = []
         lines: list[Line] = []
         more: list[Line] = []
         said = False
-        for branch in rule.branches:
+        for branch in branches:
             overrides, told, listed = self._apart(tag, branch.rule, ours)
             # Unsaid, another branch would decide about these instances too.
-            reason = f"The Basic Profile decides here, and line {rule.line} of the original elsewhere."
+            reason = f"The Basic Profile decides here, and {lines_of(branches)} of the original elsewhere."
             profile = {"attribute": keyword_of(tag), "action": str(simple(ours)), "reason": reason}
             entry = overrides[0] if overrides else profile
             said = said or bool(overrides)
@@ -222,11 +222,16 @@ class Drafting:
         self._more += more
         return True
 
-    def _apart(self, tag: int, rule: Rule, ours: str) -> tuple[list[dict[str, Any]], list[Line], list[Line]]:
-        """Return what would be drafted for an attribute if a rule were the only one."""
+    def _apart(
+        self, tag: int, rule: Rule | None, ours: str
+    ) -> tuple[list[dict[str, Any]], list[Line], list[Line]]:
+        """Return what would be drafted for an attribute if a rule were the only one, or if there were none."""
         before = self._overrides, self._lines, self._more
         self._overrides, self._lines, self._more = [], [], []
-        self._by_rule(tag, (rule,), Outcome(rule.effects, by_profile=False), ours)
+        if rule is None:
+            self._unasked(tag, ours)
+        else:
+            self._by_rule(tag, (rule,), Outcome(rule.effects, by_profile=False), ours)
         found = self._overrides, self._lines, self._more
         self._overrides, self._lines, self._more = before
         return found

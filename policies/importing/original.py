@@ -7,8 +7,8 @@ sometimes leaves the rest to those behind it. No value of the file shows in a re
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -128,8 +128,8 @@ class Rule:
     ``effects`` are all that may happen, ``sometimes`` says that possibly none of them does. ``lost`` is what else the
     line does and no policy can. ``descends`` says that a sequence is treated item by item.
 
-    Where a policy can say exactly for which instances which effect is, ``branches`` have it; where the rule is a table,
-    ``table`` and ``otherwise`` have that.
+    Where a policy can say exactly for which instances which effect is, ``branches`` have it, or ``when`` for which
+    instances a rule is that is only sometimes; where the rule is a table, ``table`` and ``otherwise`` have that.
     """
 
     line: int
@@ -143,6 +143,7 @@ class Rule:
     unkeyed: bool = False
     lost: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = ()
+    when: Mapping[str, str] = field(default_factory=dict, repr=False)
     table: Mapping[str, str] = field(default_factory=dict, repr=False)
     otherwise: str | None = field(default=None, repr=False)
 
@@ -155,7 +156,19 @@ class Branch:
     """
 
     when: Mapping[str, str] = field(repr=False)
-    rule: Rule
+    rule: Rule | None
+    """None: no rule is for these instances, and they are treated like attributes that no rule names."""
+
+
+def kinds(rules: Sequence[Rule]) -> tuple[Branch, ...]:
+    """Return for which instances which of the rules is that decide about an attribute; nothing if that is uncertain."""
+    if rules and rules[0].branches:
+        return rules[0].branches
+    some = [rule for rule in rules if rule.sometimes]
+    if not some or not all(rule.when for rule in some):
+        return ()
+    otherwise = rules[-1] if not rules[-1].sometimes else None
+    return (*(Branch(rule.when, replace(rule, sometimes=False)) for rule in some), Branch({}, otherwise))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

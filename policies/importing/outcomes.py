@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from policies.importing.naming import vr_of
-from policies.importing.original import Effect, Rule
+from policies.importing.original import Branch, Effect, Rule
 from policies.profile import Action
 
 _ACCESSION_NUMBER: Final = 0x00080050
@@ -44,6 +44,12 @@ def kind_words(when: Mapping[str, str]) -> str:
     if not when:
         return ", for all others"
     return f", where {' and '.join(_CONDITIONS[name] for name in when)} is as the line names it"
+
+
+def lines_of(branches: Sequence[Branch]) -> str:
+    """Name the lines that branches are from."""
+    numbers = sorted({branch.rule.line for branch in branches if branch.rule is not None})
+    return f"line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def said(effects: frozenset[Effect], *rules: Rule) -> str:

@@ -245,3 +245,35 @@ def test_scripts_without_hashed_uids_are_not_told_of_them() -> None:
     """Only who has such UIDs reads of them."""
     _, report = drafted(script(("SOPInstanceUID", "@remove()")), Dialect.CTP)
     assert not any("legacy_uids" in warning for warning in report.warnings)
+
+
+def test_a_condition_of_dicomedit_takes_away_where_it_holds() -> None:
+    """A statement that removes for one Modality removes for that, and leaves the others to statements above it."""
+    text = (
+        'version "6.3"\n(0010,2160) := "X"\n(0008,0060) = "MR" ? - (0018,0015)\n(0008,0060) = "MR" ? - (0010,2160)\n'
+        '(0008,0070) = "ACME" ? (0018,0015) := "HEAD"\n'
+    )
+    policy, report = drafted(text, Dialect.DICOMEDIT)
+    for kind in KINDS:
+        wanted = "D" if kind["manufacturer"] == "ACME" else "X" if kind["modality"] == "MR" else "K"
+        assert code(policy, "BodyPartExamined", kind) == wanted
+        assert code(policy, "EthnicGroup", kind) != "K"
+    assert any("where Modality is as the line names it" in said for said in words(report, "BodyPartExamined"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        '(0008,0060) != "MR" ? - (0018,0015)',
+        '(0008,0060) ~ "M." ? - (0018,0015)',
+        '(0008,1030) = "MR" ? - (0018,0015)',
+        '(0008,1140)[0]/(0008,0060) = "MR" ? - (0018,0015)',
+        '(0008,0060) = "MR" ? (0018,0015) := "A" : - (0018,0015)',
+        'project = "MR" ? - (0018,0015)',
+    ],
+)
+def test_other_conditions_of_dicomedit_take_away_everywhere(statement: str) -> None:
+    """What no policy can ask is lost to the strictest outcome, for every instance."""
+    policy, _ = drafted(f'version "6.3"\n{statement}\n', Dialect.DICOMEDIT)
+    assert not policy.conditional
+    assert all(code(policy, "BodyPartExamined", kind) == "X" for kind in KINDS)
