@@ -3,7 +3,7 @@
 The toolkit moves each message through three queues and two threads that wake up every millisecond. Here the command
 is read where it comes in, the fragments of the data set go from the socket to whoever stores them, and the answer is
 sent at once, so that no data set is ever whole in memory. Negotiation, release, abort, timers and all other messages
-(C-ECHO) stay the toolkit's: it gets the same bytes as without this module. ::
+(C-ECHO) stay the toolkit's: it gets the same PDUs as without this module, but none without end, and none for ever. ::
 
     socket ──PDU──▶ C-STORE? ── yes ──▶ command ▶ fragments ▶ settle ▶ response ──▶ socket
                         └────── no ───▶ pynetdicom's queues and its state machine
@@ -37,6 +37,7 @@ MAXIMUM_PDU: Final = 1 << 18  # large enough that framing does not count, small 
 
 _P_DATA: Final = 0x04
 _DATA_TRANSFER: Final = "Sta6"  # PS3.8 9.2.1: association established
+_CLOSING: Final = "Sta13"  # waiting for the connection to close
 _LONGEST_OTHER_PDU: Final = 1 << 20
 _LONGEST_OTHER_MESSAGE: Final = 1 << 24
 """The toolkit keeps other messages in memory; a request for storage commitment of 100,000 instances is that long."""
@@ -143,7 +144,6 @@ class StoreReader:
         self._open_sink = open_sink
         self._limits = limits
         self._settle_all = settle
-        self._others: Callable[[], bool] = assoc.dul._is_transport_event
         self._inbox = bytearray(6 + MAXIMUM_PDU)
         self._from = self._to = 0
         """The bytes of the inbox that came and were not looked at."""
@@ -178,17 +178,18 @@ class StoreReader:
     def _serve(self) -> bool:
         """Serve what comes in; True when something did (the toolkit then restarts its idle timer)."""
         connection = self._dul.socket.socket if self._dul.socket is not None else None
-        ready = self._dul.state_machine.current_state == _DATA_TRANSFER
-        if connection is None or not (ready or self._from < self._to):
+        state = self._dul.state_machine.current_state
+        if state != _DATA_TRANSFER:
             self._let_go()
-            if self._timed is not None:
-                self._timed.settimeout(self._limits.idle_seconds)
-                self._timed = None
-            return self._others()
+        if connection is None:
+            return False
         try:
             self._time(connection)
-            if not ready:  # what came with the last that was ours is the toolkit's
-                self._let_go()
+            if state == _CLOSING:
+                return self._drain(connection)
+            if state != _DATA_TRANSFER:  # the toolkit's, which would wait for as much as the peer says there is
+                if self._from == self._to and not self._dul.socket.ready:
+                    return False
                 self._hand_over(self._next(connection)[0])
                 return True
             if not self._more(connection):
@@ -210,6 +211,17 @@ class StoreReader:
         except (_Gone, OSError):
             self._let_go()
             self._dul.event_queue.put("Evt17")
+        return True
+
+    def _drain(self, connection: Any) -> bool:
+        """Throw away what a peer still sends that was cut off. One that goes on, the toolkit's timer ends."""
+        self._from = self._to = 0
+        try:
+            more = self._dul.socket.ready and self._receive(connection)
+        except _Gone:
+            more = False
+        if not more:
+            self._dul.socket.close()
         return True
 
     def _let_go(self) -> None:
@@ -280,7 +292,8 @@ class StoreReader:
                 held = self._inbox[self._from : self._to]
                 self._inbox = held + bytes(max(len(self._inbox), count) - len(held))
                 self._from, self._to = 0, len(held)
-            if not self._receive(connection) and time.monotonic() > deadline:
+            self._receive(connection)
+            if time.monotonic() > deadline:  # also of a peer that sends a byte now and then
                 raise _Gone
 
     # --- PDUs (PS3.8 9.3)
@@ -321,7 +334,7 @@ class StoreReader:
         """Take one Presentation Data Value (PS3.8 9.3.5.1, annex E.2)."""
         last = bool(control & 2)
         if control & 1:
-            if self._request is not None:
+            if self._request is not None or self._foreign:
                 raise _Fault
             self._command += fragment
             if len(self._command) > LONGEST_COMMAND:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import select
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +49,9 @@ def a_request(uid: str = "1.2.3", sop_class: str = CT, *, message: int = 7, data
         )
     )
     return element(0, struct.pack("<L", len(content))) + content
+
+
+AN_ACTION = a_request().replace(element(0x0100, b"\1\0"), element(0x0100, struct.pack("<H", 0x0130)))
 
 
 def value(control: int, content: bytes, *, context: int = 1) -> bytes:
@@ -256,6 +261,10 @@ def test_an_instance_that_stops_half_way_is_forgotten() -> None:
         (pdu(value(3, a_request(), context=9), value(2, b"x", context=9)), "a context that was not agreed"),
         (pdu(value(3, a_request(data_set=0x0101))), "a C-STORE without data set"),
         (pdu(value(3, a_request()), value(3, a_request())), "a request inside a request"),
+        (
+            pdu(value(3, AN_ACTION), value(3, a_request()), value(2, b"data")),
+            "a request where another message's data set belongs",
+        ),
         (pdu(value(3, b"\1\0\2\0\377\377\377\377")), "a command that is none"),
         (pdu(*[value(1, b"\0" * 4096) for _ in range(5)]), "an endless command"),
         (pdu(struct.pack(">LBB", 200, 1, 3)), "a value that is longer than its PDU"),
@@ -286,11 +295,10 @@ def test_an_instance_beyond_the_limit_ends_the_association() -> None:
 
 def test_another_message_without_end_ends_the_association() -> None:
     """Whatever is not C-STORE is kept in memory by the toolkit, so that it has a bound of its own."""
-    command = a_request().replace(element(0x0100, b"\1\0"), element(0x0100, struct.pack("<H", 0x0130)))
     with a_call([]) as caller:
         caller.socket.settimeout(20)  # long before the listener loses patience with who says nothing
         with contextlib.suppress(ConnectionError):
-            caller.send(pdu(value(3, command)))
+            caller.send(pdu(value(3, AN_ACTION)))
             piece = pdu(value(0, bytes(MAXIMUM_PDU - 6)))
             for _ in range(2 + (1 << 24) // (MAXIMUM_PDU - 6)):
                 caller.send(piece)
@@ -309,6 +317,45 @@ def test_a_pdu_that_does_not_come_to_its_end_ends_the_association() -> None:
             except OSError:
                 break
         assert caller.was_cut_off()
+
+
+@contextlib.contextmanager
+def a_stranger(limits: Limits) -> Iterator[socket.socket]:
+    """A connection of which no association was asked for yet."""
+    with (
+        StorageListener(
+            "MANAGER", "127.0.0.1", 0, ["SELECTOR"], lambda arrival: Keeping(arrival, [], Status.SUCCESS), limits
+        ) as listener,
+        socket.create_connection(("127.0.0.1", listener.port)) as connection,
+    ):
+        connection.settimeout(20)
+        yield connection
+
+
+def test_a_request_for_an_association_has_an_end() -> None:
+    """Who is nobody yet cannot fill the memory: what says that it is longer than any request is not read."""
+    with a_stranger(Limits()) as connection:
+        connection.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFFF))
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 64 << 20:
+                sent += connection.send(bytes(1 << 16))
+                if connection in select.select([connection], [], [], 0)[0] and connection.recv(1)[:1] in (b"", b"\7"):
+                    break
+        assert sent < 64 << 20
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.002])
+def test_a_request_for_an_association_does_not_take_for_ever(pause: float) -> None:
+    """Who is nobody yet, and sends a byte now and then, holds no place that others need."""
+    with a_stranger(Limits(idle_seconds=0.3)) as connection:
+        connection.sendall(struct.pack(">BBL", 1, 0, 1 << 16))
+        deadline = time.monotonic() + 15
+        with contextlib.suppress(OSError):
+            while time.monotonic() < deadline:
+                connection.sendall(b"\0")
+                time.sleep(pause)
+        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize(
