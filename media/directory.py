@@ -7,20 +7,26 @@ links is the checker's business. No path is made here: a File ID is a tuple of w
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydicom.filereader import read_partial, read_sequence_item
 
 from media.attributes import Attributes
 from media.errors import UnreadableMedium
 from media.instances import NEEDED_META
+from media.measured import Measured
 
 _RECORD_SEQUENCE = 0x00041220
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_LARGEST_RECORD = 16 << 20
+"""Bytes: more than any icon and any report's codes need."""
+_END_OF_SEQUENCE = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_END_OF_SEQUENCE_BIG_ENDIAN = b"\xff\xfe\xe0\xdd\0\0\0\0"
 _HEAD = frozenset(
     {
         *NEEDED_META,
@@ -62,14 +68,14 @@ class Directory:
     consistency: int
     """File-set Consistency Flag (0004,1212); -1 where there is none."""
     further: bool
-    """Whether something stands before the records, or in File Meta Information, that no DICOMDIR needs."""
+    """Whether something stands in the preamble, before the records, or behind them, that no DICOMDIR needs."""
 
     def records(self) -> Iterator[DirectoryRecord]:
         """Yield the records one after the other. Raises :class:`UnreadableMedium` where they cannot be parsed."""
         with self.path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                yield from _records(file)
+                yield from _records(Measured(file, _LARGEST_RECORD))
             except (
                 Exception
             ) as fault:  # a broken DICOMDIR may break a parser anywhere; its text may quote values
@@ -83,7 +89,11 @@ def read_directory(path: Path) -> Directory:
         warnings.simplefilter("ignore")
         try:
             with path.open("rb") as file:
-                dataset = _head(file)
+                beside = any(file.read(128))
+                file.seek(0)
+                measured = Measured(file, _LARGEST_RECORD)
+                dataset = _head(measured)
+                beside = beside or not _records_are_last(measured, dataset)
             meta = dataset.file_meta
             return Directory(
                 path=path,
@@ -95,29 +105,51 @@ def read_directory(path: Path) -> Directory:
                 first=_number(dataset, "OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity"),
                 last=_number(dataset, "OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity"),
                 consistency=_number(dataset, "FileSetConsistencyFlag", absent=-1),
-                further=any(int(tag) not in _HEAD for tag in (*meta.keys(), *dataset.keys())),
+                further=beside or any(int(tag) not in _HEAD for tag in (*meta.keys(), *dataset.keys())),
             )
         except Exception as fault:  # as above
             raise _unreadable(fault) from None
 
 
-def _head(file: BinaryIO) -> Any:
-    return read_partial(file, stop_when=lambda tag, vr, length: tag >= _RECORD_SEQUENCE)
+def _head(file: Measured) -> Any:
+    source: Any = file
+    return read_partial(source, stop_when=lambda tag, vr, length: tag >= _RECORD_SEQUENCE)
 
 
-def _records(file: BinaryIO) -> Iterator[DirectoryRecord]:
-    head = _head(file)
+def _records_are_last(file: Measured, head: Any) -> bool:
+    """Whether the file ends with its records."""
+    length = _length_of_records(file, head)
+    first, size = file.tell(), file.seek(0, os.SEEK_END)
+    if length != _UNDEFINED_LENGTH:
+        return first + (length or 0) == size
+    file.seek(max(first, size - len(_END_OF_SEQUENCE)))
+    end = file.read(len(_END_OF_SEQUENCE))
+    return end == (_END_OF_SEQUENCE if head.is_little_endian else _END_OF_SEQUENCE_BIG_ENDIAN)
+
+
+def _length_of_records(file: Measured, head: Any) -> int | None:
+    """Read up to the first record; None where there are no records."""
     implicit, little_endian = head.is_implicit_VR, head.is_little_endian
     order: Any = "little" if little_endian else "big"
     start = file.read(8 if implicit else 12)
     if int.from_bytes(start[:2], order) != 4 or int.from_bytes(start[2:4], order) != 0x1220:
+        return None
+    return int.from_bytes(start[-4:], order)
+
+
+def _records(file: Measured) -> Iterator[DirectoryRecord]:
+    head = _head(file)
+    implicit, little_endian = head.is_implicit_VR, head.is_little_endian
+    length = _length_of_records(file, head)
+    if length is None:
         return
-    length = int.from_bytes(start[-4:], order)
     end = file.tell() + length
     number = 0
     while length == _UNDEFINED_LENGTH or file.tell() < end:
         offset = file.tell()
-        item = read_sequence_item(file, implicit, little_endian, "iso8859")
+        file.begin()
+        source: Any = file
+        item = read_sequence_item(source, implicit, little_endian, "iso8859")
         if item is None:
             return
         number += 1

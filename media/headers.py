@@ -28,6 +28,7 @@ _TRANSFER_SYNTAX = 0x00020010
 _IMPLICIT = b"1.2.840.10008.1.2"
 _OTHER_WAYS = frozenset({b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99"})  # big endian, deflated
 _AT_ONCE = 1 << 13
+_LARGEST_VALUE = 1 << 20
 _DEEPEST = 16
 
 
@@ -178,6 +179,8 @@ class _Reading:
     def _bytes(self, place: int, length: int) -> bytes:
         at = place - self.start
         if at < 0 or at + length > len(self.window):
+            if length > _LARGEST_VALUE:
+                raise _UnusualError
             if length > _AT_ONCE:
                 value = os.pread(self.handle, length, place)
                 if len(value) < length:

@@ -21,11 +21,14 @@ from pydicom.errors import InvalidDicomError
 from media.attributes import Attributes
 from media.errors import UnreadableInstance
 from media.headers import Header, read_header
+from media.measured import Measured, TooMuch
 from media.record_types import key_tags
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 META_VERSION = b"\0\1"
+_LARGEST_HEADER = 64 << 20
+"""Bytes that are read of one instance before its pixel data, beside what is stepped over."""
 NEEDED_META = frozenset(0x00020000 + element for element in (0x00, 0x01, 0x02, 0x03, 0x10, 0x12, 0x13))
 """What File Meta Information needs; all else tells who sent or received the file (PS3.10 section 7.1)."""
 _BESIDE_KEYS = (
@@ -80,6 +83,8 @@ def read_instance(path: Path) -> Instance:
             return _parse(path, file)
     except UnreadableInstance:
         raise
+    except TooMuch:
+        raise UnreadableInstance("malformed", "the header of an instance is larger than any") from None
     except InvalidDicomError:
         raise UnreadableInstance("not-dicom", "a file is not DICOM Part 10") from None
     except OSError as fault:
@@ -128,7 +133,8 @@ def _plain_uid(value: bytes) -> str:
 def _parse(path: Path, file: BinaryIO) -> Instance:
     preamble_is_zero = not any(file.read(128))
     file.seek(0)
-    dataset = dcmread(file, stop_before_pixels=True, specific_tags=sorted(_wanted()))
+    source: Any = Measured(file, _LARGEST_HEADER)
+    dataset = dcmread(source, stop_before_pixels=True, specific_tags=sorted(_wanted()))
     size = os.fstat(file.fileno()).st_size
     if str(dataset.file_meta.get("TransferSyntaxUID", "")) != "1.2.840.10008.1.2.1.99":
         _refuse_truncated(file, size, explicit=not dataset.is_implicit_VR)

@@ -115,6 +115,8 @@ class _Reading:
         self._further: dict[str, None] = {}
         self._block = _SECTOR
         self._left = _MOST_ENTRIES
+        self._left_of_directories = self._size
+        """Bytes: the directories of an honest image lie beside one another."""
         self._files: dict[tuple[str, ...], VolumeFile] = {}
         self._folders: list[tuple[str, ...]] = []
         self._visited: set[int] = set()
@@ -225,6 +227,9 @@ class _Reading:
         if extent.offset + extent.length > self._size:
             self._faults["directories reach beyond the end of the image"] += 1
         end = min(extent.offset + extent.length, self._size)
+        self._left_of_directories -= max(0, end - extent.offset)
+        if self._left_of_directories < 0:
+            raise _no_image("its directories hold more than it does")
         for start in range(extent.offset, end, self._block):
             # No record crosses the end of a sector (ECMA-119 6.8.1.1).
             sector = self._read(start, min(self._block, end - start))

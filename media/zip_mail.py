@@ -69,8 +69,10 @@ def write_zip(medium: Path, out: Path, *, limit: int = 0) -> int:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file begins as a ZIP file does. A file that cannot be read does not."""
+    """Whether a file begins as a ZIP file does. A file that cannot be read does not, nor does a pipe."""
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return file.read(4) in (b"PK\3\4", b"PK\5\6")
     except OSError:

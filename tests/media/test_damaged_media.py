@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from media.checker import examine
 from media.digests import digests_of
@@ -17,8 +22,9 @@ from media.files import walk_medium
 from media.opening import open_medium
 from media.reader import read_medium
 from tests.media.builders import a_medium, an_instance
-from tests.media.images import an_image
+from tests.media.images import SECTOR, an_image, both_orders
 
+IMAGE = "DICOM/PA000001/ST000001/SE000001/IM000001"
 # What a parser stumbles over: ends, signs, undefined lengths, item delimiters, sequences.
 _BYTES = st.one_of(
     st.binary(min_size=1, max_size=8),
@@ -115,3 +121,79 @@ def test_a_file_larger_than_its_medium_is_left_out(tmp_path: Path) -> None:
     (layout,) = [one for one in examine(medium).report.checks if one.name == "layout"]
     assert "README.TXT cannot be read, or is larger than any text" in layout.what
     assert "a page cannot be read, or is larger than any page" in layout.what
+
+
+def a_deflated_bomb(medium: Path) -> None:
+    """An instance of a megabyte that inflates to one of half a gigabyte."""
+    path = medium / IMAGE
+    ds = dcmread(path)
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.save_as(path, enforce_file_format=True)
+    content = path.read_bytes()
+    begin = 144 + int.from_bytes(content[140:144], "little")
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    deflated = stream.compress(b"\x08\0\x05\0UN\0\0" + (0x1FFFFFF0).to_bytes(4, "little"))
+    for _ in range(1 << 9):
+        deflated += stream.compress(bytes(1 << 20))
+    path.write_bytes(content[:begin] + deflated + stream.flush())
+
+
+def an_endless_value(medium: Path) -> None:
+    """An instance whose Patient ID is a gigabyte of nothing."""
+    content = (medium / IMAGE).read_bytes()
+    at = content.index(b"\x10\0\x20\0LO")
+    with (medium / IMAGE).open("wb") as file:
+        file.write(content[:at] + b"\x10\0\x20\0UN\0\0" + (1 << 30).to_bytes(4, "little"))
+        file.truncate(file.tell() + (1 << 30))
+
+
+def an_endless_record(medium: Path) -> None:
+    """A DICOMDIR whose first record is a gigabyte of nothing."""
+    content = (medium / "DICOMDIR").read_bytes()
+    at = content.index(b"\x04\0\x20\x12SQ")
+    undefined = b"\xff\xff\xff\xff"
+    with (medium / "DICOMDIR").open("wb") as file:
+        file.write(content[: at + 8] + undefined + b"\xfe\xff\x00\xe0" + undefined)
+        file.write(b"\x10\0\x10\0UN\0\0" + (1 << 30).to_bytes(4, "little"))
+        file.truncate(file.tell() + (1 << 30))
+
+
+@pytest.mark.parametrize("spoil", [a_deflated_bomb, an_endless_value, an_endless_record])
+def test_no_value_fills_the_memory(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    """A small file that says that it is large, or inflates to it, is told of and not taken into memory."""
+    medium = a_medium(tmp_path, an_instance(), an_instance(patient=2)).path
+    spoil(medium)
+    tracemalloc.start()
+    try:
+        contents = read_medium(medium)
+        report = examine(medium).report
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert contents.deviations and not report.passed
+    assert most < 300 << 20
+
+
+def test_directories_that_lie_upon_one_another_end(tmp_path: Path) -> None:
+    """An image of which each directory reaches to its end is refused, not read once for each of them."""
+    image = tmp_path / "medium.iso"
+    count, size = 1 << 12, 64 << 20
+    entries = [
+        b"\x2a\0%s%s\0\0\0\0\0\0\0\2\0\0\1\0\0\1\x08%08X\0"
+        % (both_orders(1000 + one), both_orders(size - (1000 + one) * SECTOR), one)
+        for one in range(count)
+    ]
+    in_one = SECTOR // 42
+    sectors = [b"".join(entries[at : at + in_one]).ljust(SECTOR, b"\0") for at in range(0, count, in_one)]
+    primary = bytearray(SECTOR)
+    primary[:7], primary[80:88], primary[128:130] = b"\1CD001\1", both_orders(size // SECTOR), b"\0\x08"
+    primary[156:190] = b"\x22\0%s%s\0\0\0\0\0\0\0\2\0\0\1\0\0\1\1\0" % (
+        both_orders(20),
+        both_orders(len(sectors) * SECTOR),
+    )
+    with image.open("wb") as file:
+        file.seek(16 * SECTOR)
+        file.write(primary + b"\xffCD001\1".ljust(SECTOR, b"\0") + bytes(2 * SECTOR) + b"".join(sectors))
+        file.truncate(size)
+    with pytest.raises(MediaError, match="its directories hold more than it does"), open_medium(image):
+        pass
