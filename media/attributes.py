@@ -147,6 +147,11 @@ class Attributes:
             ) from None
 
 
+def plain_name(name: str) -> str:
+    """Return a person's name without what makes no other person of it: case, and empty parts at its end."""
+    return name.rstrip("^= ").casefold()
+
+
 def _data_set(elements: Mapping[int, tuple[bytes, bytes]]) -> Dataset:
     implicit = any(not vr for vr, _ in elements.values())
     return Dataset(

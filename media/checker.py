@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from media.agreement import Above, further_than
-from media.attributes import BINARY_VRS, Attributes
+from media.attributes import BINARY_VRS, Attributes, plain_name
+from media.bare import lacks_preamble
 from media.dicomdir import IN_USE, MEDIA_STORAGE_DIRECTORY
 from media.directory import Directory, DirectoryRecord, read_directory
 from media.errors import LabelFault, UnreadableInstance, UnreadableMedium
@@ -26,6 +27,7 @@ from media.record_types import PATIENT, SERIES, STUDY, RecordType, Source, recor
 from media.records import key_value
 from media.volume import Volume
 
+_NAME = "PatientName"
 _IDENTITY = {PATIENT: "PatientID", STUDY: "StudyInstanceUID", SERIES: "SeriesInstanceUID"}
 # Retired, or not for interchange; their names are words of the standard and can be shown (PS3.3 F.5).
 _NOT_USED = frozenset(
@@ -147,6 +149,8 @@ class _Checking:
     identities: dict[str, set[str]] = field(default_factory=dict)
     by_offset: dict[int, tuple[str, str]] = field(default_factory=dict)
     above: dict[int, dict[str, str]] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    """Patient's Name in records of patients, and in files by their records."""
     recorded: set[Path] = field(default_factory=set)
     obstacles: dict[str, str] = field(default_factory=dict)
     upper: Above = field(default_factory=Above)
@@ -190,7 +194,7 @@ class _Checking:
         if directory.consistency:
             self.fault("dicomdir", "File-set Consistency Flag (0004,1212) is not 0000H")
         if directory.further:
-            self.fault("dicomdir", "there is more before the records than a DICOMDIR needs")
+            self.fault("dicomdir", "there is more before or behind the records than a DICOMDIR needs")
         try:
             require_legal_fileset_id(directory.fileset_id)
         except LabelFault as fault:
@@ -207,8 +211,12 @@ class _Checking:
     def check_unrecorded(self, dicomdir: Path) -> None:
         """Find the DICOM files that no record names."""
         for path in self.files.names.values():
-            if path != dicomdir and path not in self.recorded and is_part_10(path):
+            if path == dicomdir or path in self.recorded:
+                continue
+            if is_part_10(path):
                 self.fault("files", "a DICOM file is named by no record")
+            elif lacks_preamble(path):
+                self.fault("files", "a file begins like an instance without preamble")
 
     def _check_record(self, record: DirectoryRecord) -> None:
         kind = record_types().get(record.type)
@@ -232,6 +240,8 @@ class _Checking:
         known.add(value)
         if identity:
             self.by_offset[record.offset] = (identity, value)
+        if kind.name == PATIENT:
+            self.names[record.offset] = record.attributes.text(_NAME)
         if record.file_id:
             self._check_file(record, kind)
         elif not identity:
@@ -302,6 +312,7 @@ class _Checking:
             self.fault("agreement", f"{where} has {name}, which its file does not hold likewise")
         self.upper.take_file(record.offset, instance.path, instance.attributes)
         self.above[record.offset] = {name: instance.attributes.text(name) for name in _IDENTITY.values()}
+        self.names[record.offset] = instance.attributes.text(_NAME)
 
     def _check_tree(self, tree: Tree, directory: Directory) -> None:
         if tree.astray:
@@ -322,6 +333,8 @@ class _Checking:
                 keyword, value = self.by_offset.get(above, ("", ""))
                 if keyword and held[keyword] != value:
                     self.fault("agreement", f"a record is below another {keyword} than its file holds")
+                if keyword == _IDENTITY[PATIENT] and _differ(self.names[offset], self.names[above]):
+                    self.fault("agreement", f"a record is below another {_NAME} than its file holds")
         try:
             for one in self.upper.disagreements(tree):
                 self.fault(
@@ -329,6 +342,11 @@ class _Checking:
                 )
         except UnreadableInstance as fault:
             self.fault("agreement", f"records above instances cannot be compared: {fault.what}")
+
+
+def _differ(name: str, other: str) -> bool:
+    """Whether two names are there and are of two patients, as the writer tells them apart."""
+    return bool(name and other) and plain_name(name) != plain_name(other)
 
 
 def key_value_of(attributes: Attributes, tag: int, vr: str) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from media.attributes import plain_name
 from media.dicomdir import Record, ReferencedFile
 from media.errors import Fault
 from media.fileset import FILE_ID_ROOT, component
@@ -275,7 +276,7 @@ class Hierarchy:
 
     def _refuse_two_names(self, node: Node, instance: Instance) -> None:
         known, name = node.known_name, instance.attributes.text("PatientName")
-        if known and name and _plain_name(known) != _plain_name(name):
+        if known and name and plain_name(known) != plain_name(name):
             what = "one Patient ID goes with two Patient's Names: two patients stay two"
             self._fault(instance, what, "give each patient a Patient ID of his own")
         node.known_name = known or name
@@ -306,10 +307,6 @@ def _number(text: str) -> int:
         return int(text)
     except ValueError:
         return _LAST
-
-
-def _plain_name(name: str) -> str:
-    return name.rstrip("^= ").casefold()
 
 
 def _texts(instance: Instance, record: RecordType) -> dict[str, str]:

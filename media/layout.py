@@ -20,6 +20,7 @@ _RESERVED_PREFIX = "IHE"
 _DEEPEST = 8
 _LARGEST_PAGE = 64 << 20
 _LINK, _PICTURE = "{http://www.w3.org/1999/xhtml}a", "{http://www.w3.org/1999/xhtml}img"
+_ACTIVE = frozenset({"script", "iframe", "frame", "object", "embed", "applet", "form", "base", "link"})
 
 
 def is_page(name: tuple[str, ...]) -> bool:
@@ -79,8 +80,8 @@ def _page_faults(files: MediumFiles) -> Iterator[str]:
         if entry not in files.names:
             yield f"there is no {'/'.join(entry)}"
     for name, path in files.names.items():
-        if name[0] == WEB_FOLDER and name[-1].endswith(".JPG") and not _is_jpeg(path):
-            yield "a picture of the pages is no JPEG"
+        if name[0] == WEB_FOLDER and name[-1].endswith(".JPG"):
+            yield from _picture_faults(path)
         if not name[-1].endswith(".HTM") or (len(name) > 1 and name[0] != WEB_FOLDER):
             continue
         content = _bytes_of(path)
@@ -97,6 +98,8 @@ def _page_faults(files: MediumFiles) -> Iterator[str]:
         for link in links + pictures:
             if not _leads_somewhere(link, name, files):
                 yield "a link of a page leads nowhere on the medium"
+        if any(_does_something(element) for element in page.iter()):
+            yield "a page does something by itself, or brings something from elsewhere"
 
 
 def _bytes_of(path: Path) -> bytes | None:
@@ -109,12 +112,31 @@ def _bytes_of(path: Path) -> bytes | None:
     return content if len(content) <= _LARGEST_PAGE else None
 
 
-def _is_jpeg(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(3) == b"\xff\xd8\xff"
-    except OSError:
-        return False
+def _picture_faults(path: Path) -> Iterator[str]:
+    content = _bytes_of(path) or b""
+    if content[:3] != b"\xff\xd8\xff":
+        yield "a picture of the pages is no JPEG"
+    elif not _is_only_a_picture(content):
+        yield "a picture of the pages holds words beside the picture"
+
+
+def _is_only_a_picture(jpeg: bytes) -> bool:
+    """Whether a JPEG has no comment, no application's data but JFIF and Adobe's, and nothing behind its end."""
+    at = 2
+    while jpeg[at : at + 1] == b"\xff" and at + 4 <= len(jpeg):
+        marker = jpeg[at + 1]
+        if marker == 0xDA:  # the scan begins
+            return jpeg.endswith(b"\xff\xd9") and b"\xff\xfe" not in jpeg[at:]
+        if marker == 0xFE or (0xE1 <= marker <= 0xEF and marker != 0xEE):
+            return False
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return False
+
+
+def _does_something(element: XmlTree.Element) -> bool:
+    """Whether an element of a page is a script, or loads something."""
+    name = str(element.tag).rpartition("}")[2].lower()
+    return name in _ACTIVE or any(attribute.lower().startswith("on") for attribute in element.attrib)
 
 
 def _leads_somewhere(href: str, page: tuple[str, ...], files: MediumFiles) -> bool:

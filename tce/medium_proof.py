@@ -26,6 +26,7 @@ from media.checker import Check, Examined, examine
 from media.digests import digest_of_all, digests_of
 from media.files import MediumFiles, is_part_10, walk_medium
 from media.fileset import is_legal_file_id
+from media.layout import is_page
 from media.opening import OpenMedium, open_medium
 from media.profiles import Profile
 from media.secure_media import Unlocking
@@ -169,7 +170,11 @@ def _by_policy(files: MediumFiles, known: Sequence[Known]) -> Check:
     found: Counter[str] = Counter()
     judged = 0
     for name, path in files.names.items():
-        if name == ("DICOMDIR",) or not is_part_10(path):
+        if name == ("DICOMDIR",):
+            continue
+        if not is_part_10(path):
+            if not is_page(name):
+                found["not-as-policy: it is neither an instance nor a page, and may hold anything"] += 1
             continue
         verdict = gate.judge(path)
         judged += 1
@@ -187,13 +192,14 @@ def _by_policy(files: MediumFiles, known: Sequence[Known]) -> Check:
 def _by_originals(files: MediumFiles, opened: OpenMedium, residue: Residue, count: int) -> Check:
     found: list[str] = []
     for name, path in files.names.items():
-        if any(residue.search_bytes("/".join(name).encode("utf-8", "surrogateescape"))):
+        named = any(residue.search_bytes("/".join(name).encode("utf-8", "surrogateescape")))
+        if named:
             found.append("the name of a file")
         # Of an instance, hits that chance explains do not count; a DICOMDIR and pages are searched to the letter.
         whole = name != ("DICOMDIR",) and is_part_10(path)
         hits = residue.search_instance(path) if whole else residue.search_file(path, named="")
         if hits:
-            found.append(_shown(name))
+            found.append("a file with such a name" if named else _shown(name))
     for folder in files.folders:
         if any(residue.search_bytes(folder[-1].encode("utf-8", "surrogateescape"))):
             found.append("the name of a folder")

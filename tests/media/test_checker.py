@@ -53,6 +53,26 @@ def with_file(name: str, content: bytes) -> Callable[[Path], None]:
     return lambda medium: (medium / name).write_bytes(content) and None
 
 
+def in_page(content: bytes) -> Callable[[Path], None]:
+    """Put something at the end of the first page."""
+
+    def spoil(medium: Path) -> None:
+        page = (medium / "INDEX.HTM").read_bytes()
+        (medium / "INDEX.HTM").write_bytes(page.replace(b"</body>", content + b"</body>"))
+
+    return spoil
+
+
+def in_picture(segment: bytes) -> Callable[[Path], None]:
+    """Put a segment at the beginning of a picture."""
+
+    def spoil(medium: Path) -> None:
+        picture = (medium / "IHE_PDI" / "JP000001.JPG").read_bytes()
+        (medium / "IHE_PDI" / "JP000001.JPG").write_bytes(picture[:2] + segment + picture[2:])
+
+    return spoil
+
+
 def without(name: str) -> Callable[[Path], None]:
     """Take a file off the medium."""
     return lambda medium: (medium / name).unlink()
@@ -136,6 +156,25 @@ WAYS = {
         in_directory(b"\x04\0\x12\x12US\2\0\0\0", b"\x04\0\x12\x12US\2\0\xff\xff"),
     ),
     "more before the records": ("dicomdir", in_directory(b"\x04\0\x12\x12US", b"\x04\0\x14\x12US")),
+    "preamble of the DICOMDIR": (
+        "dicomdir",
+        lambda m: (m / "DICOMDIR").write_bytes(b"MUSTER" + (m / "DICOMDIR").read_bytes()[6:]),
+    ),
+    "bytes behind the records": (
+        "dicomdir",
+        lambda m: (m / "DICOMDIR").write_bytes((m / "DICOMDIR").read_bytes() + b"MUSTER"),
+    ),
+    "an element behind the records": (
+        "dicomdir",
+        lambda m: (m / "DICOMDIR").write_bytes((m / "DICOMDIR").read_bytes() + b"\x10\0\x10\0PN\x06\0MUSTER"),
+    ),
+    "name in one file alone": ("agreement", in_image(PatientName="MUSTER^ERIKA")),
+    "file without preamble": ("files", with_file("DICOM/BARE", b"\x08\0\x05\0CS\x0a\0ISO_IR 100")),
+    "script in a page": ("layout", in_page(b"<script>1</script>")),
+    "frame in a page": ("layout", in_page(b'<iframe src="INDEX.HTM"></iframe>')),
+    "page that acts when it is opened": ("layout", in_page(b'<p onclick="1">x</p>')),
+    "comment in a picture": ("layout", in_picture(b"\xff\xfe\0\x08MUSTER")),
+    "application's data in a picture": ("layout", in_picture(b"\xff\xe1\0\x08MUSTER")),
     "sender of a file": ("instances", sent_by),
     "identity not removed": ("identity", in_image(PatientIdentityRemoved="NO")),
     "autorun": ("layout", with_file("AUTORUN.INF", b"[autorun]")),

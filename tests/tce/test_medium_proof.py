@@ -50,6 +50,13 @@ def test_a_medium_of_ours_passes_everything(medium: Path, originals: list[str], 
     assert {"policy", "identifiers"} < {check.name for check in found[0].media[0].checks}
 
 
+@pytest.mark.parametrize("name", ["DICOM/NOTES.TXT", "DICOM/PA000001/IM000099"])
+def test_a_file_of_which_no_policy_tells_anything_is_found(medium: Path, name: str) -> None:
+    """What is neither an instance nor a page is not passed over: the policy does not say what it may hold."""
+    (medium / name).write_bytes(b"\x08\0\x05\0CS\x0a\0ISO_IR 100 of somebody")
+    assert "neither an instance nor a page" in failed(prove_media([medium], Wanted(CD, KNOWN)))["policy"]
+
+
 def test_an_element_that_the_policy_takes_away_is_found(medium: Path) -> None:
     """One attribute with a value that the policy would have removed fails the check, by its tag."""
     ds = dcmread(instances(medium)[0])
@@ -72,6 +79,11 @@ def hidden_in_page(medium: Path) -> Path:
 
 def hidden_in_name(medium: Path) -> Path:
     (medium / "IHE_PDI" / "TESTOV.HTM").write_bytes(b"<html/>")
+    return medium
+
+
+def hidden_in_legal_name(medium: Path) -> Path:
+    (medium / "DICOM" / "TESTOV").write_bytes(b"Testov^Persona")
     return medium
 
 
@@ -98,6 +110,7 @@ WAYS = [
     hidden_in_directory,
     hidden_in_page,
     hidden_in_name,
+    hidden_in_legal_name,
     hidden_in_pixels,
     hidden_between_files,
     hidden_in_descriptor,
