@@ -22,7 +22,9 @@ from media.secure_writing import write_secure_media
 from media.zip_mail import write_zip
 from tce import __version__
 from tce.audit import media as audit_media
+from tce.cases import case_dir
 from tce.config import Site
+from tce.errors import Refused
 from tce.walking import files_under
 
 NO_DATE = "19000101"
@@ -83,8 +85,14 @@ def write_set(
 
     Without a ``profile`` it is that of the settings, and so with pictures on the pages (``images``); see
     :func:`media.pdi.write_media`. With ``protection`` they are encrypted (:mod:`media.secure_writing`); with ``mail``
-    it is one medium, and a ZIP file beside it.
+    it is one medium, and a ZIP file beside it. Raises UnknownCase for what is no case id, Refused for an image or ZIP
+    file that would lie on the medium.
     """
+    if case:
+        case_dir(site.cases_dir, case)  # the trail takes ids, and no words
+    for what, file in (("the image", iso), ("the ZIP file", mail.path if mail else None)):
+        if file is not None:
+            require_beside([out], file, what)
     label, profile = label_for(site, name), profile or site.settings.media.profile
     encrypted = protection is not None
     common = audit_media.written(profile, label.fileset_id, encrypted=encrypted)
@@ -131,6 +139,13 @@ def _send_off(mail: Mail, out: Path) -> None:
     except BaseException:
         shutil.rmtree(out)
         raise
+
+
+def require_beside(media: Iterable[Path], out: Path, what: str) -> None:
+    """Raise Refused where something would be written onto one of the media that it is about."""
+    place = out.resolve()
+    if any(place.is_relative_to(medium.resolve()) for medium in media):
+        raise Refused(f"{what} would lie on the medium", next_step="name a place beside it")
 
 
 def problems_of(site: Site, medium: Path) -> list[str]:

@@ -151,6 +151,7 @@ def read(
     Example: tce media read /media/cdrom --out incoming
     """
     run = session(context)
+    portable.require_beside(media, out, "the folder for the copies")
     known = known_policies.that_let_in(run.site, case)
     with run.progress() as progress:
         task = progress.add_task("instances", total=None)

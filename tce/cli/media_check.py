@@ -11,7 +11,7 @@ import typer
 from media.certificate import as_json as as_json_account
 from media.certificate import as_page
 from media.profiles import Profile
-from tce import known_policies
+from tce import known_policies, portable
 from tce.cli.media_keys import KeyOption, PasswordFileOption, SignersOption, unlocking
 from tce.cli.session import JsonOption, session
 from tce.errors import Refused
@@ -41,7 +41,10 @@ def check(
         ),
     ] = None,
     certificate: Annotated[
-        Path | None, typer.Option(help="File for the certificate, a page to be printed.")
+        Path | None,
+        typer.Option(
+            help="File for the certificate, a page to be printed; must not exist nor lie on a medium."
+        ),
     ] = None,
     key: KeyOption = None,
     password_file: PasswordFileOption = None,
@@ -58,6 +61,13 @@ def check(
     |   tce media check /media/cdrom --key me-key.pem --signer sender.pem
     """
     run = session(context)
+    if certificate is not None:
+        portable.require_beside(media, certificate, "the certificate")
+        if certificate.exists() or not certificate.parent.is_dir():
+            raise Refused(
+                f"the certificate cannot be written as {certificate}",
+                next_step="name a file that does not exist, in a folder that does",
+            )
     here = run.has_site  # a medium can be checked where there is no site
     chosen = profile or (run.site.settings.media.profile if here else Profile.STD_GEN_CD)
     known = known_policies.to_check_by(run.site, policy, case) if policy or case else []

@@ -12,9 +12,9 @@ import typer
 from media.label_page import Label, label_of, write_label_page
 from media.opening import open_medium
 from media.pages import in_ascii
+from tce import portable
 from tce.cli.session import Session, session
 from tce.counts import counted
-from tce.errors import Refused
 
 
 def label(
@@ -37,9 +37,7 @@ def label(
     Example: tce media label medium --out label.htm --case lung-1
     """
     run = session(context)
-    for medium in media:
-        if out.resolve().is_relative_to(medium.resolve()):
-            raise Refused("the label would lie on the medium", next_step="name a file beside it")
+    portable.require_beside(media, out, "the label")
     with ExitStack() as opened:
         labels = [label_of(opened.enter_context(open_medium(medium)).root) for medium in media]
     date = (created or datetime.now().astimezone()).strftime("%Y-%m-%d")

@@ -187,7 +187,9 @@ class StoreReader:
             self._time(connection)
             if state == _CLOSING:
                 return self._drain(connection)
-            if state != _DATA_TRANSFER:  # the toolkit's, which would wait for as much as the peer says there is
+            if (
+                state != _DATA_TRANSFER
+            ):  # the toolkit's, which would wait for as much as the peer says there is
                 if self._from == self._to and not self._dul.socket.ready:
                     return False
                 self._hand_over(self._next(connection)[0])

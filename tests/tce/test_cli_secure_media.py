@@ -203,6 +203,43 @@ def test_a_zip_is_written_and_read(
     assert encrypted == ("INDEX.HTM" not in names)
 
 
+@pytest.mark.parametrize("option", ["--zip", "--iso"])
+def test_what_is_made_of_a_medium_lies_beside_it(tce: Run, source: Path, tmp_path: Path, option: str) -> None:
+    """An image or a ZIP file in the folder of the medium would be on it, and in itself."""
+    out = tmp_path / "medium"
+    status, _, said = tce("write", source, "--out", out, option, out / "IT")
+    assert status == 1 and "on the medium" in said and not out.exists()
+
+
+def test_the_case_of_a_medium_is_an_id(tce: Run, source: Path, tmp_path: Path) -> None:
+    """What a person writes there goes into the audit trail, which takes no words."""
+    status, _, said = tce("write", source, "--out", tmp_path / "medium", "--case", "Muster Erika")
+    assert status == 1 and "legal case id" in said and "Muster" not in said
+    assert not (tmp_path / "medium").exists()
+
+
+def test_a_check_and_a_reading_write_nothing_onto_the_medium(tce: Run, source: Path, tmp_path: Path) -> None:
+    """Certificate and copies lie beside it; a certificate replaces no file."""
+    medium = tmp_path / "medium"
+    assert tce("write", source, "--out", medium)[0] == 0
+    before = sorted(medium.rglob("*"))
+    kept = tmp_path / "kept.htm"
+    kept.write_text("of yesterday")
+    refused = [
+        tce("check", medium, "--certificate", medium / "C.HTM"),
+        tce("check", medium, "--certificate", kept),
+        tce("check", medium, "--certificate", tmp_path / "nowhere" / "c.htm"),
+        tce("read", medium, "--out", medium / "COPIES"),
+    ]
+    assert [status for status, _, _ in refused] == [1] * 4
+    assert (
+        "on the medium" in refused[0][2]
+        and "does not exist" in refused[1][2]
+        and "on the medium" in refused[3][2]
+    )
+    assert sorted(medium.rglob("*")) == before and kept.read_text() == "of yesterday"
+
+
 def test_a_zip_that_is_too_large_leaves_nothing(tce: Run, tmp_path: Path) -> None:
     """The limit is looked at before anything has its name for good."""
     noise = b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(50_000))

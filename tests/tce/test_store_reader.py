@@ -324,7 +324,12 @@ def a_stranger(limits: Limits) -> Iterator[socket.socket]:
     """A connection of which no association was asked for yet."""
     with (
         StorageListener(
-            "MANAGER", "127.0.0.1", 0, ["SELECTOR"], lambda arrival: Keeping(arrival, [], Status.SUCCESS), limits
+            "MANAGER",
+            "127.0.0.1",
+            0,
+            ["SELECTOR"],
+            lambda arrival: Keeping(arrival, [], Status.SUCCESS),
+            limits,
         ) as listener,
         socket.create_connection(("127.0.0.1", listener.port)) as connection,
     ):
@@ -340,7 +345,10 @@ def test_a_request_for_an_association_has_an_end() -> None:
         with contextlib.suppress(OSError):
             while sent < 64 << 20:
                 sent += connection.send(bytes(1 << 16))
-                if connection in select.select([connection], [], [], 0)[0] and connection.recv(1)[:1] in (b"", b"\7"):
+                if connection in select.select([connection], [], [], 0)[0] and connection.recv(1)[:1] in (
+                    b"",
+                    b"\7",
+                ):
                     break
         assert sent < 64 << 20
 
