@@ -135,10 +135,11 @@ def preview(
     run = TrialRun(policy, trial=trial, events=events)
     with tempfile.TemporaryDirectory(prefix="preview-") as folder:
         pairs: list[tuple[Path, Path]] = []
+        uids: set[str] = set()
         for number, file in enumerate(files):
             out = Path(folder) / f"{number:06d}.dcm"
             rules = tried(run, file, out, seen.turned_down)
-            if rules is not None:
+            if rules is not None and not _is_twice(out, file, uids, seen.turned_down):
                 seen.passed.append(file)
                 pairs.append((out, file))
                 _compare(seen, analysis, out, rules, run)
@@ -149,6 +150,18 @@ def preview(
         seen.missing_keys = _keys(lacking)
         seen.findings = _verified(pairs, policy, trial)
     return seen
+
+
+def _is_twice(out: Path, file: Path, uids: set[str], turned_down: list[TurnedDown]) -> bool:
+    """Note a file whose SOP Instance UID another one had, and say so; it is not looked at."""
+    uid = read_source(out).sop_instance_uid
+    if uid in uids:
+        what = "Another of these files has the same SOP Instance UID. If they differ, neither would pass."
+        step = "Find out which of them is right; leave the others out."
+        turned_down.append(TurnedDown(file, "conflict", what, step, held=False))
+        return True
+    uids.add(uid)
+    return False
 
 
 def _verified(

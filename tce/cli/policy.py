@@ -109,7 +109,10 @@ def new(
     run = session(context)
     text = loader.library_text(like or name)
     one = _shelf(run).put(renamed(text, name, version))
-    run.say(f"new policy in {one.path}\nedit it, then: tce --as COORDINATOR policy submit {name}@{version}")
+    run.say(
+        f"new policy in {one.path}\nedit it, then try it on files: tce policy preview {name}@{version} FILES"
+        f"\nand submit it: tce --as COORDINATOR policy submit {name}@{version}"
+    )
 
 
 @app.command("import")

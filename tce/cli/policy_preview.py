@@ -110,7 +110,7 @@ def _end(seen: Preview) -> None:
     if seen.findings:
         raise Refused(
             f"the verification has {counted(len(seen.findings), 'finding', 'findings')}: an export would be held",
-            next_step="look whether files are given twice; report what is not their fault before anybody approves",
+            next_step="report it with the findings above, and let nobody approve the policy until it is explained",
         )
     if seen.turned_down:
         held = sum(one.held for one in seen.turned_down)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -160,6 +161,15 @@ def test_a_terminal_gets_values_below_a_heading(tmp_path: Path) -> None:
     assert "What an analysis would lose" in text
 
 
+def test_a_file_given_twice_is_told_and_counted_once(tmp_path: Path) -> None:
+    """Two files of one SOP Instance UID are a conflict, as they would be in a job, and no fault of the policy."""
+    sample = a_sample(tmp_path / "in")
+    (sample / "copy.dcm").write_bytes((sample / "Musterfrau.dcm").read_bytes())
+    seen = previewing.preview(load_library("basic"), sorted(sample.iterdir()))
+    assert [one.reason for one in seen.turned_down] == ["conflict"]
+    assert len(seen.passed) == 1 and seen.findings == []
+
+
 def test_hostile_values_stay_text(tce: Tce, tmp_path: Path) -> None:
     """Markup and control sequences in values, file names and private creators are shown as text."""
     sample = a_sample(tmp_path / "in", PatientComments=HOSTILE, StationName="<b>&\u202e")
@@ -309,7 +319,7 @@ def test_a_killed_preview_leaves_nothing_for_others(tmp_path: Path) -> None:
     """What a killed process leaves lies in a folder for its user alone, and the next command removes it."""
     sample = a_sample(tmp_path / "in")
     for copy in range(400):
-        (sample / f"{copy}.dcm").write_bytes((sample / "Musterfrau.dcm").read_bytes())
+        shutil.copyfile(sample / "Musterfrau.dcm", sample / f"{copy}.dcm")
     place = tmp_path / "tmp"
     place.mkdir()
     environment = {**os.environ, "TMPDIR": str(place)}
