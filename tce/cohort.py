@@ -13,7 +13,6 @@ compares. What somebody in a class is told may be found in the handbook as k-ano
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,6 +142,11 @@ def shortfall(
     return seen.report(), {patient for patient in traits if seen.company(patient, before) is not None}
 
 
+def standing_of(shares: Sequence[Share], rule: CohortRule) -> Report:
+    """Return how those stand who are released."""
+    return _Seen(_people([share for share in shares if share.out], rule), rule).report()
+
+
 _Key = tuple[str, ...]
 _Person = tuple[_Key, str]
 """The values that are compared, and the sensitive ones; several values of one attribute as one text."""
@@ -230,10 +234,11 @@ def in_words(company: Company, rule: CohortRule, case_id: str) -> str:
 
 
 def figures(found: Report) -> dict[str, int]:
-    """Return how a cohort stands in whole numbers, for the record of a release."""
-    counted = Counter(
-        {"cohort patients": found.patients, "cohort k asked": found.limits.k, "cohort k": found.k}
-    )
+    """Return how a cohort stands in whole numbers, for the record of a release.
+
+    The largest risk is one over k, the average one the groups over the patients.
+    """
+    counted = {"patients": found.patients, "groups": found.classes, "k asked": found.limits.k, "k": found.k}
     if found.diversity is not None:
-        counted["cohort diversity"] = found.diversity
-    return dict(counted)
+        counted["diversity"] = found.diversity
+    return {f"cohort {what}": count for what, count in counted.items()}

@@ -14,6 +14,7 @@ from tce.approvals_desk import Desk
 from tce.audit.journal import Journal
 from tce.cases import Case, CaseReceiver, Subjects, Trial
 from tce.cli.actors import address_of
+from tce.cli.case_cohort import cohort
 from tce.cli.forget import forget
 from tce.cli.session import JsonOption, Session, session, verbs
 from tce.errors import CaseError, Refused
@@ -224,4 +225,5 @@ def close(
     run.say(f"closed: case {case} by {person}")
 
 
+app.command("cohort")(cohort)
 app.command("forget")(forget)

@@ -89,6 +89,11 @@ def test_patients_leave_in_company(
     done = json.loads(user(f"exports show {alone['id']} --json"))["done"]
     assert (done["cohort patients"], done["cohort k"]) == (2, 2)
     assert user("verify", site.releases_dir / alone["id"])
+    record = user("verify --show", site.releases_dir / alone["id"])
+    assert "cohort k" in record
+    standing = json.loads(user("case cohort c1 --json"))
+    assert (standing["patients"], standing["k"], standing["short"], standing["waiting"]) == (2, 2, 0, 1)
+    assert "1 export waits for company" in user("case cohort c1")
     # The advice for the case: nobody is told apart by sex any more.
     advice = json.loads(user("policy advise company --case c1 --k 3 --json"))
     assert (advice["patients"], advice["before"]["short"], advice["after"]["k"]) == (3, 3, 3)
