@@ -344,13 +344,9 @@ class Policy(Clause):
                     "pixels are changed only by the option clean-pixel-data; write it, or leave them out",
                 )
             )
-        if self.dates is Dates.SHIFT and STUDY_DATE in self._compared():
-            faults.append(
-                (
-                    "disclosure",
-                    "StudyDate is shifted by another number for each patient, so nobody would look alike; leave it out"
-                    " of quasi_identifiers",
-                )
+        if self.disclosure is not None:
+            faults += self.disclosure.faults_beside(
+                shifted=self.dates is Dates.SHIFT, released=self.stage is Stage.ANONYMIZE
             )
         if self.stage is Stage.PSEUDONYMIZE and Option.RETAIN_UIDS in self.options:
             faults.append(
@@ -372,9 +368,6 @@ class Policy(Clause):
                 "legacy_uids",
                 "such UIDs are made of the originals; write pseudonyms: keyed, or leave them out",
             )
-
-    def _compared(self) -> tuple[str, ...]:
-        return self.quasi_identifiers if self.disclosure is not None else ()
 
     def _date_faults(self) -> Iterator[tuple[str, str]]:
         chosen = self.options & {_FULL, _MODIFIED}

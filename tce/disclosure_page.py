@@ -17,6 +17,8 @@ from policies.disclosure.cohort import THRESHOLDS
 from policies.disclosure.report import Report
 from tce import __version__
 
+_MOST_VALUES = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -57,12 +59,14 @@ def few(count: int, k: int) -> str:
 
 def _values(counts: Sequence[Count], k: int) -> list[Bar]:
     most = max((one.patients or 0 for one in counts), default=0)
-    return [
+    further = len(counts) - _MOST_VALUES
+    rows = [
         Bar(one.value or "(none)", str(one.patients), _percent(one.patients, most))
         if one.patients is not None
         else Bar("other values", f"fewer than {k} each", 1)
-        for one in counts
+        for one in counts[:_MOST_VALUES]
     ]
+    return [*rows, Bar(f"and {further} further rows", "", 1)] if further > 0 else rows
 
 
 def _sizes(report: Report, k: int) -> list[Bar]:

@@ -8,7 +8,7 @@ decided in the transaction that seals, so that two workers cannot each count on 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from tce import cohort as cohorts
 from tce.cohort import CohortRule, Joining, Share, Traits, in_words
-from tce.ledger import Transaction, as_export
+from tce.ledger import Transaction, undump
 from tce.road import Reason
 from tce.states import State, Verb
 from tce.tables import cohort, deliveries, exports
@@ -64,14 +64,22 @@ def admit(tx: Transaction, number: int, rule: CohortRule) -> Verdict:
 def shares(tx: Transaction, case_id: str, policy_digest: str = "", asking: int = -1) -> list[Share]:
     """Return what the exports of a case have released; and those that wait under a policy, and ``asking``, would."""
     sent = sa.exists().where(deliveries.c.export == exports.c.number)
+    of = exports.c
     rows = tx.db.execute(
-        sa.select(exports, cohort.c.patient, cohort.c.traits, sent.label("sent"))
-        .join(cohort, cohort.c.export == exports.c.number)
+        sa.select(of.number, of.state, of.reasons, of.policy_digest, cohort.c.patient, cohort.c.traits)
+        .add_columns(sent.label("sent"))
+        .join(cohort, cohort.c.export == of.number)
         .where(cohort.c.case_id == case_id)
-        .order_by(exports.c.number)
+        .order_by(of.number)
     )
-    parsed = cache(_parsed)
-    return list(_shares(rows, policy_digest, asking, parsed))
+    parsed = cache(_parsed)  # very many patients have the same few values
+    found = []
+    for row in rows:
+        out = row.number != asking and (row.state in _OUT or row.sent)
+        together = row.state == State.HELD.value and row.policy_digest == policy_digest
+        if out or row.number == asking or (together and waits(undump(row.reasons))):
+            found.append(Share(row.number, row.patient, parsed(row.traits), out))
+    return found
 
 
 def forget(tx: Transaction, case_id: str) -> int:
@@ -82,22 +90,6 @@ def forget(tx: Transaction, case_id: str) -> int:
 def waits(reasons: tuple[Reason, ...]) -> bool:
     """Whether an export that is held waits for its cohort and for nothing else."""
     return bool(reasons) and all(reason.code == REASON for reason in reasons)
-
-
-def _shares(
-    rows: sa.CursorResult[tuple[object, ...]], policy_digest: str, asking: int, parsed: object
-) -> Iterator[Share]:
-    assert callable(parsed)
-    for row in rows:
-        export = as_export(row)
-        if export.number != asking and (export.state.value in _OUT or row.sent):
-            yield Share(export.number, row.patient, parsed(row.traits), out=True)
-            continue
-        together = (
-            export.state is State.HELD and waits(export.reasons) and export.policy_digest == policy_digest
-        )
-        if export.number == asking or together:
-            yield Share(export.number, row.patient, parsed(row.traits), out=False)
 
 
 def _parsed(traits: str) -> Traits:

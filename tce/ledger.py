@@ -185,6 +185,11 @@ def dump(reasons: Sequence[Reason]) -> str:
     return json.dumps([list(reason) for reason in reasons])
 
 
+def undump(column: str) -> tuple[Reason, ...]:
+    """Return the reasons that a column holds."""
+    return tuple(Reason(*pair) for pair in json.loads(column))
+
+
 def as_export(row: Any) -> Export:
     """Return a row of the table of exports as an Export."""
     return Export(
@@ -197,7 +202,7 @@ def as_export(row: Any) -> Export:
         policy_digest=row.policy_digest,
         calling_ae=row.calling_ae,
         missing=row.missing,
-        reasons=tuple(Reason(*pair) for pair in json.loads(row.reasons)),
+        reasons=undump(row.reasons),
         tally=json.loads(row.tally),
         attempts=row.attempts,
         created_at=row.created_at,

@@ -6,6 +6,7 @@ learn of a person who was singled out (IHE De-Identification Handbook; ISO/IEC 2
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Self
 
@@ -96,3 +97,14 @@ class Disclosure(Clause):
     def k(self) -> int:
         """How many patients have to look alike, for the largest risk that is allowed."""
         return int((1 / self.largest_risk).to_integral_value(ROUND_CEILING))
+
+    def faults_beside(self, *, shifted: bool, released: bool) -> Iterator[tuple[str, str]]:
+        """Yield key and fault for what it cannot mean beside shifted dates, or in a stage that releases nothing."""
+        if shifted and STUDY_DATE in self.quasi_identifiers:
+            yield (
+                "disclosure",
+                "StudyDate is shifted by another number for each patient, so nobody would look alike; leave it out of"
+                " quasi_identifiers",
+            )
+        if not released:
+            yield "disclosure", "is about what is released, and this stage releases nothing; leave it out"

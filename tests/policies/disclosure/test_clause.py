@@ -54,6 +54,12 @@ def test_shifted_dates_are_not_compared() -> None:
     assert STUDY_DATE in a_policy(**shifted | {"dates": "truncate-to-year"}).quasi_identifiers
 
 
+def test_stage_1_has_no_cohort() -> None:
+    """What is not released is not measured: a clause that nobody would carry out is refused."""
+    with pytest.raises(ValidationError, match="releases nothing"):
+        a_policy(stage="pseudonymize", disclosure={"largest_risk": 0.2})
+
+
 def test_without_a_list_the_usual_ones_are_compared() -> None:
     """Who says nothing is not let off: everything that usually singles people out counts."""
     assert a_policy(minimum_cohort=5).quasi_identifiers == USUAL
