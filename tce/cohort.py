@@ -157,11 +157,12 @@ def _people(shares: Iterable[Share], rule: CohortRule) -> dict[str, _Person]:
     told: dict[str, Traits] = {}
     for share in shares:
         known = told.get(share.patient)
-        told[share.patient] = share.traits if known is None else _joined(known, share.traits)
+        told[share.patient] = share.traits if known is None else joined(known, share.traits)
     return {patient: _person(traits, rule) for patient, traits in told.items()}
 
 
-def _joined(one: Traits, other: Traits) -> Traits:
+def joined(one: Traits, other: Traits) -> Traits:
+    """Return what two releases tell of a patient together."""
     # What one of them does not know stays unknown.
     return {name: tuple(sorted({*one[name], *other[name]})) for name in one.keys() & other.keys()}
 

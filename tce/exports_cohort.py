@@ -36,13 +36,17 @@ class Verdict:
 def join(tx: Transaction, number: int, case_id: str, policy_digest: str, joining: Joining | None) -> Verdict:
     """Enter what an export would release, and decide whether it may go; those that wait for it are let go with it.
 
-    Without ``joining`` nothing is asked, and nothing is kept.
+    Without ``joining`` nothing is asked, and nothing is kept. What a receiver has of an earlier try stays told.
     """
     tx.alone()
-    tx.db.execute(cohort.delete().where(cohort.c.export == number))
+    sent = _sent(tx, number)
     if joining is None:
+        if sent is None:
+            tx.db.execute(cohort.delete().where(cohort.c.export == number))
         return Verdict(None, {})
-    traits = json.dumps({name: list(values) for name, values in joining.traits.items()}, sort_keys=True)
+    tx.db.execute(cohort.delete().where(cohort.c.export == number))
+    told = joining.traits if sent is None else cohorts.joined(sent, joining.traits)
+    traits = json.dumps({name: list(values) for name, values in told.items()}, sort_keys=True)
     row = {"export": number, "case_id": case_id, "patient": joining.patient, "traits": traits}
     tx.db.execute(cohort.insert().values(**row))
     going, verdict = _settled(tx, case_id, policy_digest, joining.rule, number)
@@ -90,6 +94,13 @@ def forget(tx: Transaction, case_id: str) -> int:
 def waits(reasons: tuple[Reason, ...]) -> bool:
     """Whether an export that is held waits for its cohort and for nothing else."""
     return bool(reasons) and all(reason.code == REASON for reason in reasons)
+
+
+def _sent(tx: Transaction, number: int) -> Traits | None:
+    """Return what an earlier try told of the patient, if a receiver has any of it."""
+    something = sa.exists().where(deliveries.c.export == number)
+    told = tx.db.scalar(sa.select(cohort.c.traits).where(cohort.c.export == number, something))
+    return None if told is None else _parsed(told)
 
 
 def _parsed(traits: str) -> Traits:

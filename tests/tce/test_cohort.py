@@ -213,6 +213,18 @@ def test_what_one_receiver_has_counts_however_it_ended(cohort_bench: Bench) -> N
     assert select(cohort_bench, 2).state is State.DELIVERING
 
 
+def test_what_a_receiver_has_stays_told_after_another_try(cohort_bench: Bench) -> None:
+    """A try that tells something else does not unsay what a part of the earlier one has told."""
+    first = select(cohort_bench, 1)
+    cohort_bench.exports.delivered(first, [Delivered(cohort_bench.exports.sealed(first)[0], "RECEIVER")])
+    with cohort_bench.exports._transaction() as tx:
+        tx.db.execute(cohort.update().values(traits='{"PatientAge": ["030Y"], "PatientSex": ["F"]}'))
+    cohort_bench.exports.retry(first.id)
+    cohort_bench.work()
+    (share,) = cohort_bench.exports.released(CASE)
+    assert share.traits == {"PatientAge": ("030Y", "060Y"), "PatientSex": ("F",)}
+
+
 def test_a_coordinator_releases_when_there_is_enough_company(cohort_bench: Bench) -> None:
     """Released too early it stays held and says why; under a smaller k that was approved it goes."""
     first = select(cohort_bench, 1)
