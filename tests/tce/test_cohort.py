@@ -15,17 +15,32 @@ from hypothesis import strategies as st
 
 from policies.disclosure.cohort import Limits
 from policies.model import Policy
+from tce.arrivals import ArrivalDesk
 from tce.cohort import CohortRule, Share, rule_of, settle, shortfall
 from tce.errors import Held
+from tce.exports import Exports
 from tce.exports_cohort import waits
 from tce.ledger import Export
 from tce.road import Delivered
+from tce.spool import Spool
 from tce.states import State
 from tce.tables import cohort
 from tce.worker import Worker
+from tests import postgres
 from tests.builders import a_ct_study
-from tests.tce.parts import CASE, MANAGER, STAGE_2, documents, pseudonymized, rooms
-from tests.tce.workbench import Bench
+from tests.tce.parts import (
+    CASE,
+    MANAGER,
+    STAGE_2,
+    CaseShelf,
+    Log,
+    ReleaseShelf,
+    documents,
+    pseudonymized,
+    rooms,
+    terms,
+)
+from tests.tce.workbench import NOWHERE, Bench, Clock
 
 RULE = CohortRule(("PatientSex",), None, Limits(2))
 
@@ -278,6 +293,24 @@ def test_without_a_rule_nothing_is_kept(bench: Bench) -> None:
     select(bench, 1)
     assert states(bench) == [State.DELIVERING]
     assert rows(bench) == 0
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(bool(postgres.lacks()), reason=postgres.lacks())
+def test_postgresql_decides_as_well(tmp_path: Path) -> None:
+    """On the other database two who look alike wait for each other and go together, too."""
+    with postgres.a_server() as url:
+        clock, log, releases = Clock(), Log(), ReleaseShelf()
+        cases = CaseShelf({CASE: terms(NOWHERE)})
+        spool, exports = Spool(tmp_path / "spool"), Exports(url, clock=clock)
+        worker = Worker(exports, spool, rooms(cases, log, releases, a_policy()), MANAGER)
+        desk = ArrivalDesk(spool, exports)
+        bench = Bench(tmp_path, spool, exports, desk, worker, cases, releases, log, clock)
+        assert select(bench, 1).state is State.HELD
+        select(bench, 2)
+        assert states(bench) == [State.DELIVERING, State.DELIVERING]
+        assert exports.forget_cohort(CASE) == 2
+        exports.close()
 
 
 def test_the_larger_of_case_and_policy_counts() -> None:
