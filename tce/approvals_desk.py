@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from tce import cases, forgotten
+from tce import attached_figures, cases, forgotten
 from tce.audit.journal import Journal
 from tce.audit.trail import Trail
 from tce.audit.withdrawals import EVENT_OF, forgotten_by, told_by
@@ -26,6 +26,7 @@ from tce.errors import AuditError, CaseError, NotApproved, ReleaseError
 from tce.forgotten import ORDER_FILE
 from tce.logins import Logins
 from tce.shelf import Shelved
+from tce.trial_figures import Figures
 from vault import approvals
 from vault.approvals import Approval, Document, Submission, Withdrawal
 from vault.errors import ApprovalRefusal, Withdrawn
@@ -72,9 +73,15 @@ class Desk:
 
     # --- policies
 
-    def submit_policy(self, shelved: Shelved, person: str) -> None:
-        """Sign a policy as its author. Raises Forbidden for who is no coordinator."""
+    def submit_policy(self, shelved: Shelved, person: str, figures: Figures | None = None) -> None:
+        """Sign a policy as its author, and the figures of its trial. Raises Forbidden for who is no coordinator."""
+        if figures is not None:
+            attached_figures.attach(shelved, figures, self._logins.person(person))
         self._submit(shelved.path, _policy_document(shelved), person)
+
+    def figures(self, shelved: Shelved) -> list[str]:
+        """Say what the trial of a policy found, which its author put beside the submission; nothing without one."""
+        return attached_figures.in_words(shelved, Trust.load(self._site.trust_path))
 
     def approve_policy(self, shelved: Shelved, person: str, *, days: int) -> datetime:
         """Sign a submitted policy as its approver; return when that ends. Raises NotApproved, SelfApproval."""

@@ -84,6 +84,11 @@ _DECIDED = """
     policies.private.PrivateRules: policy table
     policies.quasi_identifiers.Generalization: attribute otherwise table
     policies.restoring.Identity: pseudonym
+    policies.selftest.attributes.Known: vrs
+    policies.selftest.canary.Canary: concept value
+    policies.selftest.canary.Mint: _made
+    policies.selftest.known.KnownPatient: accession born family given identifier number phone physician street
+    policies.selftest.search.Found: form
     policies.standard.beyond.BeyondRow: source
     policies.standard.iods._Tables: ciods modules sop_classes text
     policies.standard.tables.ConceptRow: basic value_type
@@ -156,6 +161,7 @@ _DECIDED = """
     tce.road.Release: allowed_at disclosure
     tce.road.Sealed: sop_instance_uid
     tce.road.Workshop: engine
+    tce.trial_figures.Figures: findings form leaked policy references retained set_aside software
     tce.workshop.Made: patient_id series_uid sop_instance_uid study_uid
     vault.assignments.Given: pseudonym
     vault.changes.Change: difference path

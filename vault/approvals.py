@@ -27,6 +27,7 @@ from vault.trust import Trust, check_signature
 
 FORM = "tce-approval-1"
 _RELEASE_FORM = b"tce-release-1\0"
+_ATTACHMENT_FORM = b"tce-attachment-1\0"
 _FORGOTTEN_FORM = b"tce-forgotten-1\0"
 _KINDS = ("policy", "case")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -207,6 +208,17 @@ def verify(
         )
     for withdrawal in withdrawals:
         _check_withdrawal(withdrawal, approval, trust)
+
+
+def sign_attachment(author: Client, payload: bytes) -> str:
+    """Sign what an author puts beside a submission. Raises Forbidden for who is no coordinator."""
+    return author.sign(Mount.AUTHORSHIP, author.whoami(), _record_payload(_ATTACHMENT_FORM, payload))
+
+
+def verify_attachment(author: str, payload: bytes, signature: str, trust: Trust) -> None:
+    """Return if this author signed it; offline. Raises Untrusted or BadSignature."""
+    keys = trust.authors.get(author)
+    check_signature(keys, _record_payload(_ATTACHMENT_FORM, payload), signature, "attachment")
 
 
 def verify_release(payload: bytes, signature: str, trust: Trust) -> None:

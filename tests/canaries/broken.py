@@ -7,7 +7,7 @@ import struct
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from tests.canaries.canary import Canary, Kind, Mint, Until
+from policies.selftest.canary import Canary, Kind, Mint, Until
 from tests.canaries.streams import Stream, between, body, element, head, inserted, written
 
 _ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)

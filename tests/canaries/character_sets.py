@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from tests.canaries.canary import Canary, Kind, Mint, Until
+from policies.selftest.canary import Canary, Kind, Mint, Until
 from tests.canaries.streams import Stream, element, inserted
 
 _PATIENT_NAME, _INSTITUTION, _STATION, _DEPARTMENT, _STUDY = (

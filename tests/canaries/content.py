@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from policies.selftest.attributes import canary_value
+from policies.selftest.canary import Canary, Kind, Mint, Until
 from policies.standard.tables import concepts
-from tests.canaries.attributes import canary_value
-from tests.canaries.canary import Canary, Kind, Mint, Until
 
 Report = Callable[[Dataset, Mint], list[Canary]]
 

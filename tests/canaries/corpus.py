@@ -15,11 +15,11 @@ from pydicom.data import data_manager
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from policies.selftest.attributes import Unknown
+from policies.selftest.canary import Canary, Mint
+from policies.selftest.channels import CHANNELS, wrong_vr
+from policies.selftest.families import FIXED
 from policies.standard.beyond import risks
-from tests.canaries.attributes import Unknown
-from tests.canaries.canary import Canary, Mint
-from tests.canaries.channels import CHANNELS, wrong_vr
-from tests.canaries.families import FIXED
 from tests.canaries.garden import Garden
 from tests.canaries.road import Planted
 from tests.canaries.streams import written

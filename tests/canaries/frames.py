@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 
-from tests.canaries.canary import Canary, Kind, Mint, Until
+from policies.selftest.canary import Canary, Kind, Mint, Until
 from tests.canaries.streams import Stream, written
 
 _SIDE = 16

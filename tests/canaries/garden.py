@@ -15,16 +15,16 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from policies.loader import load_library
+from policies.selftest.attributes import Known, Unknown
+from policies.selftest.canary import Canary, Mint
+from policies.selftest.channels import CHANNELS, every_attribute
+from policies.selftest.families import a_plain_instance, an_instance, family_of, sop_classes
+from policies.selftest.known import a_patient
 from policies.standard.beyond import risks
-from tests.canaries.attributes import Known, Unknown
 from tests.canaries.broken import BROKEN
-from tests.canaries.canary import Canary, Mint
-from tests.canaries.channels import CHANNELS, every_attribute
 from tests.canaries.character_sets import CHARACTER_SETS
 from tests.canaries.content import REPORTS
-from tests.canaries.families import a_plain_instance, an_instance, family_of, sop_classes
 from tests.canaries.frames import FRAMES
-from tests.canaries.known import a_patient
 from tests.canaries.road import Planted
 from tests.canaries.streams import STREAMS, written
 

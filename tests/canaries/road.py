@@ -25,11 +25,11 @@ from policies.engine import Engine
 from policies.errors import PolicyRoomError
 from policies.model import Policy, Stage
 from policies.pseudonyms import Identifier
-from tests.canaries.attributes import said
-from tests.canaries.canary import Canary, Kind, Until
-from tests.canaries.expectations import content_must_be_gone, must_be_gone
+from policies.selftest.attributes import said
+from policies.selftest.canary import Canary, Kind
+from policies.selftest.expectations import gone
+from policies.selftest.search import Found, Search
 from tests.canaries.policies import accepting, shipped
-from tests.canaries.search import Found, Search
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
 
 OFFSET = -4000
@@ -270,14 +270,3 @@ def _survivor(found: Found, file: Planted, label: str, channel: str) -> Survivor
     canary = found.canary
     where = f"{canary.where} ({canary.vr})" if canary.vr else canary.where
     return Survivor(channel or canary.channel, where, file.family, label, found.form, file.origin)
-
-
-def gone(canary: Canary, policies: Sequence[Policy]) -> bool:
-    """Say whether a canary must be gone after the stages of these policies."""
-    if canary.until is Until.STAGE_1:
-        return True
-    if canary.until is Until.STAGE_2:
-        return policies[-1].stage == "anonymize"
-    if canary.concept is not None:
-        return any(content_must_be_gone(canary.concept, canary.vr, policy) for policy in policies)
-    return any(must_be_gone(canary.path, canary.vr, policy) for policy in policies)

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from policies.loader import load_library
 from policies.model import Policy
-from tests.canaries.canary import Canary, Kind, Mint, Until
-from tests.canaries.road import Planted, Survivor, Tally, gone
-from tests.canaries.search import Search
+from policies.selftest.canary import Canary, Kind, Mint, Until
+from policies.selftest.expectations import gone
+from policies.selftest.search import Search
+from tests.canaries.road import Planted, Survivor, Tally
 from vault.server import EmbeddedServer
 
 _SEALED = ("raft", "vault.db", "raft.db")

@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import dcmwrite, write_dataset, write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from tests.canaries.canary import Canary, Kind, Mint, Until
+from policies.selftest.canary import Canary, Kind, Mint, Until
 
 Stream = Callable[[Dataset, Mint], tuple[bytes, list[Canary]]]
 

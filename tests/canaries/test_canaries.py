@@ -10,14 +10,14 @@ import pytest
 
 from policies.loader import load_library
 from policies.model import Stage
-from tests.canaries.canary import Canary, Kind, Mint, Until
+from policies.selftest.canary import Canary, Kind, Mint, Until
+from policies.selftest.expectations import must_be_gone
+from policies.selftest.search import Search
 from tests.canaries.corpus import files_of_pydicom, planted_in
-from tests.canaries.expectations import must_be_gone
 from tests.canaries.garden import Garden
 from tests.canaries.legality import available, new_errors
 from tests.canaries.policies import accepting, shipped
 from tests.canaries.road import Tally, carried, carry
-from tests.canaries.search import Search
 from tests.canaries.site import walk
 from tests.canaries.utility import PROMISED, carry_plainly, measured
 

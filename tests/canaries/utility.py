@@ -20,11 +20,11 @@ from pydicom.dataset import Dataset
 from policies.engine import Engine
 from policies.errors import PolicyRoomError
 from policies.model import Policy
+from policies.selftest.analysis import NEEDED, STANDARD_SCHEMES
+from policies.selftest.attributes import said
+from policies.selftest.expectations import wipes
 from policies.standard.tables import concepts
-from tests.canaries.analysis import NEEDED, STANDARD_SCHEMES
-from tests.canaries.attributes import said
 from tests.canaries.cells import same_image, same_words
-from tests.canaries.expectations import wipes
 from tests.canaries.road import OFFSET
 from tests.policies.pseudonyms_for_tests import CountedPseudonyms
 

@@ -12,7 +12,7 @@ from datetime import date
 
 from pydicom.dataset import Dataset
 
-from tests.canaries.canary import Canary, Kind, Mint, Until
+from policies.selftest.canary import Canary, Kind, Mint, Until
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pydicom
 
-from tests.canaries.canary import MARK, NUMBER_MARK, UID_MARK, Canary, Kind
+from policies.selftest.canary import MARK, NUMBER_MARK, UID_MARK, Canary, Kind
 
 _WORD = re.compile(rb"qzx[a-z]{5,}")
 _NUMBER = re.compile(rb"(?<![0-9])1973[0-9]{6}(?![0-9])")

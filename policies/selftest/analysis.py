@@ -1,4 +1,4 @@
-"""The attributes that an analysis needs, by what they are needed for: data, read by :mod:`tests.canaries.utility`.
+"""The attributes that an analysis needs, by what they are needed for: data.
 
 Dates and times of day, descriptions, devices and characteristics of the patient are not here: Table E.1-1 takes
 them under the Basic Profile, whoever needs them chooses an option. What is here has no row, so nothing allows a

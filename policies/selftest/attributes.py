@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pydicom.datadict import keyword_for_tag
 
 from policies.model import Policy
-from tests.canaries.canary import Canary, Kind, Mint, Until
-from tests.canaries.expectations import content_must_be_gone, must_be_gone
-from tests.canaries.families import Path
-from tests.canaries.forgotten import GIVEN_NAMES
-from tests.canaries.known import KnownPatient
+from policies.selftest.canary import Canary, Kind, Mint, Until
+from policies.selftest.expectations import content_must_be_gone, must_be_gone
+from policies.selftest.families import Path
+from policies.selftest.forgotten import GIVEN_NAMES
+from policies.selftest.known import KnownPatient
 
 _TEXT = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "PN"})
 _SEARCHED = frozenset({"LO", "SH", "UC", "ST", "LT", "UT"})

@@ -2,7 +2,7 @@
 depth.
 
 An instance holds what its IOD could hold at most, with values that say nothing; what is planted is decided by
-:mod:`tests.canaries.attributes`. Pixels are a few cells. It is larger than any real instance, and legal in
+:mod:`policies.selftest.attributes`. Pixels are a few cells. It is larger than any real instance, and legal in
 shape only.
 """
 
@@ -119,7 +119,7 @@ def _demanded(path: Path, found: dict[Path, bool]) -> bool:
 def vr_of(tag: int) -> str:
     """Return the VR of an attribute, the first where the dictionary gives several; UN where it gives none."""
     try:
-        return dictionary_VR(tag).split(" ")[0].replace("NONE", "UN")
+        return str(dictionary_VR(tag)).split(" ")[0].replace("NONE", "UN")
     except KeyError:
         return "UN"
 

@@ -73,7 +73,7 @@ _GIVEN: dict[str, tuple[Option, str] | None] = {
 def _tag(keyword: str) -> int:
     tag = tag_for_keyword(keyword)
     assert tag is not None, keyword
-    return tag
+    return int(tag)
 
 
 FORGOTTEN: Final = {_tag(keyword): kept for keyword, kept in {**_LISTED, **_GIVEN}.items()}

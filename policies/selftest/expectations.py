@@ -7,11 +7,13 @@ name the patient must be gone everywhere, and are not asked about here. The engi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from policies.model import Dates, Policy
+from policies.selftest.canary import Canary, Until
+from policies.selftest.forgotten import FORGOTTEN, STRUCTURAL_UIDS, WRITTEN_BY_PEOPLE
 from policies.standard.tables import Option, concepts, row_of
-from tests.canaries.forgotten import FORGOTTEN, STRUCTURAL_UIDS, WRITTEN_BY_PEOPLE
 
 _CLEANED_TEXT = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "CS", "PN", "AE", "UR", "AS", "DS", "IS"})
 
@@ -32,6 +34,17 @@ def content_must_be_gone(concept: tuple[str, str, str], vr: str, policy: Policy)
     chosen = {action for option, action in row.options.items() if option in policy.options}
     action = next((action for action in ("U", "C", "K") if action in chosen), row.basic)
     return _cleaned(vr, policy) if action == "C" else action != "K"
+
+
+def gone(canary: Canary, policies: Sequence[Policy]) -> bool:
+    """Say whether a canary must be gone after the stages of these policies."""
+    if canary.until is Until.STAGE_1:
+        return True
+    if canary.until is Until.STAGE_2:
+        return policies[-1].stage == "anonymize"
+    if canary.concept is not None:
+        return any(content_must_be_gone(canary.concept, canary.vr, policy) for policy in policies)
+    return any(must_be_gone(canary.path, canary.vr, policy) for policy in policies)
 
 
 def wipes(sequence: int, options: frozenset[Option]) -> bool:

@@ -1,7 +1,6 @@
 """The channels beside the attributes of an IOD: what else of a data set can carry a name.
 
-Each function plants into a data set and returns what it planted. Channels of bytes that no data set shows are
-:mod:`tests.canaries.streams`.
+Each function plants into a data set and returns what it planted. Channels of bytes that no data set shows are not here.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from policies.selftest.attributes import canary_value, channel_of, said
+from policies.selftest.canary import Canary, Kind, Mint, Until
+from policies.selftest.forgotten import GIVEN_NAMES
 from policies.standard.tables import rows, safe_private
-from tests.canaries.attributes import canary_value, channel_of, said
-from tests.canaries.canary import Canary, Kind, Mint, Until
-from tests.canaries.forgotten import GIVEN_NAMES
 
 Channel = Callable[[Dataset, Mint], list[Canary]]
 
@@ -49,7 +48,7 @@ def private_sequences(ds: Dataset, mint: Mint) -> list[Canary]:
     """A private sequence, with standard and private elements inside, and another inside that."""
     name, text, inner = (_word(mint, "inside private sequences", what) for what in ("name", "text", "inner"))
     deepest = Dataset()
-    deepest.PatientName = f"{inner.value}^Ann"
+    deepest.PatientName = f"{inner.value!s}^Ann"
     item = Dataset()
     item.PatientName, item.InstitutionName = str(name.value), str(text.value)
     item.private_block(0x0021, "TCE CANARY", create=True).add_new(1, "SQ", Sequence([deepest]))
@@ -157,7 +156,7 @@ def modified_and_original(ds: Dataset, mint: Mint) -> list[Canary]:
     values = []
     for name in names:
         item = Dataset()
-        item.PatientName = f"{name.value}^Ann"
+        item.PatientName = f"{name.value!s}^Ann"
         values.append(item)
     original = Dataset()
     original.ModifiedAttributesSequence = Sequence([values[0]])
