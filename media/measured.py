@@ -20,8 +20,9 @@ class TooMuch(Exception):
 class Measured:
     """A binary file of which at most so many bytes are read until :meth:`begin` is called again."""
 
-    def __init__(self, file: BinaryIO, most: int) -> None:
+    def __init__(self, file: BinaryIO, most: int, *, inflated: int = _LARGEST_INFLATED) -> None:
         self._file = file
+        self._inflated = inflated
         self._most = self._left = most
 
     def begin(self) -> None:
@@ -38,7 +39,7 @@ class Measured:
             raise TooMuch
         self._left -= len(content)
         if size < 0:
-            _require_inflatable(content)
+            _require_inflatable(content, self._inflated)
         return content
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -50,12 +51,12 @@ class Measured:
         return self._file.tell()
 
 
-def _require_inflatable(deflated: bytes) -> None:
+def _require_inflatable(deflated: bytes, most: int) -> None:
     """Inflate a data set (PS3.5 A.5) piece by piece and keep nothing. Raises TooMuch, or zlib.error if it is broken."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     size, rest = 0, deflated
     while rest and not stream.eof:
         size += len(stream.decompress(rest, _CHUNK))
-        if size > _LARGEST_INFLATED:
+        if size > most:
             raise TooMuch
         rest = stream.unconsumed_tail

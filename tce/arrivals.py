@@ -18,10 +18,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from sys import intern
 
-from pydicom import dcmread
-
 from tce.collecting import Entry, Intake
 from tce.documents.manifest import DOCUMENT_CLASSES, DocumentKind, ParsedManifest, parse, recognise
+from tce.documents.reading import read_document
 from tce.errors import ExportError
 from tce.exports import Exports
 from tce.network.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE, PROCESSING_FAILURE, Item
@@ -175,7 +174,7 @@ class ArrivalDesk:
         if sop_class_uid not in DOCUMENT_CLASSES:
             return DocumentKind.INSTANCE, None, []
         try:
-            ds = dcmread(self._spool.path(spooled.name))
+            ds = read_document(self._spool.path(spooled.name))
             kind = recognise(sop_class_uid, ds)
         except Exception:  # a peer's bytes may fail in any way; unreadable here, refused when it is worked on
             return DocumentKind.INSTANCE, None, []

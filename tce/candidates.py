@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
@@ -19,6 +19,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from media.errors import UnreadableMedium
+from media.measured import Measured
 from media.recorded import is_directory_file, is_medium, recorded_files
 from tce.documents.content import Reference
 from tce.network.contexts import STORAGE_SOP_CLASSES
@@ -27,6 +28,7 @@ from tce.walking import files_under
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR: describes files, is none of them
 _HEADER_END = 0x00204000  # the headers of Patient and General Study module end before Image Comments
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_LARGEST_HEADER = 1 << 30
 
 
 class NotSelected(NamedTuple):
@@ -99,7 +101,8 @@ def _look_at(path: Path) -> Candidate | NotSelected | None:
     """Return a candidate, a file set aside, or None for a DICOMDIR."""
     try:
         with path.open("rb") as file:
-            ds = dcmread(file, stop_before_pixels=True)
+            source: Any = Measured(file, _LARGEST_HEADER)
+            ds = dcmread(source, stop_before_pixels=True)
             truncated = _is_truncated(ds, file)
         is_directory = ds.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY
         uids = [_text(ds, kw) for kw in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]

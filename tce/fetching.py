@@ -10,12 +10,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydicom import dcmread
-
 from tce import counts
 from tce.arrivals import ArrivalDesk
 from tce.documents.content import Reference, flattened
 from tce.documents.manifest import DocumentKind, parse
+from tce.documents.reading import read_document
 from tce.errors import TceError
 from tce.exports import Exports
 from tce.ledger import Export
@@ -107,7 +106,7 @@ class Fetcher:
         found: list[Reference] = []
         for member in self._exports.arrived(export, self._spool.path):
             if member.kind is DocumentKind.MANIFEST:
-                ds = dcmread(member.received.path)
+                ds = read_document(member.received.path)
                 found += parse(ds).manifest.references
                 found += flattened(ds.get("IdenticalDocumentsSequence") or ())
         return found

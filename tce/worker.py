@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydicom import dcmread
-
 from policies.errors import Refusal
 from tce.cohort import CohortRule, Joining, traits_of
 from tce.delivering import ATTEMPTS, Delivery, Outlook, Shortfall
@@ -26,6 +24,7 @@ from tce.documents.disposition import DocumentRules
 from tce.documents.manifest import DOCUMENT_CLASSES, DocumentKind
 from tce.documents.manifest import parse as parse_manifest
 from tce.documents.outgoing import outgoing
+from tce.documents.reading import read_document
 from tce.documents.teaching_file_info import PolicyRequest
 from tce.errors import ExportError, IndexAway
 from tce.exports import Exports
@@ -182,12 +181,12 @@ class Worker:
     def _decide(self, export: Export, members: Sequence[Member]) -> CaseTerms:
         """Return the terms of the case that the export is for, or raise Hold with everything that forbids it."""
         requests = [
-            teaching_file_info.parse(dcmread(member.received.path))[1]
+            teaching_file_info.parse(read_document(member.received.path))[1]
             for member in members
             if member.kind is DocumentKind.INFORMATION
         ]
         manifests = [
-            parse_manifest(dcmread(member.received.path)).manifest
+            parse_manifest(read_document(member.received.path)).manifest
             for member in members
             if member.kind is DocumentKind.MANIFEST
         ]
@@ -224,7 +223,7 @@ class Worker:
         place.mkdir(exist_ok=True)
         path = place / member.received.path.name
         try:
-            ds = dcmread(member.received.path)
+            ds = read_document(member.received.path)
             if not outgoing(ds, self._rules.scheme):
                 return member.received
             ds.save_as(path, enforce_file_format=True)

@@ -6,6 +6,8 @@ uses.
 
 from __future__ import annotations
 
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +15,26 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
 from tce.actors.receiver import MediumReport
 from tce.arrivals import ArrivalDesk
 from tce.delivering import ATTEMPTS
-from tce.documents.codes import TITLE_MODIFIER, DelayReason, ExportTitle, InformationTitle, Scheme
+from tce.documents.codes import (
+    KEY_OBJECT_SELECTION,
+    TITLE_MODIFIER,
+    DelayReason,
+    ExportTitle,
+    InformationTitle,
+    Scheme,
+)
 from tce.documents.content import code, concept
 from tce.documents.disposition import Disposition, DocumentRules
 from tce.documents.manifest import Manifest, parse
 from tce.exports import Exports
 from tce.ledger import Export
 from tce.network.storage_scu import send
+from tce.network.store_reader import Arrival, Status
 from tce.road import CaseTerms, Delivered, Hold, Reason, Workshop
 from tce.states import State
 from tce.worker import PATIENCE, Worker
@@ -539,3 +549,23 @@ def test_a_release_tells_of_its_holds(bench: Bench, ct: list[Path], tmp_path: Pa
     [hold] = bench.releases.releases[export.id].holds
     assert (hold.reasons, hold.by) == (("held-by-person",), "carol")
     assert hold.held and hold.resolved
+
+
+@pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_no_document_fills_the_memory(bench: Bench, syntax: str) -> None:
+    """A peer's document that is half a gigabyte, or inflates to it, is taken in, and not into memory."""
+    arriving = bench.desk.open(Arrival("SELECTOR", str(KEY_OBJECT_SELECTION), "1.2.3", str(syntax)))
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    deflated = syntax == DeflatedExplicitVRLittleEndian
+    head = b"\x08\0\x05\0UN\0\0" + (1 << 29).to_bytes(4, "little")
+    for piece in (head, *[bytes(1 << 20)] * (1 << 9)):
+        arriving.write(memoryview(stream.compress(piece) if deflated else piece))
+    arriving.write(memoryview(stream.flush() if deflated else b""))
+    tracemalloc.start()
+    try:
+        assert arriving.finish() is Status.SUCCESS
+        assert bench.desk.index() == 1
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 200 << 20
