@@ -29,6 +29,7 @@ quiet.silence()
 T = TypeVar("T")
 
 _LOOK_SECONDS = 0.1
+_LONGEST_PDU = 1 << 20
 _END_SECONDS = 35.0  # the toolkit gives a peer 30 to answer a release
 MAXIMUM_CONTEXTS = 128
 """Presentation contexts of one association (PS3.8 9.3.2.2: odd numbers of one byte)."""
@@ -74,7 +75,7 @@ def associate(
         ae_title=to.ae_title,
         tls_args=(to.certificates.for_calling(to.ae_title), to.host) if to.certificates else None,
         ext_neg=[*(build_role(uid, scp_role=True) for uid in scp_for), *_asked_for(window)],
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), (evt.EVT_CONN_CLOSE, _stop_waiting), *handlers],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _opened), (evt.EVT_CONN_CLOSE, _stop_waiting), *handlers],
     )
     if assoc.is_established:
         if to.certificates and not _is_who_it_says(assoc, to, to.certificates):
@@ -154,6 +155,20 @@ def _is_who_it_says(assoc: Any, to: Peer, certificates: Certificates) -> bool:
     # Without a fingerprint in the settings, the certificate named the host, or there would be no connection.
     known = to.ae_title in certificates.peers
     return not known or certificates.has(to.ae_title, assoc.dul.socket.socket)
+
+
+def _opened(event: Any) -> None:
+    """Send at once, and take no PDU that is longer than any: the toolkit would wait for as much as a peer says."""
+    send_at_once(event)
+    connection = event.assoc.dul.socket
+    receive = connection.recv
+
+    def bounded(count: int) -> Any:
+        if count > _LONGEST_PDU:
+            raise ConnectionAbortedError
+        return receive(count)
+
+    connection.recv = bounded
 
 
 def _stop_waiting(event: Any) -> None:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -402,3 +402,26 @@ def test_an_instance_of_many_pieces_arrives_whole(tmp_path: Path) -> None:
     with a_listener(kept) as peer:
         assert send([path], peer, "SELECTOR").failed == ()
     assert kept[0].dataset == content
+
+
+def test_an_answer_without_end_is_not_taken(ct_files: list[Path]) -> None:
+    """Whoever answers at a receiver's place cannot fill our memory with one PDU."""
+    sent = 0
+
+    def answer(door: socket.socket) -> None:
+        nonlocal sent
+        connection, _ = door.accept()
+        with connection, suppress(OSError):
+            connection.settimeout(20)
+            connection.recv(1 << 16)
+            connection.sendall(b"\2\0\xff\xff\xff\xff")
+            while sent < 64 << 20:
+                sent += connection.send(bytes(1 << 16))
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        answering = threading.Thread(target=answer, args=(door,), daemon=True)
+        answering.start()
+        with pytest.raises(PeerUnavailable):
+            send(ct_files, Peer("RECEIVER", "127.0.0.1", door.getsockname()[1]), "MANAGER")
+        answering.join(30)
+    assert sent < 64 << 20
