@@ -15,6 +15,7 @@ import pytest
 from tce.actors.receiver import MediumReport
 from tce.exports import Exports
 from tce.network.storage_scu import send
+from tce.network.store_reader import WINDOW
 from tce.road import Peer
 from tce.states import State
 from tests.tce.parts import (
@@ -133,7 +134,8 @@ def test_a_manager_killed_again_and_again_delivers_the_same(
             for kill_after in (1, 4, 9):
                 manager.start()
                 answered = send_until_killed(manager, waiting, kill_after=kill_after)
-                assert len(answered) == kill_after
+                # Answers of one asynchronous operations window come together.
+                assert kill_after <= len(answered) < kill_after + WINDOW
                 waiting = [path for path in waiting if path not in answered]
             manager.start()
             assert send(waiting, manager.peer, SELECTOR).failed == ()
