@@ -109,6 +109,14 @@ def _native(result: Instance, source: Instance, new: Element, old: Element) -> I
         yield "bytes behind the last cell"
 
 
+def goes_on_behind_its_cells(instance: Instance) -> bool:
+    """Does something stand behind the last cell of native pixel data, where no viewer shows it?"""
+    pixels = instance.top.get(PIXEL_DATA)
+    if pixels is None or pixels.fragments is not None or not _size(instance):
+        return False
+    return any(_pieces(pixels, _size(instance)))
+
+
 def _same_cells(mine: bytes, theirs: bytes, unit: int, mask: int, swap: bool) -> bool:
     if unit == 2 and len(theirs) % 2 == 0:
         before = np.frombuffer(theirs, ">u2" if swap else "<u2")

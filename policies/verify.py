@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from policies.cells import PIXEL_DATA, RLE, rules_of
+from policies.cells import PIXEL_DATA, RLE, goes_on_behind_its_cells, rules_of
 from policies.claims import check_claims, written_by_the_de_identifier
 from policies.coarseness import for_this_instance
 from policies.coded import coded_complaint
@@ -183,6 +183,9 @@ class Verification:
         pixels = instance.top.get(PIXEL_DATA)
         for what in speaking(pixels) if pixels is not None else ():
             yield Finding("pixels", "(7FE0,0010)", "pixel data", what)
+        # Beside a source, its cells are compared one by one.
+        if source is None and goes_on_behind_its_cells(instance):
+            yield Finding("pixels", "(7FE0,0010)", "pixel data", "bytes behind the last cell")
 
     def _expected(
         self, sop_class_uid: str, declared: frozenset[tuple[str, int, int]], policy: Policy

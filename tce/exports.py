@@ -28,7 +28,7 @@ from tce.purging import Purge, Unclaimed
 from tce.retention import Rules
 from tce.road import Delivered, PastHold, Reason, Sealed
 from tce.states import State, Verb
-from tce.tables import deliveries, exports, instances, open_database, outputs
+from tce.tables import commitments, deliveries, exports, instances, open_database, outputs
 
 _IN_ONE_QUESTION = 500
 
@@ -131,8 +131,13 @@ class Exports:
             return tx.export(exports.c.number == row.number)
 
     def recover(self) -> int:
-        """Give back what a process that is gone had leased. Only for the owner of the spool, at start."""
+        """Give back what a process that is gone had leased. Only for the owner of the spool, at start.
+
+        Requests for storage commitment without a report are forgotten, so that they are made again: many receivers
+        report on the association that asked, which is gone as well.
+        """
         with self._transaction() as tx:
+            tx.db.execute(commitments.delete().where(commitments.c.answered_at.is_(None)))
             rows = tx.db.execute(sa.select(exports.c.number, exports.c.state).where(exports.c.leased)).all()
             for row in rows:
                 if row.state == State.WORKING.value:

@@ -267,6 +267,15 @@ def test_a_report_of_somebody_else_counts_for_nothing(ready: Bench) -> None:
     assert not ready.exports.commitments.report(RECEIVER, Report("2.25.2", (), ()))
 
 
+def test_a_request_of_a_process_that_died_is_made_again_at_once(ready: Bench) -> None:
+    """The report may have gone with the association; nobody waits for it after the start of another process."""
+    export = ready.exports.listing()[0]
+    ready.exports.commitments.ask(export, RECEIVER, "2.25.1")
+    assert ready.exports.commitments.standing(export, RECEIVER).awaited is not None
+    ready.exports.recover()
+    assert ready.exports.commitments.standing(export, RECEIVER).awaited is None
+
+
 @pytest.mark.peer
 @needs_orthanc
 def test_orthanc_commits_itself_on_an_association_of_its_own(ready: Bench, tmp_path: Path) -> None:

@@ -145,3 +145,14 @@ def test_what_cannot_be_read_does_not_come_in(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\0" * 128 + b"DICM\2\0")
     assert not Gate([known()]).judge(tmp_path / "x").admitted
     assert Gate([known()]).judge(tmp_path / "nothing").reason == "unreadable"
+
+
+def test_nothing_comes_in_behind_the_pixels(instances: list[Path], tmp_path: Path) -> None:
+    """Pixel data that is longer than its image holds what nobody sees in a viewer."""
+    (image, *_) = [path for path in instances if "PixelData" in dcmread(path)]
+
+    def hide(ds: Dataset) -> None:
+        ds.PixelData += b"DOE^JOHN"
+
+    assert Gate([known()]).judge(image).admitted
+    assert Gate([known()]).judge(changed(image, tmp_path, hide)).reason == "not-as-policy"
