@@ -90,7 +90,9 @@ class _AnyPatient(dict[str, date]):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _Planted:
+class Planted:
+    """A built instance, and what was planted into it."""
+
     path: Path
     family: str
     canaries: Sequence[Canary]
@@ -123,7 +125,7 @@ def figures(policy: Policy, progress: Callable[[int, int], None] = lambda done, 
     with tempfile.TemporaryDirectory(prefix="tce-selftest-") as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that are meant to be odd
         folder = Path(place)
-        planted = list(_garden(folder))
+        planted = list(garden(folder))
         samples = write_samples([*ct_study(slices=3), *mr_study(slices=3)], folder / "samples")
         total = len(planted) + len(samples)
         leaked: list[str] = []
@@ -137,7 +139,7 @@ def figures(policy: Policy, progress: Callable[[int, int], None] = lambda done, 
                 aside[str(getattr(refused, "reason", type(refused).__name__))] += 1
                 continue
             passed += 1
-            sought = [each for each in one.canaries if _is_sought(each, chain.policies)]
+            sought = [each for each in one.canaries if is_sought(each, chain.policies)]
             searched += len(sought)
             leaked += _survivors(Search(sought), result, one.family)
         pairs = list(_pairs(samples, chain, folder / "results", aside))
@@ -156,7 +158,7 @@ def figures(policy: Policy, progress: Callable[[int, int], None] = lambda done, 
         )
 
 
-def _garden(folder: Path) -> Iterator[_Planted]:
+def garden(folder: Path) -> Iterator[Planted]:
     """Build and plant: each family with every attribute, and a CT image for each channel."""
     mint = Mint()
     basic = load_library("basic")
@@ -170,14 +172,14 @@ def _garden(folder: Path) -> Iterator[_Planted]:
         yield _kept(ds, folder / f"channel{number}.dcm", family_of(_CT), canaries)
 
 
-def _kept(ds: Dataset, path: Path, family: str, canaries: Sequence[Canary]) -> _Planted:
+def _kept(ds: Dataset, path: Path, family: str, canaries: Sequence[Canary]) -> Planted:
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     ds.save_as(path, enforce_file_format=True)
-    return _Planted(path, family, canaries)
+    return Planted(path, family, canaries)
 
 
-def _is_sought(one: Canary, policies: Sequence[Policy]) -> bool:
+def is_sought(one: Canary, policies: Sequence[Policy]) -> bool:
     """Whether a canary must be gone, and can be told from what a policy makes of another.
 
     Truncated dates move by some days only, so one becomes what another was; of those, the verification answers.

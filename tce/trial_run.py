@@ -50,6 +50,10 @@ class DrawnPseudonyms:
         asked = {one for subject in subjects for one in (subject.patient, *subject.identifiers)}
         return {one: self._pseudonym(one) for one in asked}
 
+    def became(self, kind: str) -> dict[str, str]:
+        """Return which identifier of a kind became which. It leads back to originals: never print it."""
+        return {one.value: given for one, given in self._drawn.items() if one.kind == kind}
+
     def _pseudonym(self, identifier: Identifier) -> str:
         found = self._drawn.get(identifier)
         if found is None:

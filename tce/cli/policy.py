@@ -19,6 +19,7 @@ from tce import cautions, released
 from tce.approvals_desk import Desk
 from tce.cli import policy_diff, policy_preview
 from tce.cli.policy_advise import Question, run_advise
+from tce.cli.policy_benchmark import run_benchmark, run_corpus, run_score
 from tce.cli.policy_import import Request, run_import
 from tce.cli.policy_named import named
 from tce.cli.session import JsonOption, Session, session, verbs
@@ -326,6 +327,59 @@ def advise(
     run = session(context)
     wanted = Question(tuple(files or ()), case, k, leave_out, page, as_json)
     run_advise(run, named(run, policy), wanted)
+
+
+@app.command()
+def benchmark(
+    context: typer.Context,
+    policy: Annotated[str, typer.Argument(help="NAME, NAME@VERSION, a shipped policy, or a file.")],
+    answers: Annotated[Path, typer.Argument(help="Answer key of MIDI-B: an SQLite database.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILES...", help="The benchmark's DICOM files or folders.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for results and maps; must be empty or not exist.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Carry the files of the MIDI-B benchmark through a policy with throwaway keys, and judge them by its answers.
+
+    What comes out, and the two maps that the benchmark's own scorer wants, lie in the folder of --out.
+
+    Example: tce policy benchmark hipaa-safe-harbor answers.db images/ --out tried
+    """
+    run_benchmark(session(context), policy, answers, files, out, as_json=as_json)
+
+
+@app.command()
+def score(
+    context: typer.Context,
+    answers: Annotated[Path, typer.Argument(help="Answer key of MIDI-B: an SQLite database.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with what a program made of the files.")
+    ],
+    uids: Annotated[Path, typer.Option(help="Its map of UIDs: CSV with id_old and id_new.")],
+    patients: Annotated[Path, typer.Option(help="Its map of Patient IDs: CSV with id_old and id_new.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Judge de-identified files, by whatever program, by an answer key of the MIDI-B benchmark.
+
+    Example: tce policy score answers.db tried/instances --uids tried/uid_mapping.csv --patients tried/patid_mapping.csv
+    """
+    run_score(session(context), answers, folder, uids, patients, as_json=as_json)
+
+
+@app.command()
+def corpus(
+    context: typer.Context,
+    policy: Annotated[str, typer.Argument(help="NAME, NAME@VERSION, a shipped policy, or a file.")],
+    out: Annotated[Path, typer.Argument(help="Folder for them; must be empty or not exist.")],
+) -> None:
+    """Write built instances with planted values, and an answer key in the form of MIDI-B.
+
+    It says what has to become of them under a policy, for the benchmark's own scorer and for other programs.
+
+    Example: tce policy corpus basic planted
+    """
+    run_corpus(session(context), policy, out)
 
 
 @app.command()
