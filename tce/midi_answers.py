@@ -49,29 +49,29 @@ _COMMON = frozenset(
 _PASSES_MISSING = frozenset({"text_removed", "date_shifted", "uid_changed"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Check:
     """One thing that has to hold of one attribute. Holds originals: never print it."""
 
     action: str
     tag: str
-    value: str = field(default="", repr=False)
-    text: str = field(default="", repr=False)
+    value: str = ""
+    text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """The checks of one instance, or of all instances of a series or study (``level`` 2, 1 or 0)."""
 
-    uids: tuple[str, str, str] = field(repr=False)
+    uids: tuple[str, str, str]
     level: int
     checks: tuple[Check, ...]
-    patient_id: str = field(default="", repr=False)
+    patient_id: str = ""
     modality: str = ""
     sop_class_uid: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Score:
     """How many checks of each action held, of how many; what could not be judged; instances that are missing."""
 

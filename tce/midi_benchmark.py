@@ -35,7 +35,7 @@ _OWN_UIDS = ("(0020,000d)", "(0020,000e)", "(0008,0018)")
 _PATIENT_ID = "(0010,0020)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """What came of a benchmark's files: the score, and how many files were held or refused, by reason."""
 

@@ -140,12 +140,12 @@ def test_a_policy_is_tried_on_the_files_of_a_benchmark(tmp_path: Path) -> None:
             Check("tag_retained", "<(0008,0060)>"),
         )
         answers.append(Answer(own, 2, checks))
-    write_answers(tmp_path / "answers.db", answers)
-    done = run(load_library("basic"), tmp_path / "answers.db", files, tmp_path / "out")
+    write_answers(tmp_path / "answers.sqlite", answers)
+    done = run(load_library("basic"), tmp_path / "answers.sqlite", files, tmp_path / "out")
     assert done.score.missing == len(files) - done.score.files
     assert done.score.files >= 2 and done.score.share == 1.0
     again = score(
-        read_answers(tmp_path / "answers.db"),
+        read_answers(tmp_path / "answers.sqlite"),
         sorted((tmp_path / "out" / RESULTS).iterdir()),
         read_map(tmp_path / "out" / UIDS),
         read_map(tmp_path / "out" / PATIENTS),
