@@ -104,7 +104,12 @@ def _charset(attributes: Attributes) -> bytes:
 def _latest_verification(attributes: Attributes) -> bytes:
     """Return the date and time of the last verification; empty for a document that nobody verified."""
     observers = attributes.items(_VERIFYING_OBSERVERS)
-    times = [str(observer.get("VerificationDateTime", "")) for observer in observers]
+    try:
+        times = [str(observer.get("VerificationDateTime", "")) for observer in observers]
+    except Exception as fault:  # a broken item may break the parser anywhere; its text may quote values
+        raise UnreadableInstance(
+            "malformed", f"a verification breaks the parser ({type(fault).__name__})"
+        ) from None
     return max(times, default="").encode("ascii", "replace")
 
 

@@ -110,6 +110,14 @@ def test_whatever_is_broken_is_judged_alike(
     assert said(read_instance, path) == said(by_pydicom, path)
 
 
+def test_a_verification_that_breaks_the_parser_is_named(plain: bytes, tmp_path: Path) -> None:
+    """An item with a Value Representation that is none makes the document unreadable, and stops nothing else."""
+    broken = plain.replace(b"\x40\x00\x30\xa0DT", b"\x40\x00\x30\xa0BT")
+    assert broken != plain
+    (tmp_path / "file").write_bytes(broken)
+    assert said(read_instance, tmp_path / "file") == said(by_pydicom, tmp_path / "file") == "malformed"
+
+
 def test_an_ordinary_file_needs_no_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images as modalities write them are read without it."""
 
