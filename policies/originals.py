@@ -113,7 +113,7 @@ def _values(element: Element, trait: Trait, declared: str) -> Iterator[str]:
 
 
 def _trait(element: Element, level: Level, of_a_person: bool) -> Trait | None:
-    named = _by_tag(element.tag) if not element.private else None
+    named = trait_of(element.tag) if not element.private else None
     if named is not None:
         return named
     if element.vr == "PN":
@@ -126,7 +126,8 @@ def _trait(element: Element, level: Level, of_a_person: bool) -> Trait | None:
 
 
 @cache
-def _by_tag(tag: int) -> Trait | None:
+def trait_of(tag: int) -> Trait | None:
+    """Return what a standard attribute tells whatever its value; None where that depends on more than its tag."""
     return _BY_KEYWORD.get(keyword_for_tag(tag))
 
 

@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from policies.forms import Forms
 from policies.layout import Instance
 from policies.model import Action, Policy
-from policies.originals import ALL, Trait, told_by
+from policies.originals import ALL, Trait, told_by, trait_of
 from policies.parsing import read_source
 from policies.residue import Residue
 from policies.standard.tables import Option
@@ -113,16 +113,17 @@ def prove_set(
     # 1. The instances, and what their sources tell.
     whole = terms.verification()
     found: list[Finding] = []
-    told = Told(set(), set())
+    told = Told()
     for findings, seen, of_part in provers.map(_check_part, [(terms, *part) for part in parts]):
         found += findings
         whole.take(seen)
         told.values.update(of_part.values)
-        told.staying.update(of_part.staying)
+        told.makers.update(of_part.makers)
+        told.kept.update(of_part.kept)
     # 2. The set.
     found += whole.whole()
     # 3. Residue: every value of any source, in each result.
-    values = tuple(sorted(_sought(told, policy)))
+    values = tuple(sorted(sought(told, policy)))
     if values:
         for findings in provers.map(_search_part, [(values, *part) for part in parts]):
             found += findings
@@ -132,7 +133,7 @@ def prove_set(
 def _check_part(terms: Terms, pairs: Sequence[Pair], first: int) -> tuple[list[Finding], Seen, Told]:
     verification = terms.verification(first)
     found: list[Finding] = []
-    told = Told(set(), set())
+    told = Told()
     for result, source in pairs:
         before = read_source(source) if source.is_file() else None
         # What is not there is a finding of the verification.
@@ -157,19 +158,22 @@ def _search_part(values: Sequence[str], pairs: Sequence[Pair], first: int) -> li
 class Told:
     """What sources tell that may not stand in a result, and what stays of places and devices. Never print it."""
 
-    values: set[tuple[Trait, str]]
-    staying: set[str]
+    values: set[tuple[Trait, str]] = field(default_factory=set)
+    makers: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
 
     def hear(self, source: Instance, policy: Policy) -> None:
         """Take in what a source tells."""
         self.values.update(told_by(source))
-        # Manufacturers and model names, which no policy removes by default, and what an exception keeps everywhere.
-        kept = {
-            rule.tag
+        # Manufacturers and model names, which no policy removes by default; and, whole, what an exception keeps.
+        self.makers.update(source.text(tag).casefold() for tag in (_MANUFACTURER, _MODEL))
+        self.kept.update(
+            part.casefold()
             for rule in policy.overrides
             if rule.action == Action.K and rule.when is None and len(rule.path) == 1
-        }
-        self.staying.update(source.text(tag).casefold() for tag in (_MANUFACTURER, _MODEL, *kept))
+            if trait_of(rule.tag) in _THINGS and rule.tag in source.top
+            for part in source.top[rule.tag].texts()
+        )
 
 
 def traits_sought(policy: Policy) -> frozenset[Trait]:
@@ -177,12 +181,16 @@ def traits_sought(policy: Policy) -> frozenset[Trait]:
     return ALL - {trait for option in _RETAINED_BY.keys() & policy.options for trait in _RETAINED_BY[option]}
 
 
-def _sought(told: Told, policy: Policy) -> set[str]:
+def sought(told: Told, policy: Policy) -> set[str]:
     """Return the values that are searched for in the results of a policy."""
-    sought = traits_sought(policy)
+    traits = traits_sought(policy)
     # A hospital whose name is written as the maker's, which stays, cannot be told from the maker.
     return {
         value
         for trait, value in told.values
-        if trait in sought and not (trait in _THINGS and any(value.casefold() in one for one in told.staying))
+        if trait in traits
+        and not (
+            trait in _THINGS
+            and (value.casefold() in told.kept or any(value.casefold() in one for one in told.makers))
+        )
     }

@@ -14,9 +14,10 @@ from policies.engine import Draft, Engine, Written
 from policies.forms import Forms
 from policies.loader import load_library
 from policies.model import Policy
+from policies.parsing import read_source
 from policies.pseudonyms import Identifier, Pseudonyms
 from tce.folder import de_identify
-from tce.proving import Provers, prove_set
+from tce.proving import Provers, Told, prove_set, sought
 from tce.road import Anonymized, Received
 from tce.workshop import SetVerifier
 from tests.builders import a_ct_study, written
@@ -218,3 +219,17 @@ def test_what_an_exception_keeps_of_a_device_is_no_residue(sources: Path, tmp_pa
     assert account.set_aside == []
     made = [pydicom.dcmread(path) for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert any(ds.get("StationName") for ds in made)
+
+
+def test_a_text_that_an_exception_keeps_excuses_no_place(sources: Path) -> None:
+    """A hospital that is named in a description which stays is searched for everywhere all the same."""
+    path = sorted(sources.rglob("*.dcm"))[0]
+    ds = pydicom.dcmread(path)
+    ds.InstitutionName, ds.StudyDescription = "Rosenhof Spital", "CT thorax, Rosenhof Spital"
+    ds.save_as(path, enforce_file_format=False)
+    trial = load_library("longitudinal-trial").model_dump(mode="json")
+    kept = {"attribute": "StudyDescription", "action": "K", "reason": "it is read"}
+    policy = Policy.model_validate({**trial, "overrides": [kept]})
+    told = Told()
+    told.hear(read_source(path), policy)
+    assert "Rosenhof Spital" in sought(told, policy)
